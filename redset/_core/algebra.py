@@ -1,0 +1,256 @@
+"""Plans of set algebra: what is not on the server is staged there, then one script does the rest.
+
+Nothing here opens a socket or awaits. A local operand travels once, in chunks, to a key that
+lives for ten minutes at the most; the script combines it with the others and deletes it.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count, groupby
+from secrets import token_hex
+from typing import Any, Generic, TypeVar
+
+from redset._core import commands
+from redset._core.commands import FLAGS, Command, Operand
+from redset._core.keys import companion
+from redset._core.plans import (
+    CHUNK_BYTES,
+    CHUNK_MEMBERS,
+    Plan,
+    Spec,
+    chunks,
+    encode_known,
+    scored,
+)
+from redset._core.turns import KEEP_SECONDS
+from redset.exceptions import InvalidValueError, KeyTypeError, ResultExpired
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# A local operand may take this long for one chunk of its items.
+STAGED_SECONDS = 600.0
+# A result that nobody uses is deleted by the server after this long, its set a minute later.
+RESULT_SECONDS = 600.0
+GRACE_SECONDS = 60.0
+
+_numbers = count()
+_process = token_hex(6)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An operand that is on the server already: its name for errors, its key, and its sign."""
+
+    name: str
+    key: bytes
+    sign: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Local(Generic[T]):
+    """An operand of which only the items are known, with scores or, for the scorer, ``None``."""
+
+    pairs: Iterable[tuple[T, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a combination goes, and how long it lives there."""
+
+    key: bytes
+    life: str | int
+    sign: bytes = b""
+    # The companion key that knows the answer to the last call which must not be done twice.
+    answered: bytes | None = None
+
+
+def new_result(spec: Spec[Any]) -> Target:
+    """A key for a result: in the slot of its left operand, never used before."""
+    key = companion(spec.key, f"result:{_token()}")
+    return Target(key, round(RESULT_SECONDS * 1000), companion(key, "alive"))
+
+
+def renew(key: bytes, sign: bytes) -> list[Command[int]]:
+    """Keep a result for another while: its sign first, and the set for a minute longer."""
+    return [
+        commands.expire(sign, RESULT_SECONDS),
+        commands.expire(key, RESULT_SECONDS + GRACE_SECONDS),
+    ]
+
+
+def combine(
+    spec: Spec[T],
+    verb: str,
+    operands: Sequence[Remote | Local[T]],
+    target: Target,
+    *,
+    conflict: str = "keep",
+    weights: Sequence[float] | None = None,
+) -> Plan[int]:
+    """Make the combination of *operands* at *target*; give its size."""
+    adds = verb in {"union", "symmetric_difference"}
+    with_scores = adds or conflict != "keep"
+    if weights is None and (verb == "difference" or (verb == "union" and conflict != "sum")):
+        operands = _joined(operands)
+    _, size = yield from _ask(
+        spec, verb, operands, target, conflict, weights, strict=adds, with_scores=with_scores
+    )
+    return size
+
+
+def _joined(operands: Sequence[Remote | Local[T]]) -> list[Remote | Local[T]]:
+    """Neighbouring local operands as one, which is staged and combined only once."""
+    joined: list[Remote | Local[T]] = []
+    for is_remote, group in groupby(operands, lambda operand: isinstance(operand, Remote)):
+        if is_remote:
+            joined.extend(group)
+        else:
+            pairs = [operand.pairs for operand in group if isinstance(operand, Local)]
+            joined.append(Local(chain.from_iterable(pairs)))
+    return joined
+
+
+def compare(
+    spec: Spec[T], verb: str, one: Remote | Local[T], other: Remote | Local[T]
+) -> Plan[bool]:
+    """Answer whether *one* is a ``subset`` of *other* (or what *verb* says)."""
+    target = Target(companion(spec.key, "scratch:into"), "lasting")
+    _, answer = yield from _ask(
+        spec, verb, (one, other), target, "keep", None, strict=False, with_scores=False
+    )
+    return bool(answer)
+
+
+def _ask(
+    spec: Spec[T],
+    verb: str,
+    operands: Sequence[Remote | Local[T]],
+    target: Target,
+    conflict: str,
+    weights: Sequence[float] | None,
+    *,
+    strict: bool,
+    with_scores: bool,
+) -> Plan[tuple[str, int]]:
+    # What an operand has twice meets itself as two operands' items do; in a sum it counts once.
+    flag = FLAGS.get(conflict, "NX")
+    staging = _Staging(spec, flag, strict=strict, with_scores=with_scores)
+    ready: list[Operand] = []
+    try:
+        for operand, weight in zip(operands, weights or [1.0] * len(operands), strict=True):
+            if isinstance(operand, Remote):
+                ready.append(Operand(operand.key, weight, operand.sign))
+            else:
+                key = yield from staging.stage(operand)
+                ready.append(Operand(key, weight, staged=key in staging.keys))
+    except Exception:
+        if staging.sent:
+            yield [commands.delete(*staging.keys)]
+        raise
+    sign = target.sign or companion(spec.key, "scratch:sign")
+    scratch = [companion(spec.key, "scratch:1"), companion(spec.key, "scratch:2")]
+    token = "" if target.answered is None else _token()
+    keys = [target.key, sign, *scratch, target.answered or scratch[0]]
+    once = (token, KEEP_SECONDS)
+    command = commands.algebra(keys, verb, conflict, target.life, once, ready)
+    renewals = [
+        command
+        for operand in operands
+        if isinstance(operand, Remote) and operand.sign is not None
+        for command in renew(operand.key, operand.sign)
+    ]
+    *_, (word, number) = yield [*renewals, *staging.waiting, command]
+    if word == "dropped":
+        raise _dropped(spec)
+    if word == "expired":
+        raise ResultExpired(_name(operands, number))
+    if word == "type":
+        raise KeyTypeError(
+            f"redset {spec.name!r}: the key {_name(operands, number)!r} holds another Redis type "
+            "than a sorted set; use another set as the operand, or delete the key"
+        )
+    return word, number
+
+
+class _Staging(Generic[T]):
+    """Local items on their way to the server: the last of them wait, to travel with the script."""
+
+    def __init__(self, spec: Spec[T], flag: str | None, *, strict: bool, with_scores: bool) -> None:
+        self._spec = spec
+        self._flag = flag
+        self._strict = strict
+        self._with_scores = with_scores
+        self.keys: list[bytes] = []
+        self.waiting: list[Command[Any]] = []
+        self.sent = False
+        self._room = (CHUNK_MEMBERS, CHUNK_BYTES)
+        self._renews = False
+
+    def stage(self, operand: Local[T]) -> Generator[list[Command[Any]], list[Any], bytes]:
+        key = companion(self._spec.key, f"staged:{_token()}")
+        kept = commands.expire(key, STAGED_SECONDS)
+        for chunk in chunks(self._members(operand)):
+            size = sum(len(member) for member, _ in chunk)
+            begun = self.keys[-1:] == [key]
+            if begun or len(chunk) > self._room[0] or size > self._room[1]:
+                yield from self._send()
+            self._room = (self._room[0] - len(chunk), self._room[1] - size)
+            added = commands.add(key, chunk, flag=self._flag)
+            if begun:
+                # Made anew by this chunk, the key has no time-to-live: that tells the script.
+                self._renews = True
+                self.waiting = [kept, added]
+            else:
+                self.keys.append(key)
+                self.waiting += [added, kept]
+        return key
+
+    def _send(self) -> Generator[list[Command[Any]], list[Any], None]:
+        renews, waiting = self._renews, self.waiting
+        self._renews, self.waiting, self._room = False, [], (CHUNK_MEMBERS, CHUNK_BYTES)
+        if waiting:
+            self.sent = True
+            replies = yield waiting
+            if renews and not replies[0]:
+                raise _dropped(self._spec)
+
+    def _members(self, operand: Local[T]) -> Iterator[tuple[bytes, Any]]:
+        spec = self._spec
+        for item, score in operand.pairs:
+            member = spec.encoding.encode(item) if self._strict else encode_known(spec, item)
+            if member is None:
+                yield _STRANGER, 0.0
+            elif self._with_scores:
+                yield member, scored(spec, item, score)
+            else:
+                yield member, 0.0
+
+
+# Stands for all items that this set can't hold, so that a comparison with a local set knows of
+# them; no member is these bytes, as they are drawn anew by each process.
+_STRANGER = b"redset:stranger:" + token_hex(16).encode()
+
+
+def _dropped(spec: Spec[Any]) -> InvalidValueError:
+    return InvalidValueError(
+        f"redset {spec.name!r}: the items of an iterable were dropped by the server before all "
+        f"had come: one chunk may take {STAGED_SECONDS:g} seconds; give a list instead"
+    )
+
+
+def _token() -> str:
+    """A word that no other call has, in whatever process: letters and digits only."""
+    return f"{_process}{token_hex(4)}n{next(_numbers)}"
+
+
+def _name(operands: Sequence[Remote | Local[Any]], place: int) -> str:
+    operand = operands[place]
+    return operand.name if isinstance(operand, Remote) else "a local operand"
+
+
+def rename(spec: Spec[T], answered: bytes, new: bytes, sign: bytes | None) -> Plan[None]:
+    keys = [spec.key, new, answered, *([] if sign is None else [sign])]
+    [(word, _)] = yield [commands.rename(keys, (_token(), KEEP_SECONDS))]
+    if word == "expired":
+        raise ResultExpired(spec.name)

@@ -1,0 +1,212 @@
+"""Commands: the only module that names what the server is asked to do.
+
+Each function gives one `Command`: its words, ready to be sent, and the parser of its reply.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+from redset._core import replies
+
+R = TypeVar("R")
+Word = bytes | str | int | float
+
+
+class Script:
+    """A Lua script, read from ``scripts/``, called by its digest."""
+
+    def __init__(self, name: str) -> None:
+        self.source = files("redset._core").joinpath("scripts", f"{name}.lua").read_bytes()
+        self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[R]):
+    """The words of one command, the parser of its reply, and the script if it calls one."""
+
+    words: tuple[Word, ...]
+    parse: Callable[[Any], R]
+    script: Script | None = None
+
+    def with_source(self) -> "Command[R]":
+        """The same call for a server that doesn't have the script yet."""
+        if self.script is None:
+            return self
+        return Command(("EVAL", self.script.source, *self.words[2:]), self.parse)
+
+
+TAKE, INSERT, PAGE = Script("take"), Script("insert"), Script("page")
+ALGEBRA, RENAME = Script("algebra"), Script("rename")
+LOWEST, HIGHEST = "-inf", "+inf"
+
+# Whose score wins where two meet, as the flag of ZADD that does it.
+FLAGS = {"replace": None, "keep": "NX", "min": "LT", "max": "GT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A key that takes part in algebra: its weight, and whether it may run out or is staged."""
+
+    key: bytes
+    weight: float = 1.0
+    sign: bytes | None = None
+    staged: bool = False
+
+
+def number(score: float) -> str:
+    """Write *score* so that the server reads the same double (`repr` gives enough digits)."""
+    return repr(float(score))
+
+
+def _call(
+    script: Script, keys: Sequence[bytes], arguments: Sequence[Word], parse: Callable[[Any], R]
+) -> Command[R]:
+    return Command(("EVALSHA", script.digest, len(keys), *keys, *arguments), parse, script)
+
+
+def add(
+    key: bytes, pairs: Sequence[tuple[bytes, float]], *, flag: str | None = None
+) -> Command[int]:
+    flags = () if flag is None else (flag,)
+    words = [word for member, score in pairs for word in (number(score), member)]
+    return Command(("ZADD", key, *flags, *words), replies.integer)
+
+
+def remove(key: bytes, members: Sequence[bytes]) -> Command[int]:
+    return Command(("ZREM", key, *members), replies.integer)
+
+
+def score(key: bytes, member: bytes) -> Command[float | None]:
+    return Command(("ZSCORE", key, member), replies.optional_score)
+
+
+def scores(key: bytes, members: Sequence[bytes]) -> Command[list[float | None]]:
+    return Command(("ZMSCORE", key, *members), replies.optional_scores)
+
+
+def size(key: bytes) -> Command[int]:
+    return Command(("ZCARD", key), replies.integer)
+
+
+def count(key: bytes, lowest: str, highest: str) -> Command[int]:
+    return Command(("ZCOUNT", key, lowest, highest), replies.integer)
+
+
+def delete(*keys: bytes) -> Command[int]:
+    return Command(("DEL", *keys), replies.integer)
+
+
+def by_rank(
+    key: bytes, first: int, last: int, *, reverse: bool = False
+) -> Command[list[replies.Pair]]:
+    name = "ZREVRANGE" if reverse else "ZRANGE"
+    return Command((name, key, first, last, "WITHSCORES"), replies.pairs)
+
+
+def by_score(
+    key: bytes, lowest: str, highest: str, offset: int, limit: int
+) -> Command[list[replies.Pair]]:
+    words = ("ZRANGEBYSCORE", key, lowest, highest, "WITHSCORES", "LIMIT", offset, limit)
+    return Command(words, replies.pairs)
+
+
+def page_after(
+    key: bytes, after: replies.Pair, limit: int, *, reverse: bool
+) -> Command[list[replies.Pair]]:
+    member, score = after
+    direction = "backward" if reverse else "forward"
+    return _call(PAGE, [key], (direction, number(score), member, limit), replies.pairs)
+
+
+def insert(
+    key: bytes, given: bytes, token: bytes, pairs: Sequence[tuple[bytes, float]], keep: float
+) -> Command[list[int]]:
+    words = [word for member, score in pairs for word in (number(score), member)]
+    arguments = (token, round(keep * 1000), *words)
+    return _call(INSERT, [key, given], arguments, lambda reply: [int(index) for index in reply])
+
+
+def take(
+    key: bytes, given: bytes, token: bytes, num: int, highest: str, keep: float
+) -> Command[list[replies.Pair]]:
+    arguments = (token, num, highest, round(keep * 1000))
+    return _call(TAKE, [key, given], arguments, replies.pairs)
+
+
+def server_time() -> Command[float]:
+    return Command(("TIME",), replies.seconds)
+
+
+def expire(key: bytes, seconds: float) -> Command[int]:
+    return Command(("PEXPIRE", key, round(seconds * 1000)), replies.integer)
+
+
+def algebra(
+    keys: Sequence[bytes],
+    verb: str,
+    conflict: str,
+    life: Word,
+    once: tuple[str, float],
+    operands: Sequence[Operand],
+) -> Command[tuple[str, int]]:
+    """Combine or compare *operands*; *keys* are those that the script wants before theirs.
+
+    *once* is the token of a call that must not be done twice, and the seconds to know it for.
+    """
+    temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
+    signs = [operands[place].sign or b"" for place in temporary]
+    arguments = (
+        *(verb, conflict, life, once[0], round(once[1] * 1000), len(operands)),
+        *("staged" if operand.staged else "set" for operand in operands),
+        *(number(operand.weight) for operand in operands),
+        *temporary,
+    )
+    all_keys = (*keys, *(operand.key for operand in operands), *signs)
+    return _call(ALGEBRA, all_keys, arguments, replies.verdict)
+
+
+def add_with(key: bytes, member: bytes, score: float, conflict: str) -> list[Command[Any]]:
+    """Add one member whose score may meet another; the last reply is the score it has then."""
+    if conflict == "sum":
+        return [increment(key, member, score)]
+    kept = Command(("ZSCORE", key, member), replies.optional_score)
+    return [add(key, [(member, score)], flag=FLAGS[conflict]), kept]
+
+
+def rank(key: bytes, member: bytes, *, reverse: bool) -> Command[int | None]:
+    name = "ZREVRANK" if reverse else "ZRANK"
+    return Command((name, key, member), replies.optional_integer)
+
+
+def increment(key: bytes, member: bytes, amount: float) -> Command[float]:
+    return Command(("ZINCRBY", key, number(amount), member), float)
+
+
+def range_by_score(
+    key: bytes, ends: tuple[str, str], offset: int, limit: int, *, reverse: bool
+) -> Command[list[replies.Pair]]:
+    lowest, highest = ends
+    name, first, last = ("ZRANGEBYSCORE", lowest, highest)
+    if reverse:
+        name, first, last = ("ZREVRANGEBYSCORE", highest, lowest)
+    return Command((name, key, first, last, "WITHSCORES", "LIMIT", offset, limit), replies.pairs)
+
+
+def remove_by_score(key: bytes, ends: tuple[str, str]) -> Command[int]:
+    return Command(("ZREMRANGEBYSCORE", key, *ends), replies.integer)
+
+
+def sample(key: bytes, size: int) -> Command[list[bytes]]:
+    return Command(("ZRANDMEMBER", key, size), replies.members)
+
+
+def server_info() -> Command[str]:
+    return Command(("INFO", "server"), replies.run_id)
+
+
+def rename(keys: Sequence[bytes], once: tuple[str, float]) -> Command[tuple[str, int]]:
+    token, keep = once
+    return _call(RENAME, keys, (token, round(keep * 1000)), replies.verdict)

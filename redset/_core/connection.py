@@ -1,0 +1,130 @@
+"""Connection: sends batches of commands through the user's own client, one round trip each.
+
+The client keeps its pool, retries, credentials and protocol; only the decoding of replies is
+switched off for each call, so that binary members survive ``decode_responses=True``.
+"""
+
+import inspect
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from redset._core import commands
+from redset._core.commands import Command
+from redset.exceptions import InvalidTypeError
+
+RAW = {"NEVER_DECODE": True}
+
+
+class _Calls(threading.local):
+    """How deep this thread is in the code of a client."""
+
+    depth = 0
+
+
+calls = _Calls()
+
+
+class Connection(Protocol):
+    """What the driver needs: replies, parsed, for a batch of commands in one round trip."""
+
+    def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
+
+
+class ClientConnection:
+    """A `Connection` over a synchronous client of redis-py or valkey-py."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys must share a slot to be used together."""
+        return hasattr(self.client, "nodes_manager")
+
+    def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        """Send *batch* in one write, and give its parsed replies, or raise the first error.
+
+        A script that the server doesn't have (restarted, flushed) is sent again with its source.
+        """
+        replies = self._send(batch)
+        missing = [place for place, reply in enumerate(replies) if _is_no_script(reply)]
+        if missing:
+            again = self._send([batch[place].with_source() for place in missing])
+            for place, reply in zip(missing, again, strict=True):
+                replies[place] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
+
+    def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        calls.depth += 1
+        try:
+            if len(batch) > 1:
+                with self.client.pipeline(transaction=False) as pipeline:
+                    for command in batch:
+                        pipeline.execute_command(*command.words, **RAW)
+                    return list(pipeline.execute(raise_on_error=False))
+            return [self.client.execute_command(*batch[0].words, **RAW)]
+        except Exception as error:
+            if _is_no_script(error):
+                return [error]
+            raise
+        finally:
+            calls.depth -= 1
+
+
+_run_ids: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def same_server(one: ClientConnection, other: ClientConnection) -> bool:
+    """Say whether two clients speak to one database of one server, by whatever address.
+
+    Cost: none for one client or equal addresses; else 1 round trip for each client, once.
+    Source: ``run_id`` of ``INFO server``.
+    """
+    if one.client is other.client:
+        return True
+    if one.is_cluster or other.is_cluster:
+        return False
+    places = [_address(connection.client) for connection in (one, other)]
+    if places[0] == places[1] and (places[0]["host"] or places[0]["path"]):
+        return True
+    return places[0]["db"] == places[1]["db"] and _run_id(one) == _run_id(other)
+
+
+def _address(client: Any) -> dict[str, Any]:
+    options = client.connection_pool.connection_kwargs
+    address = {name: options.get(name) for name in ("host", "port", "path")}
+    return address | {"db": options.get("db") or 0}
+
+
+def _run_id(connection: ClientConnection) -> str:
+    known = _run_ids.get(connection.client)
+    if known is None:
+        [known] = ClientConnection(connection.client).execute([commands.server_info()])
+        _run_ids[connection.client] = known
+    return known
+
+
+def _is_no_script(reply: object) -> bool:
+    # redis-py and valkey-py have a class of this name each, with no common base.
+    return type(reply).__name__ == "NoScriptError"
+
+
+def check_client(name: str, client: Any) -> Any:
+    """Give *client* back if it can serve a synchronous set; say what is wrong if it can't."""
+    execute = getattr(client, "execute_command", None)
+    if not callable(execute) or not callable(getattr(client, "pipeline", None)):
+        raise InvalidTypeError(
+            f"redset {name!r}: redis_client must be a client such as redis.Redis(), "
+            f"got {type(client).__name__}"
+        )
+    if inspect.iscoroutinefunction(execute):
+        raise InvalidTypeError(
+            f"redset {name!r}: redis_client is an asyncio client ({type(client).__name__}); "
+            "this set needs a synchronous one such as redis.Redis()"
+        )
+    return client

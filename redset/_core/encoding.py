@@ -1,0 +1,94 @@
+"""Encoding: between an item and its member, whatever the user's serializer looks like."""
+
+import inspect
+import json
+from typing import Any, Generic, TypeVar
+
+from redset.exceptions import InvalidTypeError
+
+T = TypeVar("T")
+
+# Values that most serializers can dump, tried in turn to learn whether `dumps` gives text.
+PROBES: tuple[Any, ...] = ("", 0, None, (), {})
+
+
+class Encoding(Generic[T]):
+    """Turns items into bytes and back with any object that has ``dumps`` or ``loads``.
+
+    A ``dumps`` that returns ``str`` is given ``str`` in ``loads``, also in a process that never
+    dumped an item: until an item was dumped, a return annotation or a probe tells which it is.
+    """
+
+    def __init__(self, name: str, serializer: Any) -> None:
+        self.serializer = serializer
+        self._name = name
+        self._dumps = (
+            _sorted_json if serializer is json else getattr(serializer, "dumps", None) or str
+        )
+        self._loads = getattr(serializer, "loads", None)
+        self._text: bool | None = True if self._dumps is str else _annotated_text(self._dumps)
+
+    def encode(self, item: T) -> bytes:
+        """Give the member of *item*; what ``dumps`` raises passes through."""
+        member = self._dumps(item)
+        if type(member) is bytes:
+            self._text = False
+            return member
+        if isinstance(member, str):
+            self._text = True
+            return member.encode("utf-8", "surrogateescape")
+        if isinstance(member, bytes | bytearray | memoryview):
+            self._text = False
+            return bytes(member)
+        raise InvalidTypeError(
+            f"redset {self._name!r}: serializer.dumps must return str or bytes, "
+            f"got {type(member).__name__} for {item!r}"
+        )
+
+    def decode(self, member: bytes) -> T:
+        """Give the item of *member*; what ``loads`` raises passes through."""
+        if self._text is None:
+            self._text = self._probe()
+        if not self._text:
+            return self._loads(member)  # type: ignore[misc, no-any-return]
+        text = member.decode("utf-8", "surrogateescape")
+        return text if self._loads is None else self._loads(text)  # type: ignore[return-value]
+
+    def same_as(self, other: "Encoding[Any]") -> bool:
+        """Say whether both turn equal items into equal members, as far as can be told."""
+        one, two = self.serializer, other.serializer
+        if one is two:
+            return True
+        return type(one) is type(two) and hasattr(one, "__dict__") and vars(one) == vars(two)
+
+    def _probe(self) -> bool:
+        for value in PROBES:
+            try:
+                return isinstance(self._dumps(value), str)
+            except Exception:  # noqa: S112 - a value that it can't dump tells nothing
+                continue
+        return True
+
+
+def _sorted_json(item: Any) -> str:
+    # The module as a serializer: whatever the order of a document's keys, it is one item.
+    return json.dumps(item, sort_keys=True)
+
+
+def _annotated_text(dumps: Any) -> bool | None:
+    try:
+        returned = inspect.signature(dumps).return_annotation
+    except (TypeError, ValueError):
+        return None
+    return {str: True, "str": True, bytes: False, "bytes": False}.get(returned)
+
+
+def check_serializer(name: str, serializer: Any) -> Any:
+    """Give *serializer* back if it has at least one of ``dumps`` and ``loads``, callable."""
+    found = [getattr(serializer, method, None) for method in ("dumps", "loads")]
+    if not any(callable(method) for method in found):
+        raise InvalidTypeError(
+            f"redset {name!r}: serializer must have dumps or loads, as json and pickle have, "
+            f"got {serializer!r}"
+        )
+    return serializer

@@ -1,0 +1,337 @@
+"""Plans: one generator for each operation.
+
+Encode, yield commands, decode. Nothing here opens a socket or awaits. One ``yield`` is one round
+trip: a list of commands goes out, the list of their parsed replies comes back.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from redset._core import commands
+from redset._core.commands import HIGHEST, LOWEST, Command
+from redset._core.encoding import Encoding
+from redset._core.keys import companion
+from redset._core.replies import Pair
+from redset._core.scores import check_score
+from redset._core.turns import KEEP_SECONDS, Turn
+from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
+
+T = TypeVar("T")
+R = TypeVar("R")
+Plan = Generator[list[Command[Any]], list[Any], R]
+
+# One command carries at most this much: a larger one would hold up the server's other clients.
+CHUNK_MEMBERS = 5_000
+CHUNK_BYTES = 1 << 20
+
+logger = logging.getLogger("redset")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec(Generic[T]):
+    """What a plan knows of its set."""
+
+    name: str
+    key: bytes
+    encoding: Encoding[T]
+    scorer: Callable[[T], Any]
+
+    @property
+    def undecodable(self) -> bytes:
+        return companion(self.key, "undecodable")
+
+
+# One item
+
+
+def add(spec: Spec[T], item: T, score: Any) -> Plan[Any]:
+    member, score = spec.encoding.encode(item), scored(spec, item, score)
+    yield [commands.add(spec.key, [(member, score)])]
+    return score
+
+
+def add_on_conflict(spec: Spec[T], item: T, score: Any, conflict: str) -> Plan[Any]:
+    member, score = spec.encoding.encode(item), scored(spec, item, score)
+    *_, kept = yield commands.add_with(spec.key, member, float(score), conflict)
+    return kept
+
+
+def contains(spec: Spec[T], item: T) -> Plan[bool]:
+    return (yield from score(spec, item)) is not None
+
+
+def score(spec: Spec[T], item: T) -> Plan[float | None]:
+    member = encode_sought(spec, item)
+    if member is None:
+        return None
+    [score] = yield [commands.score(spec.key, member)]
+    return score  # type: ignore[no-any-return]
+
+
+def discard(spec: Spec[T], item: T) -> Plan[bool]:
+    member = encode_sought(spec, item)
+    if member is None:
+        return False
+    [removed] = yield [commands.remove(spec.key, [member])]
+    return bool(removed)
+
+
+def remove(spec: Spec[T], item: T) -> Plan[None]:
+    if not (yield from discard(spec, item)):
+        raise MissingItemError(item)
+
+
+# The whole set
+
+
+def size(spec: Spec[T], highest: str = HIGHEST) -> Plan[int]:
+    command = (
+        commands.size(spec.key) if highest == HIGHEST else commands.count(spec.key, LOWEST, highest)
+    )
+    [number] = yield [command]
+    return number  # type: ignore[no-any-return]
+
+
+def clear(spec: Spec[T], companions: list[bytes]) -> Plan[bool]:
+    [there, _] = yield [
+        commands.delete(spec.key),
+        commands.delete(spec.undecodable, *companions),
+    ]
+    return bool(there)
+
+
+def page(
+    spec: Spec[T], after: Pair | None, limit: int, *, reverse: bool = False
+) -> Plan[list[Pair]]:
+    if after is None:
+        command = commands.by_rank(spec.key, 0, limit - 1, reverse=reverse)
+    else:
+        command = commands.page_after(spec.key, after, limit, reverse=reverse)
+    [pairs] = yield [command]
+    return pairs  # type: ignore[no-any-return]
+
+
+def run_id() -> Plan[str]:
+    [info] = yield [commands.server_info()]
+    return info  # type: ignore[no-any-return]
+
+
+def server_time() -> Plan[float]:
+    [seconds] = yield [commands.server_time()]
+    return seconds  # type: ignore[no-any-return]
+
+
+# Many items
+
+
+def update(spec: Spec[T], pairs: Iterable[tuple[T, Any]], flag: str | None = "NX") -> Plan[None]:
+    """Add items with their scores, a chunk at a time; an error says how many of them got in."""
+    sent = 0
+    try:
+        ready = ((spec.encoding.encode(item), scored(spec, item, score)) for item, score in pairs)
+        for chunk in chunks(ready):
+            yield [commands.add(spec.key, chunk, flag=flag)]
+            sent += len(chunk)
+    except Exception as error:
+        if sent:
+            error.add_note(f"redset {spec.name!r}: the first {sent} items were added before this")
+        raise
+
+
+def insert(spec: Spec[T], turn: Turn, items: tuple[T, ...]) -> Plan[list[T]]:
+    pairs = [(spec.encoding.encode(item), scored(spec, item)) for item in items]
+    if not pairs:
+        return []
+    [new] = yield [commands.insert(spec.key, turn.given, turn.token, pairs, KEEP_SECONDS)]
+    return [items[place] for place in new]
+
+
+def scores(spec: Spec[T], items: Sequence[T]) -> Plan[list[float | None]]:
+    found: list[float | None] = [None] * len(items)
+    known = ((encode_sought(spec, item), place) for place, item in enumerate(items))
+    for chunk in chunks((member, place) for member, place in known if member is not None):
+        [part] = yield [commands.scores(spec.key, [member for member, _ in chunk])]
+        for (_, place), score in zip(chunk, part, strict=True):
+            found[place] = score
+    return found
+
+
+def discard_all(spec: Spec[T], items: Iterable[T]) -> Plan[int]:
+    removed = 0
+    members = (encode_known(spec, item) for item in items)
+    for chunk in chunks((member, None) for member in members if member is not None):
+        [number] = yield [commands.remove(spec.key, [member for member, _ in chunk])]
+        removed += number
+    return removed
+
+
+# Handing out
+
+
+def pop(spec: Spec[T], turn: Turn, highest: str) -> Plan[T | None]:
+    pairs, items = yield from _hand_out(spec, turn, 1, highest)
+    if not pairs:
+        raise EmptySetError(f"redset {spec.name!r}: pop from an empty set")
+    return items[0] if items else None
+
+
+def take(spec: Spec[T], turn: Turn, num: int, highest: str) -> Plan[list[T]]:
+    _, items = yield from _hand_out(spec, turn, num, highest)
+    return items
+
+
+def _hand_out(
+    spec: Spec[T], turn: Turn, num: int, highest: str
+) -> Plan[tuple[list[Pair], list[T]]]:
+    [pairs] = yield [commands.take(spec.key, turn.given, turn.token, num, highest, KEEP_SECONDS)]
+    broken: list[Pair] = []
+    items = [item for item, _ in decoded(spec, pairs, broken)]
+    if broken:
+        yield [commands.add(spec.undecodable, broken)]
+    return pairs, items
+
+
+def peek(spec: Spec[T], position: int, highest: str) -> Plan[T | None]:
+    [pairs] = yield [_waiting(spec, position, highest)]
+    if not pairs:
+        raise EmptySetError(f"redset {spec.name!r}: no item at position {position}")
+    items = list(decoded(spec, pairs))
+    return items[0][0] if items else None
+
+
+def peek_score(spec: Spec[T], highest: str) -> Plan[float | None]:
+    [pairs] = yield [_waiting(spec, 0, highest)]
+    return pairs[0][1] if pairs else None
+
+
+def _waiting(spec: Spec[T], position: int, highest: str) -> Command[list[Pair]]:
+    if highest == HIGHEST:
+        return commands.by_rank(spec.key, position, position)
+    return commands.by_score(spec.key, LOWEST, highest, position, 1)
+
+
+# By rank and by score
+
+
+def rank(spec: Spec[T], item: T, *, reverse: bool) -> Plan[int | None]:
+    member = encode_sought(spec, item)
+    if member is None:
+        return None
+    [rank] = yield [commands.rank(spec.key, member, reverse=reverse)]
+    return rank  # type: ignore[no-any-return]
+
+
+def by_rank(spec: Spec[T], first: int, last: int) -> Plan[list[Pair]]:
+    [pairs] = yield [commands.by_rank(spec.key, first, last)]
+    return pairs  # type: ignore[no-any-return]
+
+
+def by_score(
+    spec: Spec[T], ends: tuple[str, str], offset: int, limit: int, *, reverse: bool
+) -> Plan[list[Pair]]:
+    [pairs] = yield [commands.range_by_score(spec.key, ends, offset, limit, reverse=reverse)]
+    return pairs  # type: ignore[no-any-return]
+
+
+def count(spec: Spec[T], ends: tuple[str, str]) -> Plan[int]:
+    [number] = yield [commands.count(spec.key, *ends)]
+    return number  # type: ignore[no-any-return]
+
+
+def remove_range(spec: Spec[T], ends: tuple[str, str]) -> Plan[int]:
+    [removed] = yield [commands.remove_by_score(spec.key, ends)]
+    return removed  # type: ignore[no-any-return]
+
+
+def increment(spec: Spec[T], item: T, amount: Any) -> Plan[float]:
+    member, amount = spec.encoding.encode(item), check_score(spec.name, item, amount)
+    [score] = yield [commands.increment(spec.key, member, float(amount))]
+    return score  # type: ignore[no-any-return]
+
+
+def sample(spec: Spec[T], size: int) -> Plan[list[T]]:
+    [members] = yield [commands.sample(spec.key, size)]
+    return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
+
+
+# Between items and members
+
+
+def encode_known(spec: Spec[T], item: T) -> bytes | None:
+    """Give the member of *item*, ``None`` for one that the set can't hold and so hasn't.
+
+    What isn't even hashable is an error, as with ``set``.
+    """
+    try:
+        return spec.encoding.encode(item)
+    except Exception:
+        try:
+            hash(item)
+        except TypeError:
+            unhashable = True
+        else:
+            unhashable = False
+        if unhashable:
+            raise
+        return None
+
+
+def encode_sought(spec: Spec[T], item: T) -> bytes | None:
+    """`encode_known` for one item: a ``set`` is looked up as its ``frozenset``, as in ``set``."""
+    try:
+        return encode_known(spec, item)
+    except Exception:
+        if not isinstance(item, set):
+            raise
+    return encode_known(spec, cast(T, frozenset(item)))
+
+
+def scored(spec: Spec[T], item: T, score: Any = None) -> Any:
+    """The score for *item*: the one given (0 is one), else the scorer's; checked."""
+    return check_score(spec.name, item, spec.scorer(item) if score is None else score)
+
+
+def decoded(
+    spec: Spec[T], pairs: Iterable[Pair], broken: list[Pair] | None = None
+) -> Iterator[tuple[T, float]]:
+    """Pairs of item and score; a member that can't be deserialized is logged and left out."""
+    for member, score in pairs:
+        try:
+            item = spec.encoding.decode(member)
+        except Exception:
+            logger.exception("redset %r: can't deserialize %r", spec.name, member[:100])
+            if broken is not None:
+                broken.append((member, score))
+        else:
+            yield item, score
+
+
+def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:
+    """Cut *pairs* into lists that one command may carry; never holds more than one of them."""
+    chunk: list[tuple[bytes, Any]] = []
+    room = CHUNK_BYTES
+    for pair in pairs:
+        chunk.append(pair)
+        room -= len(pair[0])
+        if room <= 0 or len(chunk) == CHUNK_MEMBERS:
+            yield chunk
+            chunk, room = [], CHUNK_BYTES
+    if chunk:
+        yield chunk
+
+
+def unscored(items: Iterable[T]) -> Iterator[tuple[T, None]]:
+    """Pairs for the items of an iterable, whose scores the scorer is asked for."""
+    return ((item, None) for item in items)
+
+
+def check_count(name: str, argument: str, value: object) -> int:
+    """Give *value* as an int (anything with ``__index__``), or say which argument is wrong."""
+    try:
+        return value.__index__()  # type: ignore[attr-defined, no-any-return]
+    except AttributeError:
+        raise InvalidTypeError(
+            f"redset {name!r}: {argument} must be an integer, got {type(value).__name__} {value!r}"
+        ) from None

@@ -1,0 +1,57 @@
+"""Replies: the one module that knows how RESP2, RESP3 and the clients' callbacks differ.
+
+A score comes as bytes (RESP2), a float (RESP3) or a float made by the client; pairs of member
+and score come flat or nested. Each function takes any of these shapes and gives one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+Pair = tuple[bytes, float]
+
+
+def integer(reply: Any) -> int:
+    return int(reply)
+
+
+def optional_integer(reply: Any) -> int | None:
+    return None if reply is None else int(reply)
+
+
+def members(reply: Any) -> list[bytes]:
+    return list(reply)
+
+
+def optional_score(reply: Any) -> float | None:
+    return None if reply is None else float(reply)
+
+
+def optional_scores(reply: Any) -> list[float | None]:
+    return [optional_score(score) for score in reply]
+
+
+def pairs(reply: Sequence[Any]) -> list[Pair]:
+    """Give (member, score) pairs, however the server or the client nested them."""
+    if reply and isinstance(reply[0], list | tuple):
+        return [(member, float(score)) for member, score in reply]
+    return [(member, float(score)) for member, score in zip(reply[::2], reply[1::2], strict=True)]
+
+
+def seconds(reply: Any) -> float:
+    """Give UNIX seconds from the reply of ``TIME``: seconds and microseconds."""
+    whole, micro = reply
+    return int(whole) + int(micro) / 1_000_000
+
+
+def verdict(reply: Any) -> tuple[str, int]:
+    """Give the word and the number that a script answers with."""
+    word, number = reply
+    return (word.decode() if isinstance(word, bytes) else word), int(number)
+
+
+def run_id(reply: Any) -> str:
+    """Give the number that a server drew when it started, from the reply of ``INFO server``."""
+    if isinstance(reply, dict):
+        return str(reply["run_id"])
+    text = reply.decode() if isinstance(reply, bytes) else str(reply)
+    return text.partition("run_id:")[2].split()[0]

@@ -1,0 +1,204 @@
+-- Combine sets, or compare two, in one step and with the server's native commands.
+--
+-- KEYS[1]  where the combination goes (one of the operands for the in-place forms)
+-- KEYS[2]  the sign that a temporary combination is alive, as long as its owner uses it
+-- KEYS[3], KEYS[4]  scratch
+-- KEYS[5]  what the caller was answered last, for a call whose reply is lost and that is repeated
+-- KEYS[6…] the operands, then the signs of those operands that are temporary themselves
+-- ARGV[1]  union, intersection, difference, symmetric_difference,
+--          subset, proper_subset, equal or disjoint
+-- ARGV[2]  whose score wins: keep (the left one's), replace, min, max or sum
+-- ARGV[3]  life of KEYS[1]: 'own' (as it was), 'lasting', or milliseconds
+-- ARGV[4]  token of this call, '' for one that may be repeated
+-- ARGV[5]  milliseconds to keep the answer to it
+-- ARGV[6]  number n of operands
+-- ARGV[7…] for each operand 'staged' (deleted in the end) or 'set', then for each its weight
+-- Reply    {'size', n} or {'answer', 0 or 1}; or what is wrong, before anything was changed:
+--          {'expired', operand}, {'type', operand}, {'dropped', operand} for a staged one of
+--          which only the last chunk is left (operands count from 0)
+-- Cost     that of ZUNIONSTORE, ZINTERSTORE, ZDIFFSTORE or ZINTERCARD, up to twice
+-- Why      no aggregate of ZUNIONSTORE lets the left score win, and *STORE drops a time-to-live
+local into, sign, scratch, spare, answered = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local verb, conflict, life = ARGV[1], ARGV[2], ARGV[3]
+local token, keep, n = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local operands, weights, staged = {}, {}, {}
+for i = 1, n do
+  operands[i] = KEYS[5 + i]
+  weights[i] = ARGV[6 + n + i]
+  if ARGV[6 + i] == 'staged' then staged[#staged + 1] = operands[i] end
+end
+
+local function done(...)
+  redis.call('DEL', scratch, spare)
+  if #staged > 0 then redis.call('DEL', unpack(staged)) end
+  return {...}
+end
+
+local function store(command, target, keys, ...)
+  local words = {target, #keys}
+  for i = 1, #keys do words[#words + 1] = keys[i] end
+  for _, word in ipairs({...}) do words[#words + 1] = word end
+  return redis.call(command, unpack(words))
+end
+
+local function rest(keys)
+  return {unpack(keys, 2)}
+end
+
+-- Doing it again would undo a symmetric difference, and add up twice.
+if token ~= '' then
+  local size = string.match(redis.call('GET', answered) or '', '^' .. token .. ' (%d+)$')
+  if size then return done('size', tonumber(size)) end
+end
+
+-- A result's key is its own: one that is there was made by this call.
+if life ~= 'own' and life ~= 'lasting' and redis.call('EXISTS', sign) == 1 then
+  return done('size', redis.call('ZCARD', into))
+end
+
+for i = 1, #KEYS - 5 - n do
+  -- Signs are passed in the order of the operands that have one; ARGV names those operands.
+  if redis.call('EXISTS', KEYS[5 + n + i]) == 0 then
+    return done('expired', tonumber(ARGV[6 + 2 * n + i]))
+  end
+end
+for i = 1, n do
+  local kind = redis.call('TYPE', operands[i]).ok
+  if kind ~= 'zset' and kind ~= 'none' then return done('type', i - 1) end
+  if ARGV[6 + i] == 'staged' and redis.call('PTTL', operands[i]) < 0 then
+    return done('dropped', i - 1)
+  end
+end
+
+-- How many members two sets share, counted up to a limit (0: all).
+local function shared(a, b, limit)
+  local answer = redis.pcall('ZINTERCARD', 2, a, b, 'LIMIT', limit)
+  if type(answer) == 'number' then return answer end
+  -- Redis 6.2 has no ZINTERCARD.
+  return redis.call('ZINTERSTORE', scratch, 2, a, b)
+end
+
+-- Whether the lowest members of one set are in another: most sets that differ are told here.
+local function starts_within(a, b)
+  local first = redis.call('ZRANGE', a, 0, 99)
+  if #first == 0 then return true end
+  local scores = redis.call('ZMSCORE', b, unpack(first))
+  for i = 1, #first do
+    if not scores[i] then return false end
+  end
+  return true
+end
+
+local comparisons = {
+  subset = function(a, b)
+    local size = redis.call('ZCARD', a)
+    return size <= redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
+  end,
+  proper_subset = function(a, b)
+    local size = redis.call('ZCARD', a)
+    return size < redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
+  end,
+  equal = function(a, b)
+    local size = redis.call('ZCARD', a)
+    return size == redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
+  end,
+  disjoint = function(a, b)
+    return shared(a, b, 1) == 0
+  end,
+}
+if comparisons[verb] then
+  return done('answer', comparisons[verb](operands[1], operands[2]) and 1 or 0)
+end
+
+local function aggregate(command, target, keys)
+  local words = {'WEIGHTS'}
+  for i = 1, #keys do words[#words + 1] = weights[i] end
+  words[#words + 1] = 'AGGREGATE'
+  words[#words + 1] = string.upper(conflict)
+  return store(command, target, keys, unpack(words))
+end
+
+-- Add to the target those members of another set that it doesn't have; `spare` is used up.
+local function join(target, key)
+  store('ZDIFFSTORE', spare, {key, target})
+  store('ZUNIONSTORE', target, {target, spare})
+end
+
+local function backwards(keys)
+  local turned = {}
+  for i = #keys, 1, -1 do turned[#turned + 1] = keys[i] end
+  return turned
+end
+
+local function finite(key)
+  for _, rank in ipairs({0, -1}) do
+    local score = redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
+    if score == 'inf' or score == '-inf' then return false end
+  end
+  return true
+end
+
+-- The members that all sets have, with the scores of the first.
+local function intersect(target, keys)
+  local others_finite = true
+  local zeros = {'WEIGHTS', 1}
+  for i = 2, #keys do
+    others_finite = others_finite and finite(keys[i])
+    zeros[#zeros + 1] = 0
+  end
+  if #keys == 1 then return store('ZUNIONSTORE', target, keys) end
+  if others_finite then return store('ZINTERSTORE', target, keys, unpack(zeros)) end
+  -- An infinite score times 0 is no number: take away what the others don't have instead.
+  store('ZINTERSTORE', spare, rest(keys), 'AGGREGATE', 'MIN')
+  store('ZDIFFSTORE', spare, {keys[1], spare})
+  return store('ZDIFFSTORE', target, {keys[1], spare})
+end
+
+local combinations = {
+  union = function(keys)
+    if conflict ~= 'keep' and conflict ~= 'replace' then
+      return aggregate('ZUNIONSTORE', scratch, keys)
+    end
+    if conflict == 'replace' then keys = backwards(keys) end
+    if #keys == 2 then
+      store('ZDIFFSTORE', spare, {keys[2], keys[1]})
+      return store('ZUNIONSTORE', scratch, {keys[1], spare})
+    end
+    store('ZUNIONSTORE', scratch, {keys[1]})
+    for i = 2, #keys do join(scratch, keys[i]) end
+  end,
+  intersection = function(keys)
+    if conflict ~= 'keep' and conflict ~= 'replace' then
+      return aggregate('ZINTERSTORE', scratch, keys)
+    end
+    intersect(scratch, conflict == 'replace' and backwards(keys) or keys)
+  end,
+  difference = function(keys)
+    store('ZDIFFSTORE', scratch, keys)
+  end,
+  symmetric_difference = function(keys)
+    store('ZDIFFSTORE', scratch, {keys[2], keys[1]})
+    store('ZDIFFSTORE', spare, {keys[1], keys[2]})
+    store('ZUNIONSTORE', scratch, {scratch, spare})
+  end,
+}
+
+local left = life == 'own' and redis.call('PTTL', into) or -1
+combinations[verb](operands)
+local size = redis.call('ZCARD', scratch)
+if size == 0 then
+  redis.call('DEL', into)
+else
+  redis.call('RENAME', scratch, into)
+end
+if life == 'own' then
+  if left >= 0 then redis.call('PEXPIRE', into, math.max(left, 1)) end
+elseif life ~= 'lasting' then
+  -- The sign goes first, so that a live sign vouches for a set that is not there: it is empty.
+  redis.call('SET', sign, '', 'PX', life)
+  redis.call('PEXPIRE', into, life + 60000)
+end
+if token ~= '' then
+  redis.call('SET', answered, token .. ' ' .. size, 'PX', keep)
+end
+return done('size', size)

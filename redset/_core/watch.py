@@ -1,0 +1,88 @@
+"""Watch: learns that a key has changed, whoever changed it, without asking again and again.
+
+The server itself tells: ``CLIENT TRACKING`` in broadcast mode, whose messages go to the connection
+that asked for them. It needs no setting of the server's, and the key need not exist.
+"""
+
+import inspect
+import logging
+import time
+from typing import Any, Self
+
+logger = logging.getLogger("redset")
+
+CHANNEL = "__redis__:invalidate"
+# How often to look all the same: a connection may die without a word.
+PATIENCE_SECONDS = 15.0
+# The same where the server can't tell (a cluster, an account without CLIENT TRACKING).
+POLL_SECONDS = 1.0
+
+
+class Watch:
+    """A connection of the client's pool, lent for as long as one waits for a key to change.
+
+    Cost: 4 round trips to begin, none to wait. Where no connection can watch, `wait` only sleeps,
+    for a second at the most.
+    """
+
+    def __init__(self, client: Any, key: bytes) -> None:
+        self._pool = getattr(client, "connection_pool", None)
+        self._key = key
+        self._connection: Any = None
+
+    def __enter__(self) -> Self:
+        if self._pool is not None:
+            self._connection = _borrow(self._pool)
+            try:
+                self._subscribe()
+            except Exception:
+                logger.debug("redset: can't watch %r, so it is polled", self._key, exc_info=True)
+                self._give_back()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._give_back()
+
+    def wait(self, seconds: float) -> None:
+        """Return when the key has changed, after *seconds*, or after a while; which, isn't said.
+
+        Raises: what the client raises when the connection breaks.
+        """
+        if self._connection is None:
+            time.sleep(min(seconds, POLL_SECONDS))
+            return
+        until = time.monotonic() + min(seconds, PATIENCE_SECONDS)
+        while (left := until - time.monotonic()) > 0:
+            if self._connection.can_read(timeout=left) and self._hears_of_the_key():
+                return
+
+    def _hears_of_the_key(self) -> bool:
+        *_, keys = self._connection.read_response(disable_decoding=True)
+        # No keys: the whole database was flushed. Others may only begin like ours.
+        return keys is None or self._key in keys
+
+    def _subscribe(self) -> None:
+        ask = self._ask
+        if str(getattr(self._connection, "protocol", 2)) == "3":
+            ask("HELLO", 2)  # the messages come as those of a channel, which every parser reads
+        own = ask("CLIENT", "ID")
+        ask("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", self._key)
+        ask("SUBSCRIBE", CHANNEL)
+
+    def _ask(self, *words: Any) -> Any:
+        self._connection.send_command(*words)
+        return self._connection.read_response(disable_decoding=True)
+
+    def _give_back(self) -> None:
+        if self._connection is not None:
+            # The next user of the connection finds it without tracking, as it connects anew.
+            self._connection.disconnect()
+            self._pool.release(self._connection)
+            self._connection = None
+
+
+def _borrow(pool: Any) -> Any:
+    # Older clients want to know for which command.
+    wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
+    needs_name = wanted is not None and wanted.default is inspect.Parameter.empty
+    return pool.get_connection("CLIENT") if needs_name else pool.get_connection()

@@ -1,0 +1,152 @@
+"""The process that watches over one embedded server and ends it with its last member.
+
+Run as a script with the server's directory as working directory, standard library only: it starts
+in milliseconds. It knows files, locks and processes, and must not know clients, URLs or sets.
+
+Four files in the directory carry the protocol, all locks are ``flock``, which the kernel gives
+back when their holder dies, however it dies:
+
+- ``redset.members.lock``: every process that uses the server holds it shared. The supervisor
+  waits to hold it alone, and then stops the server.
+- ``redset.start.lock``: held by the one member that starts the server.
+- ``redset.server.lock``: held by supervisor and server together, so it is free if and only if
+  neither lives, and no two servers write one directory.
+- ``redset.sock``: the server's socket; elsewhere, if this path is too long for one
+  (see `socket_path`).
+"""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+
+SOCKET = "redset.sock"
+ELSEWHERE = "redset.socket-directory"
+MEMBERS_LOCK = "redset.members.lock"
+START_LOCK = "redset.start.lock"
+SERVER_LOCK = "redset.server.lock"
+
+LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
+LONGEST_SHUTDOWN = 30.0  # seconds that a server has to write down its data
+ALREADY_RUNNING = 75  # exit status: another supervisor or its server still lives
+
+_PR_SET_PDEATHSIG = 1
+
+
+def fits_a_socket(path: str) -> bool:
+    """Say whether a unix socket can have this path."""
+    return len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
+
+
+def short_directory() -> str:
+    """Make a private temporary directory whose path leaves room for a socket."""
+    directory = tempfile.mkdtemp(prefix="redset-")
+    if not fits_a_socket(os.path.join(directory, SOCKET)):
+        os.rmdir(directory)
+        directory = tempfile.mkdtemp(prefix="redset-", dir="/tmp")
+    return directory
+
+
+def socket_path(directory: str) -> str | None:
+    """Find the server's socket: in *directory*, or where its symbolic link points.
+
+    None: the path is too long for a socket, and no server has made the link yet.
+    """
+    path = os.path.join(directory, SOCKET)
+    if fits_a_socket(path):
+        return path
+    try:
+        return os.path.join(os.readlink(os.path.join(directory, ELSEWHERE)), SOCKET)
+    except FileNotFoundError:
+        return None
+
+
+def open_lock(path: str) -> int:
+    """Open a lock file, made if it isn't there; return its descriptor."""
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def try_lock(descriptor: int, operation: int) -> bool:
+    """Take a lock if that is possible at once; say whether it was."""
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def supervise(binary: str, lifetime: str) -> int:
+    """Run the server in the working directory until its last member has left."""
+    directory = os.getcwd()
+    lock = open_lock(SERVER_LOCK)
+    if not try_lock(lock, fcntl.LOCK_EX):
+        return ALREADY_RUNNING
+    os.ftruncate(sys.stdout.fileno(), 0)  # the log tells of this run only
+    if os.fork():
+        # The member that called goes on with a supervisor that is no child of its own: nothing
+        # to reap, and nothing that a signal to the member's terminal or group could reach.
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _forget_elsewhere()
+    try:
+        return _run(binary, lock, directory, keep=lifetime == "kept")
+    finally:
+        _forget_elsewhere()
+        if lifetime == "private":
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(binary: str, lock: int, directory: str, *, keep: bool) -> int:
+    address = SOCKET
+    if not fits_a_socket(os.path.join(directory, SOCKET)):
+        elsewhere = short_directory()
+        os.symlink(elsewhere, ELSEWHERE)
+        address = os.path.join(elsewhere, SOCKET)
+    options = ["--port", "0", "--unixsocket", address, "--save", ""]
+    options += ["--appendonly", "yes" if keep else "no"]
+    server = subprocess.Popen(  # noqa: S603 - the binary is the one that the member found
+        [binary, *options],
+        pass_fds=[lock],
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs yet
+    )
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        server.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_stop_without_members, args=[server], daemon=True).start()
+    return server.wait()
+
+
+def _stop_without_members(server: subprocess.Popen[bytes]) -> None:
+    # The lock is kept until this process ends: who wants to join waits, and starts the next server.
+    fcntl.flock(open_lock(MEMBERS_LOCK), fcntl.LOCK_EX)
+    server.terminate()
+    time.sleep(LONGEST_SHUTDOWN)
+    server.kill()
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _forget_elsewhere() -> None:
+    with suppress(OSError):
+        elsewhere = os.readlink(ELSEWHERE)
+        os.unlink(ELSEWHERE)
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(elsewhere, SOCKET))
+        os.rmdir(elsewhere)
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(*sys.argv[1:]))

@@ -1,0 +1,344 @@
+"""The operators and methods that builtin ``set`` has for two sets and more.
+
+Which operand is on the server already and which must travel is decided here; how they are
+combined, in `redset._core.algebra`.
+"""
+
+from collections.abc import Iterable, Set
+from itertools import chain, islice
+from typing import Any, Self, TypeVar, cast
+
+from redset._core import algebra, plans
+from redset._core.algebra import Local, Remote, Target, new_result
+from redset._core.commands import FLAGS
+from redset._core.connection import same_server
+from redset._core.keys import check_name, slot_of
+from redset._core.scores import check_score
+from redset.exceptions import InvalidTypeError, InvalidValueError
+from redset.ordered import Ordered
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+CONFLICTS = ("keep", "replace", "min", "max", "sum")
+
+
+class Algebra(Ordered[T]):
+    """Set algebra on the server; the methods take any iterables, the operators only sets."""
+
+    # Results
+
+    def union(
+        self,
+        *others: Iterable[T],
+        on_conflict: str = "keep",
+        weights: Iterable[float] | None = None,
+        into: str | bytes | None = None,
+    ) -> Self:
+        """Make the set of all items of this set and *others*.
+
+        Args:
+            others: any iterables; sets of one server are combined there, others travel once.
+            on_conflict: whose score wins where two sets have an item: ``"keep"`` (the left
+                one's), ``"replace"``, ``"min"``, ``"max"``, ``"sum"``.
+            weights: a factor for the scores of this set and of each other, with ``"min"``,
+                ``"max"`` and ``"sum"``.
+            into: the name of a lasting set to make (what is there is replaced); without one it
+                is a *result*, which goes with its handle.
+
+        Cost: 1 round trip for what is on the server (O(n log n) there) or fits in one chunk.
+        Atomic. Source: ``ZUNIONSTORE``; ``set.union``.
+
+        """
+        return self._combine("union", others, on_conflict, weights, into)
+
+    def intersection(
+        self,
+        *others: Iterable[Any],
+        on_conflict: str = "keep",
+        weights: Iterable[float] | None = None,
+        into: str | bytes | None = None,
+    ) -> Self:
+        """Make the set of the items that this set and all *others* have.
+
+        Arguments and cost as for `union`. Source: ``ZINTERSTORE``; ``set.intersection``.
+        """
+        return self._combine("intersection", others, on_conflict, weights, into)
+
+    def difference(self, *others: Iterable[Any], into: str | bytes | None = None) -> Self:
+        """Make the set of the items that none of *others* has, with their scores.
+
+        *into* and cost as for `union`. Source: ``ZDIFFSTORE``; ``set.difference``.
+        """
+        return self._combine("difference", others, "keep", None, into)
+
+    def symmetric_difference(
+        self, other: Iterable[T], /, *, into: str | bytes | None = None
+    ) -> Self:
+        """Make the set of the items that only one of the two has, with their scores.
+
+        *into* and cost as for `union`. Source: ``ZDIFFSTORE``; ``set.symmetric_difference``.
+        """
+        return self._combine("symmetric_difference", (other,), "keep", None, into)
+
+    def copy(self, *, into: str | bytes | None = None) -> Self:
+        """Make a snapshot of this set with its scores; *into* and cost as for `union`."""
+        return self._combine("union", (), "keep", None, into)
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+    def __or__(self, other: Set[T]) -> Self:  # type: ignore[override,unused-ignore]
+        """``self.union(other)``, for sets only."""
+        return self.union(other) if isinstance(other, Set) else NotImplemented
+
+    def __and__(self, other: Set[Any]) -> Self:
+        """``self.intersection(other)``, for sets only."""
+        return self.intersection(other) if isinstance(other, Set) else NotImplemented
+
+    def __sub__(self, other: Set[Any]) -> Self:
+        """``self.difference(other)``, for sets only."""
+        return self.difference(other) if isinstance(other, Set) else NotImplemented
+
+    def __xor__(self, other: Set[T]) -> Self:
+        """``self.symmetric_difference(other)``, for sets only."""
+        return self.symmetric_difference(other) if isinstance(other, Set) else NotImplemented
+
+    # A builtin set on the left gives a builtin set
+
+    def __ror__(self, other: Set[S]) -> Any:
+        """The items of *other* and of this set, as a set of this process."""
+        return _kind(other)([*other, *self]) if isinstance(other, Set) else NotImplemented
+
+    def __rand__(self, other: Set[S]) -> Any:
+        """The items of *other* that this set has, as a set of this process."""
+        return _kind(other)(self._sift(other, True)) if isinstance(other, Set) else NotImplemented
+
+    def __rsub__(self, other: Set[S]) -> Any:
+        """The items of *other* that this set hasn't, as a set of this process."""
+        return _kind(other)(self._sift(other, False)) if isinstance(other, Set) else NotImplemented
+
+    def __rxor__(self, other: Set[S]) -> Any:
+        """The items that only one of the two has, as a set of this process."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        return _kind(other)(set(other) ^ set(self))
+
+    # In place
+
+    def update(self, *others: Iterable[T], on_conflict: str = "keep") -> None:
+        """Add the items of all *others*; those that are there keep their scores.
+
+        *on_conflict* may say otherwise, as for `union`. Any iterable will do, also a generator of
+        millions: it is sent in chunks of up to 5,000 items or 1 MiB, each atomic, 1 round trip;
+        an error in the middle carries a note of how many items had been added. If a set of the
+        same server is among *others*, all are added in one atomic step.
+
+        Cost: O(log n) an item. Source: ``ZADD NX``, ``ZUNIONSTORE``; ``set.update``.
+        """
+        self._check_conflict(on_conflict)
+        operands = [self._operand(other) for other in others]
+        local = [operand for operand in operands if isinstance(operand, Local)]
+        if on_conflict == "sum" or len(local) < len(operands):
+            self._store_own("union", operands, on_conflict)
+            return
+        pairs = chain.from_iterable(operand.pairs for operand in local)
+        self._run(plans.update(self._spec, pairs, FLAGS[on_conflict]))
+
+    def intersection_update(self, *others: Iterable[Any], on_conflict: str = "keep") -> None:
+        """Keep only the items that all *others* have; scores as for `intersection`.
+
+        Cost: as for `intersection`. Atomic. The key keeps its time-to-live.
+        """
+        self._check_conflict(on_conflict)
+        self._store_own("intersection", [self._operand(o) for o in others], on_conflict)
+
+    def difference_update(self, *others: Iterable[Any]) -> None:
+        """Remove the items that any of *others* has.
+
+        Cost: 1 round trip (for local items, one for each 5,000), O(log n) an item. Atomic for
+        sets of one server; for local items, each chunk is.
+        """
+        operands = [self._operand(other) for other in others]
+        local = [operand for operand in operands if isinstance(operand, Local)]
+        if len(local) < len(operands):
+            self._store_own("difference", operands, "keep")
+            return
+        pairs = chain.from_iterable(operand.pairs for operand in local)
+        self._run(plans.discard_all(self._spec, (item for item, _ in pairs)))
+
+    def symmetric_difference_update(self, other: Iterable[T], /) -> None:
+        """Remove the items that both have, add those that only *other* has.
+
+        Cost: as for `symmetric_difference`. Atomic. The key keeps its time-to-live.
+        """
+        self._store_own("symmetric_difference", [self._operand(other)], "keep")
+
+    def __ior__(self, other: Set[T]) -> Self:  # type: ignore[override,misc,unused-ignore]
+        """``self.update(other)``, for sets only."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        self.update(other)
+        return self
+
+    def __iand__(self, other: Set[Any]) -> Self:  # type: ignore[misc,unused-ignore]
+        """``self.intersection_update(other)``, for sets only."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        self.intersection_update(other)
+        return self
+
+    def __isub__(self, other: Set[Any]) -> Self:  # type: ignore[misc,unused-ignore]
+        """``self.difference_update(other)``, for sets only."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        self.difference_update(other)
+        return self
+
+    def __ixor__(self, other: Set[T]) -> Self:  # type: ignore[override,misc,unused-ignore]
+        """``self.symmetric_difference_update(other)``, for sets only."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        self.symmetric_difference_update(other)
+        return self
+
+    # Comparisons
+
+    def issubset(self, other: Iterable[Any], /) -> bool:
+        """Say whether *other* has every item of this set.
+
+        Cost: 1 round trip for a set of the same server, O(n) there, and early where the sizes or
+        the first items differ; another iterable travels once. Atomic.
+        Source: ``ZINTERCARD`` (``ZINTERSTORE`` on Redis 6.2); ``set.issubset``.
+        """
+        return self._compare("subset", self._remote(), self._operand(other))
+
+    def issuperset(self, other: Iterable[Any], /) -> bool:
+        """Say whether this set has every item of *other*. Cost: as for `issubset`."""
+        return self._compare("subset", self._operand(other), self._remote())
+
+    def isdisjoint(self, other: Iterable[Any], /) -> bool:
+        """Say whether no item is in both. Cost: as for `issubset`; stops at the first."""
+        return self._compare("disjoint", self._remote(), self._operand(other))
+
+    def __le__(self, other: Set[Any]) -> bool:
+        """``self.issubset(other)``, for sets only."""
+        return self.issubset(other) if isinstance(other, Set) else NotImplemented
+
+    def __ge__(self, other: Set[Any]) -> bool:
+        """``self.issuperset(other)``, for sets only."""
+        return self.issuperset(other) if isinstance(other, Set) else NotImplemented
+
+    def __lt__(self, other: Set[Any]) -> bool:
+        """Say whether *other* has every item of this set, and more."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        return self._compare("proper_subset", self._remote(), self._operand(other))
+
+    def __gt__(self, other: Set[Any]) -> bool:
+        """Say whether this set has every item of *other*, and more."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        return self._compare("proper_subset", self._operand(other), self._remote())
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether both have the same items, whatever their scores."""
+        if not isinstance(other, Set):
+            return NotImplemented
+        return self._compare("equal", self._remote(), self._operand(other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # How it is done
+
+    def _operand(self, other: Iterable[Any]) -> Remote | Local[Any]:
+        """Say how *other* takes part: where it is, or item by item."""
+        if not isinstance(other, Algebra):
+            return Local(plans.unscored(other))
+        shares_slot = slot_of(other._spec.key) == slot_of(self._spec.key)
+        if (
+            self._spec.encoding.same_as(other._spec.encoding)
+            and same_server(self._connection, other._connection)
+            and (shares_slot or not self._connection.is_cluster)
+        ):
+            return other._remote()
+        return Local(other.items())
+
+    def _combine(
+        self,
+        verb: str,
+        others: Iterable[Iterable[Any]],
+        conflict: str,
+        weights: Iterable[float] | None,
+        into: str | bytes | None,
+    ) -> Self:
+        self._check_conflict(conflict)
+        operands = [self._remote(), *(self._operand(other) for other in others)]
+        factors = self._check_weights(weights, conflict, len(operands))
+        lasting = None if into is None else Target(check_name(into), "lasting")
+        target = lasting or new_result(self._spec)
+        plan = algebra.combine(
+            self._spec, verb, operands, target, conflict=conflict, weights=factors
+        )
+        self._run(plan)
+        return self._sibling(target)
+
+    def _store_own(self, verb: str, operands: list[Remote | Local[Any]], conflict: str) -> None:
+        everyone = [self._remote(), *operands]
+        with self._stores.lend() as turn:
+            # What a repeated call would do twice, or with a part of what was staged, is done once.
+            repeatable = conflict != "sum" and verb != "symmetric_difference"
+            local = any(isinstance(operand, Local) for operand in operands)
+            once = None if repeatable and not local else turn.given
+            target = Target(self._spec.key, "own", answered=once)
+            self._run(algebra.combine(self._spec, verb, everyone, target, conflict=conflict))
+
+    def _compare(self, verb: str, one: Remote | Local[Any], other: Remote | Local[Any]) -> bool:
+        return self._run(algebra.compare(self._spec, verb, one, other))
+
+    def _sift(self, items: Iterable[S], wanted: bool) -> Iterable[S]:
+        iterator = iter(items)
+        while chunk := list(islice(iterator, plans.CHUNK_MEMBERS)):
+            scores = self._run(plans.scores(self._spec, cast(list[Any], chunk)))
+            for item, score in zip(chunk, scores, strict=True):
+                if (score is not None) is wanted:
+                    yield item
+
+    def _check_conflict(self, conflict: str) -> None:
+        if conflict not in CONFLICTS:
+            raise InvalidValueError(
+                f"redset {self._name!r}: on_conflict must be one of {', '.join(CONFLICTS)}; "
+                f"got {conflict!r}"
+            )
+
+    def _check_weights(
+        self, weights: Iterable[float] | None, conflict: str, number: int
+    ) -> list[float] | None:
+        if weights is None:
+            return None
+        if conflict in {"keep", "replace"}:
+            raise InvalidValueError(
+                f"redset {self._name!r}: weights go with on_conflict 'min', 'max' or 'sum'; "
+                f"got {conflict!r}, which leaves scores as they are"
+            )
+        factors = [float(check_score(self._name, "weights", weight)) for weight in weights]
+        if len(factors) != number:
+            raise InvalidValueError(
+                f"redset {self._name!r}: weights must be one for each of the {number} sets, "
+                f"this one first; got {len(factors)}"
+            )
+        return factors
+
+    @classmethod
+    def _from_iterable(cls, iterable: Iterable[Any]) -> Any:
+        # `Set`'s own operators would make a set somewhere: none of them is left in use.
+        raise InvalidTypeError(
+            f"{cls.__name__} can't be made from items alone; it needs a client and a name"
+        )
+
+
+def _kind(other: Set[Any]) -> type[set[Any]] | type[frozenset[Any]]:
+    return frozenset if isinstance(other, frozenset) else set

@@ -1,0 +1,73 @@
+"""`connect`: from a URL, a directory or nothing at all to a client.
+
+Owns what a caller may write for "which server". Must not know sets, nor how a server is started.
+"""
+
+import os
+import re
+from typing import Any
+
+import redis
+
+from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
+
+_SCHEMES = ("redis", "rediss", "unix")
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(/\d*)?")
+
+
+def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.Redis:
+    """Make a client of the server that *url* names, or of one that is there without asking.
+
+    - ``"redis://…"``, ``"rediss://…"``, ``"unix://…"``: as ``redis.Redis.from_url`` reads them;
+    - any other str or path: a server kept in that directory, shared like an SQLite file
+      (`redset.embedded.Server`); it ends with the last process that connected to it;
+    - None: what ``$REDIS_URL`` says, in either form; if unset or empty, a private server that
+      is started at the first call, is the same for all calls, and ends with this process.
+
+    *options* go to ``redis.Redis`` (``decode_responses=True``, ``socket_timeout`` in seconds, …).
+
+    Cost: no I/O for a URL. An embedded server takes about 0.2 s to start, 1 round trip later on.
+    Errors: `InvalidTypeError`, `InvalidValueError` for what is no URL and no path;
+    `EmbeddedServerError` if a server can't be started or the ``embedded`` extra is missing.
+    A server that is down shows at the first command, with redis-py's own exception.
+    """
+    if url is None:
+        url = os.environ.get("REDIS_URL") or None
+    if isinstance(url, str) and "://" in url:
+        return _from_url(url, options)
+    if url is not None:
+        _check_directory(url)
+    try:
+        from redset import embedded  # noqa: PLC0415 - POSIX only, and a URL doesn't need it
+    except ImportError as error:
+        raise EmbeddedServerError(
+            "redset: an embedded server needs Linux or macOS; give connect() a URL"
+        ) from error
+    return embedded.shared_server(url).client(**options)
+
+
+def _from_url(url: str, options: dict[str, Any]) -> redis.Redis:
+    # Messages show no more than the scheme: the rest may hold a password.
+    scheme = url.partition("://")[0]
+    if scheme not in _SCHEMES:
+        raise InvalidValueError(
+            "redset: url must start with redis://, rediss:// or unix:// (or be the path of a "
+            f"directory), got {scheme + '://…'!r}"
+        )
+    try:
+        return redis.Redis.from_url(url, **options)
+    except ValueError as error:
+        raise InvalidValueError(
+            f"redset: url of scheme {scheme!r} can't be read: {error}"
+        ) from error
+
+
+def _check_directory(path: object) -> None:
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidTypeError(f"redset: url must be a str, a path or None, got {path!r}")
+    if path == "":
+        raise InvalidValueError("redset: url must not be empty; None means $REDIS_URL")
+    if isinstance(path, str) and _HOST_AND_PORT.fullmatch(path):
+        raise InvalidValueError(
+            f"redset: url must name its scheme: 'redis://{path}', or './{path}' for a directory"
+        )

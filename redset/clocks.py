@@ -1,0 +1,48 @@
+"""Clocks that a set can be given: callables without arguments that return UNIX seconds."""
+
+import threading
+import time
+from typing import Any
+
+from redset._core import plans
+from redset._core.connection import ClientConnection, check_client
+from redset._core.driver import run
+from redset.portable import PortableClient
+
+
+class ServerClock:
+    """The clock of the server behind *client*, for fleets whose own clocks differ.
+
+    A call costs no round trip but one in every *refresh* seconds (default 60), which asks the
+    server for its time (Redis ``TIME``) and takes the middle of the round trip as the moment.
+
+    >>> import redset
+    >>> client = redset.connect()
+    >>> jobs = redset.ScheduledSet(client, "jobs", clock=redset.ServerClock(client))
+    """
+
+    def __init__(self, client: Any, *, refresh: float = 60.0) -> None:
+        self._client = check_client("ServerClock", client)
+        self._connection = ClientConnection(self._client)
+        self._refresh = refresh
+        self._lock = threading.Lock()
+        self._offset = 0.0
+        self._asked: float | None = None
+
+    def __call__(self) -> float:
+        """Give the server's UNIX time in seconds, as it is now."""
+        with self._lock:
+            now = time.monotonic()
+            if self._asked is None or now - self._asked > self._refresh:
+                server = run(plans.server_time(), self._connection)
+                after = time.monotonic()
+                self._offset, self._asked = server - (now + after) / 2, after
+                now = after
+            return now + self._offset
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (PortableClient(self._client), self._refresh)
+
+
+def _rebuild(client: PortableClient, refresh: float) -> ServerClock:
+    return ServerClock(client.client, refresh=refresh)

@@ -1,0 +1,207 @@
+"""Scalars: one canonical text for each value type of the standard library.
+
+Equal values of one type have one text; what comes back is equal and of that type. How a
+text becomes a member, and which types count as equal to each other, is the serializers'
+business.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Context, Decimal, InvalidOperation
+from fractions import Fraction
+from math import isnan, nan
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
+
+DEPTH_LIMIT = 100  # far below the interpreter's own limit, wherever the caller's stack is
+
+# The caller's decimal context may turn a bad text into NaN instead of an error.
+_STRICT = Context(traps=[InvalidOperation])
+_DAY = 86_400
+
+
+class Scalar(NamedTuple):
+    """How the values of one type are written: a tag of one letter, and the text after it."""
+
+    tag: str
+    cls: type
+    dumps: Callable[[Any], str]
+    loads: Callable[[str], Any]
+
+
+def too_deep() -> InvalidValueError:
+    """The error for an item that contains itself, or nests without reason."""
+    return InvalidValueError(
+        f"an item may be nested {DEPTH_LIMIT} deep at most; does it contain itself?"
+    )
+
+
+def shown(item: object) -> str:
+    """The beginning of the repr of *item*, for errors; a repr may fail, as of an endless int."""
+    try:
+        return f"{item!r:.80}"
+    except Exception:
+        return f"a {type(item).__qualname__}"
+
+
+def undecodable(serializer: object, member: object, reason: object) -> SerializerError:
+    """The error for *member*, shown only by its beginning: it can be megabytes long."""
+    start = shown(member[:60] if isinstance(member, bytes | str) else member)
+    return SerializerError(f"{type(serializer).__name__} can't read member {start}: {reason}")
+
+
+def as_bytes(serializer: object, member: str | bytes) -> bytes:
+    """*member* itself; text can't be a member of a serializer that writes bytes."""
+    if not isinstance(member, bytes):
+        raise undecodable(serializer, member, f"expected bytes, got {type(member).__name__}")
+    return member
+
+
+def base_of(item: object, bases: Iterable[type]) -> type | None:
+    """The type in *bases* that *item* is a plain subclass of: one that compares like it."""
+    for base in bases:
+        if isinstance(item, base):
+            equality: tuple[object, object] = (type(item).__eq__, base.__eq__)
+            return base if equality[0] is equality[1] else None
+    return None
+
+
+def float_value(number: float) -> float:
+    """*number* with one zero and one nan, whatever their sign."""
+    return nan if isnan(number) else number + 0.0
+
+
+def strip_factor(number: int, factor: int) -> tuple[int, int]:
+    """Divide *number* (not 0) by *factor* while it goes; the quotient and how often."""
+    powers = [factor]
+    while number % powers[-1] == 0:
+        powers.append(powers[-1] ** 2)
+    count = 0
+    for exponent in reversed(range(len(powers))):
+        quotient, rest = divmod(number, powers[exponent])
+        if not rest:
+            number, count = quotient, count + 2**exponent
+    return number, count
+
+
+def integer_text(number: int) -> str:
+    """Decimal digits, or hexadecimal where Python limits the conversion to decimal."""
+    return format(number, "d" if number.bit_length() <= 1024 else "#x")
+
+
+def integer(text: str) -> int:
+    return int(text, 16 if "0x" in text else 10)
+
+
+def decimal_parts(number: Decimal) -> tuple[str, int]:
+    """The signed digits of a finite number without trailing zeros, and its exponent."""
+    sign, digits, exponent = number.as_tuple()
+    text = "".join(map(str, digits)).rstrip("0")
+    if not text:
+        return "0", 0
+    return "-" * sign + text, int(exponent) + len(digits) - len(text)
+
+
+def decimal_text(number: Decimal) -> str:
+    if number.is_snan():
+        raise InvalidTypeError("Cannot hash a signaling NaN value; use Decimal('NaN')")
+    if not number.is_finite():
+        return str(number)
+    digits, exponent = decimal_parts(number)
+    return str(decimal(f"{digits}E{exponent}")).replace("e", "E")  # the context may choose "e"
+
+
+def decimal(text: str) -> Decimal:
+    return Decimal(text, context=_STRICT)
+
+
+def fraction_text(number: Fraction) -> str:
+    return f"{integer_text(number.numerator)}/{integer_text(number.denominator)}"
+
+
+def fraction(text: str) -> Fraction:
+    numerator, denominator = map(integer, text.split("/"))
+    return Fraction(numerator, denominator)
+
+
+def complex_text(number: complex) -> str:
+    return f"{float_value(number.real)!r},{float_value(number.imag)!r}"
+
+
+def complex_number(text: str) -> complex:
+    real, imag = map(float, text.split(","))
+    return complex(real, imag)
+
+
+def datetime_text(moment: datetime) -> str:
+    """Naive as it is, aware in UTC, since equal moments of two zones are one item.
+
+    A time that its zone has twice (or never) equals nothing in another zone, so it keeps
+    its zone; Python compares it without its ``fold``, and so the ``fold`` is not kept.
+    """
+    offset = moment.utcoffset()
+    naive = datetime.combine(moment.date(), moment.time())
+    if offset is None:
+        return naive.isoformat()
+    if moment.replace(fold=not moment.fold).utcoffset() != offset:
+        key = getattr(moment.tzinfo, "key", None)
+        if not isinstance(moment.tzinfo, ZoneInfo) or key is None:
+            raise InvalidValueError(
+                f"{moment!r} is ambiguous in its time zone; use zoneinfo.ZoneInfo or UTC"
+            )
+        return f"{naive.isoformat()}[{key}]"
+    try:
+        return (naive - offset).replace(tzinfo=UTC).isoformat()
+    except OverflowError:  # in UTC it would lie outside of the years 1 to 9999
+        edge = datetime.max if offset < timedelta(0) else datetime.min
+        return edge.replace(tzinfo=timezone(edge - naive + offset)).isoformat()
+
+
+def datetime_value(text: str) -> datetime:
+    text, bracket, key = text.partition("[")
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=ZoneInfo(key[:-1])) if bracket else moment
+
+
+def time_text(moment: time) -> str:
+    """Naive as it is; aware as UTC, but not wrapped around midnight, as in Python's ``==``."""
+    offset = moment.utcoffset()
+    if offset is None:
+        return moment.replace(tzinfo=None).isoformat()
+    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+    seconds -= offset.days * _DAY + offset.seconds
+    shown = min(max(seconds, 0), _DAY - 1)
+    zone = timezone(timedelta(seconds=shown - seconds))
+    hour, minute = divmod(shown // 60, 60)
+    return time(hour, minute, shown % 60, moment.microsecond, zone).isoformat()
+
+
+def timedelta_text(duration: timedelta) -> str:
+    return str(duration // timedelta(microseconds=1))
+
+
+def timedelta_value(text: str) -> timedelta:
+    return timedelta(microseconds=int(text))
+
+
+SCALARS = (
+    Scalar("i", int, integer_text, integer),
+    Scalar("c", complex, complex_text, complex_number),
+    Scalar("d", Decimal, decimal_text, decimal),
+    Scalar("q", Fraction, fraction_text, fraction),
+    Scalar("D", datetime, datetime_text, datetime_value),  # before date, its base class
+    Scalar("a", date, date.isoformat, date.fromisoformat),
+    Scalar("T", time, time_text, time.fromisoformat),
+    Scalar("e", timedelta, timedelta_text, timedelta_value),
+    Scalar("u", UUID, str, UUID),
+)
+BY_CLASS = {scalar.cls: scalar for scalar in SCALARS}
+BY_TAG = {scalar.tag: scalar for scalar in SCALARS}
+
+
+def restore(tag: str, text: str) -> Any:
+    """The value that was written as *text* under *tag*."""
+    return BY_TAG[tag].loads(text)

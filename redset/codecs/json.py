@@ -1,0 +1,85 @@
+"""JSONSerializer: documents as canonical JSON text, and nothing that JSON would bend."""
+
+import json
+from math import isfinite
+from typing import Any, NoReturn
+
+from redset.codecs import _scalars
+from redset.exceptions import InvalidTypeError, InvalidValueError
+
+_BASES = (str, bool, int, float, list, dict, type(None))
+_HINT = "MsgpackSerializer() carries it"
+
+
+class JSONSerializer:
+    """Keep documents readable in redis-cli and in every language; key order never matters.
+
+    >>> JSONSerializer().dumps({"b": [1, 1.0, True], "a": None})
+    '{"a":null,"b":[1,1.0,true]}'
+
+    It carries dict with str keys, list, str, int, float, bool and None, with their types: ``1``,
+    ``1.0`` and ``True`` are three items. What would come back as something else is refused:
+    tuples, other keys, nan and infinity, lone surrogates.
+    """
+
+    def dumps(self, item: object, /) -> str:
+        """Turn *item* into compact JSON with sorted keys.
+
+        Raises `InvalidTypeError` for types that JSON lacks, `InvalidValueError` for values of
+        the right type that it lacks, and for documents nested more than 100 deep.
+        """
+        document = _document(item, 0)
+        try:
+            text = json.dumps(
+                document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+            )
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidValueError(f"JSON has no lone surrogates; {_HINT}") from error
+        except ValueError as error:  # an integer of more digits than Python converts
+            raise InvalidValueError(f"JSON can't carry the item: {error}; {_HINT}") from error
+        return text
+
+    def loads(self, member: str | bytes, /) -> Any:
+        """Turn JSON, anyone's, into a document; `SerializerError` for anything else."""
+        try:
+            text = member if isinstance(member, str) else member.decode()
+            text.encode()  # a set that decodes members leaves surrogates in place of bad bytes
+            return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
+            raise _scalars.undecodable(self, member, error) from error
+
+
+def _document(item: Any, depth: int) -> object:
+    """*item* as it is to be written, so that the same content gives the same text."""
+    if depth > _scalars.DEPTH_LIMIT:
+        raise _scalars.too_deep()
+    if isinstance(item, dict):
+        for key in item:
+            if not isinstance(key, str):
+                raise InvalidTypeError(
+                    f"a key in JSON is a str, got {_scalars.shown(key)}; {_HINT}"
+                )
+        return {key: _document(value, depth + 1) for key, value in item.items()}
+    if isinstance(item, list):
+        return [_document(value, depth + 1) for value in item]
+    if isinstance(item, float):
+        if not isfinite(item):
+            raise InvalidValueError(f"JSON has no {item!r}; {_HINT}")
+        return _scalars.float_value(item)
+    if isinstance(item, _BASES):
+        return item
+    raise InvalidTypeError(
+        f"JSON has no type {type(item).__qualname__}; {_HINT}; got {_scalars.shown(item)}"
+    )
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is more than a float holds")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")

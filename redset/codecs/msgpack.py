@@ -1,0 +1,235 @@
+"""MsgpackSerializer: documents in MessagePack, canonical, with Python's types and the user's own.
+
+What MessagePack lacks travels in extension types: codes from 64 on are redset's (the letter of
+the type), those below are the user's.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import msgpack
+
+from redset.codecs import _scalars
+from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
+
+T = TypeVar("T")
+
+_USER_CODES = 64
+_BYTEARRAY = ord("b")
+_COLLECTIONS: dict[type | None, int] = {tuple: ord("t"), set: ord("s"), frozenset: ord("z")}
+_MAKERS: dict[int, Callable[[Any], Any]] = {ord("t"): tuple, ord("s"): set, ord("z"): frozenset}
+# Instances of subclasses, such as an IntEnum, are packed as the base that they compare like.
+_PLAIN: dict[type | None, Callable[[Any], object]] = {
+    str: str.__str__,
+    bytes: bytes,
+    float: _scalars.float_value,
+    bytearray: lambda item: msgpack.ExtType(_BYTEARRAY, bytes(item)),
+}
+_EXACT = {str, bytes, bool, type(None)}
+_KINDS: dict[type, None] = dict.fromkeys(
+    [
+        *(str, bytes, float, bytearray),
+        *(list, tuple, set, frozenset),
+        *_scalars.BY_CLASS,
+    ]
+)
+_LEAST, _MOST = -(2**63), 2**64 - 1
+
+
+def _order(key: str) -> tuple[int, bytes]:
+    """Sorts text as its packed bytes do, which start with the length."""
+    encoded = key.encode("utf-8", "surrogatepass")
+    return len(encoded), encoded
+
+
+class Extension(NamedTuple):
+    """A type of the user's: its code, and the functions to and from a document."""
+
+    code: int
+    dumps: Callable[[Any], object]
+    loads: Callable[[Any], Any]
+
+
+class MsgpackSerializer:
+    """Keep documents of Python values compactly; the same content is the same item.
+
+    >>> documents = MsgpackSerializer()
+    >>> documents.loads(documents.dumps({(1, "a"): [1, 1.0, True, {2}]}))
+    {(1, 'a'): [1, 1.0, True, {2}]}
+
+    It carries dict with keys of any hashable kind, list, tuple, set, frozenset, str, bytes, int
+    of any size, float, bool, None, complex, Decimal, Fraction, datetime, date, time, timedelta
+    and UUID, nested up to 100 deep, and the types given to `register`. Types stay: ``1``, ``1.0``
+    and ``True`` are three items, a tuple is no list. The order of keys and of sets never matters,
+    nor does the time zone of an aware time, which comes back in UTC.
+
+    Args:
+        types: ``(cls, code, dumps, loads)`` for each type to register.
+
+    """
+
+    def __init__(
+        self,
+        types: Iterable[tuple[type, int, Callable[[Any], object], Callable[[Any], Any]]] = (),
+    ) -> None:
+        self._by_class: dict[type, Extension] = {}
+        self._by_code: dict[int, Callable[[Any], Any]] = {}
+        for cls, code, dumps, loads in types:
+            self.register(cls, code, dumps, loads)
+
+    def register(
+        self,
+        cls: type[T],
+        code: int,
+        dumps: Callable[[T], object],
+        loads: Callable[[Any], T],
+    ) -> None:
+        """Carry instances of *cls* too, in every process under the same *code*.
+
+        Args:
+            cls: exactly this class, not its subclasses.
+            code: 0 to 63, one for each class.
+            dumps: gives a document, of registered types too; equal objects, equal documents.
+            loads: makes the object of that document again.
+
+        Raises `InvalidTypeError` if *cls* is no class, and `InvalidValueError` if the code or the
+        class is taken, or the code out of range.
+
+        """
+        if not isinstance(cls, type):
+            raise InvalidTypeError(f"only a class can be registered, got {cls!r}")
+        if code not in range(_USER_CODES):
+            raise InvalidValueError(f"the code of {cls.__name__} must be 0 to 63, got {code!r}")
+        if code in self._by_code or cls in self._by_class:
+            raise InvalidValueError(f"{cls.__name__} or code {code} is registered already")
+        self._add(cls, Extension(code, dumps, loads))
+
+    def _add(self, cls: type, extension: Extension) -> None:
+        self._by_class[cls] = extension
+        self._by_code[extension.code] = extension.loads
+
+    def dumps(self, item: object, /) -> bytes:
+        """Turn *item* into MessagePack with sorted keys.
+
+        Raises `InvalidTypeError` for a type that is not registered, `InvalidValueError` for
+        documents nested more than 100 deep.
+        """
+        return self._pack(item, 0)
+
+    def loads(self, member: str | bytes, /) -> Any:
+        """Turn MessagePack, anyone's, into a document; `SerializerError` for anything else."""
+        try:
+            return self._unpack(_scalars.as_bytes(self, member), 0)
+        except SerializerError:
+            raise
+        except Exception as error:  # whatever a stranger's bytes, or the user's loads, provoke
+            raise _scalars.undecodable(self, member, error) from error
+
+    def _pack(self, item: object, depth: int) -> bytes:
+        packed: Any = msgpack.packb(self._document(item, depth), unicode_errors="surrogatepass")
+        return cast(bytes, packed)
+
+    def _document(self, item: Any, depth: int) -> object:
+        """*item* in terms of what MessagePack has, and in canonical order."""
+        if depth > _scalars.DEPTH_LIMIT:
+            raise _scalars.too_deep()
+        extension = self._by_class.get(type(item))
+        if extension is not None:
+            payload = self._pack(extension.dumps(item), depth + 1)
+            return msgpack.ExtType(extension.code, payload)
+        if type(item) in _EXACT:
+            return item
+        kind = type(item) if type(item) in _KINDS else _scalars.base_of(item, _KINDS)
+        if kind is list:
+            return [self._document(element, depth + 1) for element in item]
+        if kind in _COLLECTIONS:
+            return self._collection(item, kind, depth)
+        if isinstance(item, dict):
+            return self._map(item, depth)
+        return self._atom(item, kind)
+
+    def _atom(self, item: Any, kind: type | None) -> object:
+        if kind in _PLAIN:
+            return _PLAIN[kind](item)
+        if kind is int and _LEAST <= item <= _MOST:
+            return int(item)
+        if kind in _scalars.BY_CLASS:
+            scalar = _scalars.BY_CLASS[kind]
+            return msgpack.ExtType(ord(scalar.tag), scalar.dumps(item).encode())
+        raise self._refusal(item)
+
+    def _refusal(self, item: object) -> InvalidTypeError:
+        name = type(item).__qualname__
+        return InvalidTypeError(
+            f"MsgpackSerializer has no type {name}; register it, or use "
+            f"PickleSerializer(allow=[{name}]); got {_scalars.shown(item)}"
+        )
+
+    def _collection(self, item: Iterable[Any], kind: type | None, depth: int) -> object:
+        elements: list[bytes] = [self._pack(element, depth + 1) for element in item]
+        if kind is not tuple:
+            elements = sorted(set(elements))
+        header: bytes = msgpack.Packer().pack_array_header(len(elements))
+        return msgpack.ExtType(_COLLECTIONS[kind], header + b"".join(elements))
+
+    def _map(self, item: dict[Any, Any], depth: int) -> dict[Any, object]:
+        if all(type(key) is str for key in item):
+            return {key: self._document(item[key], depth + 1) for key in sorted(item, key=_order)}
+        pairs = {
+            self._pack(key, depth + 1): (
+                self._document(key, depth + 1),
+                self._document(value, depth + 1),
+            )
+            for key, value in item.items()
+        }
+        document = dict(pairs[key] for key in sorted(pairs))
+        if len(document) != len(item):
+            raise InvalidValueError(f"two keys of a document are both nan: {_scalars.shown(item)}")
+        return document
+
+    def _unpack(self, member: bytes, depth: int) -> Any:
+        """Extensions are unpacked one after the other: nested calls would use up the C stack."""
+        if depth > _scalars.DEPTH_LIMIT:
+            raise _scalars.too_deep()
+        extensions: list[int] = []
+
+        def keep(code: int, payload: bytes) -> Any:
+            extensions.append(code)
+            return msgpack.ExtType(code, payload)
+
+        document = msgpack.unpackb(
+            member,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            timestamp=3,
+            ext_hook=keep,
+        )
+        return self._restored(document, depth) if extensions else document
+
+    def _restored(self, document: Any, depth: int) -> Any:
+        if depth > _scalars.DEPTH_LIMIT:
+            raise _scalars.too_deep()
+        if isinstance(document, list):
+            return [self._restored(element, depth + 1) for element in document]
+        if isinstance(document, dict):
+            return {
+                self._restored(key, depth + 1): self._restored(value, depth + 1)
+                for key, value in document.items()
+            }
+        if isinstance(document, msgpack.ExtType):
+            return self._of_extension(document.code, document.data, depth)
+        return document
+
+    def _of_extension(self, code: int, payload: bytes, depth: int) -> Any:
+        if code in self._by_code:
+            return self._by_code[code](self._unpack(payload, depth + 1))
+        if code in _MAKERS:
+            elements = self._unpack(payload, depth)
+            if not isinstance(elements, list):
+                raise ValueError("a collection that is no array")
+            return _MAKERS[code](elements)
+        if code == _BYTEARRAY:
+            return bytearray(payload)
+        if chr(code) not in _scalars.BY_TAG:
+            raise ValueError(f"extension type {code} is not registered")
+        return _scalars.restore(chr(code), payload.decode("ascii"))

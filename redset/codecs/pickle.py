@@ -1,0 +1,207 @@
+"""PickleSerializer: objects as canonical pickles, read back without trusting the server.
+
+Without a secret a pickle is never given to Python's own unpickler, which runs what it is told to:
+`redset.codecs._pickle_reader` reads it as data. With a secret, the HMAC comes first.
+"""
+
+import copyreg
+import hmac
+import io
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from redset.codecs import _pickle_reader, _scalars
+from redset.exceptions import InvalidTypeError, InvalidValueError, RedsetError
+
+_PROTOCOL = 5
+_DIGEST = "sha256"
+_DIGEST_SIZE = 32
+
+
+class PickleSerializer:
+    """Keep objects of your own classes, and run nobody else's code.
+
+    >>> from collections import deque
+    >>> objects = PickleSerializer(allow=[deque])
+    >>> objects.loads(objects.dumps({"last": deque([1, 2], maxlen=2)}))
+    {'last': deque([1, 2], maxlen=2)}
+
+    Without *secret* it carries Python's builtin data types, those of `ValueSerializer`, and the
+    classes in *allow*. A stranger who can write to the server can make any object of those classes,
+    with arguments and attributes of their choice, but call nothing else. With *secret* any class
+    may pass, and members that were not made with it are refused before they are looked at; keep
+    it from those who may write to the server. It travels in the pickle of a set's handle.
+
+    Items that are equal and of the same types have the same bytes, in every process: dicts and
+    sets are sorted, shared parts written out, aware times kept in UTC. So an item can't contain
+    itself; parts that it shares come back as equal copies.
+
+    Args:
+        allow: classes whose instances may be kept; importable by name, their subclasses apart.
+        secret: key of the HMAC-SHA-256 before each member, 16 random bytes or more.
+
+    """
+
+    def __init__(self, allow: Iterable[type] = (), secret: bytes | None = None) -> None:
+        allowed = tuple(allow)
+        for cls in allowed:
+            if not isinstance(cls, type):
+                raise InvalidTypeError(f"allow must hold classes, got {cls!r}")
+        if secret is not None and not isinstance(secret, bytes):
+            raise InvalidTypeError(f"secret must be bytes, got {type(secret).__name__}")
+        if secret is not None and not secret:
+            raise InvalidValueError("secret must not be empty")
+        self._allow = allowed
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        secret = "" if self._secret is None else ", secret=..."
+        return f"PickleSerializer(allow=[{', '.join(c.__name__ for c in self._allow)}]{secret})"
+
+    def dumps(self, item: object, /) -> bytes:
+        """Turn *item* into its member.
+
+        Raises `InvalidTypeError` for objects of classes that are not allowed or that pickle can't
+        take, `InvalidValueError` for items that contain themselves or nest more than 100 deep.
+        """
+        try:
+            payload = _written(item, None if self._secret is not None else self._allow)
+        except RedsetError:
+            raise
+        except RecursionError as error:
+            raise _scalars.too_deep() from error
+        except ValueError as error:  # how pickle names a cycle, among other things
+            raise InvalidValueError(
+                f"the item can't be pickled: {error}; does it contain itself?"
+            ) from error
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            raise InvalidTypeError(f"the item can't be pickled: {error}") from error
+        return payload if self._secret is None else self._digest(payload) + payload
+
+    def loads(self, member: str | bytes, /) -> Any:
+        """Turn *member* back into its item.
+
+        Raises `SerializerError` for members that name other classes, that carry no valid HMAC, or
+        that are no pickles.
+        """
+        member = _scalars.as_bytes(self, member)
+        digest, payload = member[:_DIGEST_SIZE], member[_DIGEST_SIZE:]
+        if self._secret is not None and not hmac.compare_digest(digest, self._digest(payload)):
+            raise _scalars.undecodable(self, member, "it was not made with this secret")
+        try:
+            if self._secret is None:
+                return _pickle_reader.read(member, self._allow)
+            return pickle.loads(payload)
+        except Exception as error:  # whatever a stranger's bytes, or allowed classes, provoke
+            raise _scalars.undecodable(self, member, error) from error
+
+    def _digest(self, payload: bytes) -> bytes:
+        return hmac.digest(self._secret or b"", payload, _DIGEST)
+
+
+class _Sorted:
+    """A set on its way into the pickle, as its elements in canonical order."""
+
+    def __init__(self, cls: type, elements: list[object]) -> None:
+        self.cls = cls
+        self.elements = elements
+
+
+class _Pickler(pickle.Pickler):
+    """Writes each object by its value, whatever it shares; refuses classes not in *allow*."""
+
+    def __init__(self, file: io.BytesIO, allow: tuple[type, ...] | None) -> None:
+        super().__init__(file, _PROTOCOL)
+        self.fast = True  # no memo: an equal object would differ by what it shares
+        self.allow = allow
+        self.known = None if allow is None else _pickle_reader.named(allow)
+
+    def check(self, obj: object, named: Any) -> None:
+        """Raise unless the reader would find *named*, the class of *obj* or *obj* itself."""
+        name = named.__qualname__
+        if self.known is not None and (named.__module__, name) not in self.known:
+            raise InvalidTypeError(
+                f"an item with a {name} needs PickleSerializer(allow=[{name}]) or secret=; "
+                f"got {_scalars.shown(obj)}"
+            )
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Give the parts of *obj* in canonical order."""
+        cls = type(obj)
+        if cls is _Sorted:
+            return obj.cls, (obj.elements,)
+        if cls in _scalars.BY_CLASS:
+            scalar = _scalars.BY_CLASS[cls]
+            return _scalars.restore, (scalar.tag, scalar.dumps(obj))
+        if isinstance(obj, type | FunctionType | BuiltinFunctionType):
+            self.check(obj, obj)
+            return NotImplemented
+        self.check(obj, cls)
+        reduce = copyreg.dispatch_table.get(cls)
+        parts: Any = obj.__reduce_ex__(_PROTOCOL) if reduce is None else reduce(obj)
+        if isinstance(parts, str):
+            return parts
+        padded: tuple[Any, ...] = (*parts, None, None, None)
+        function, arguments, state, elements, pairs = padded[:5]
+        return (
+            function,
+            tuple(self.canonical(argument) for argument in arguments),
+            self.canonical(state),
+            None if elements is None else iter([self.canonical(each) for each in elements]),
+            None if pairs is None else self.canonical_pairs(cls, dict(pairs)),
+        )
+
+    def canonical(self, item: Any, depth: int = 0) -> Any:
+        """*item* with every builtin container in it in the one order that is written."""
+        if depth > _scalars.DEPTH_LIMIT:
+            raise _scalars.too_deep()
+        cls = type(item)
+        if cls is list or cls is tuple:
+            return cls([self.canonical(element, depth + 1) for element in item])
+        if cls is set or cls is frozenset:
+            elements = [self.canonical(element, depth + 1) for element in item]
+            elements.sort(key=lambda element: _written(element, self.allow))
+            return _Sorted(cls, elements)
+        if cls is dict:
+            return self.canonical_dict(item, depth)
+        return _ATOMS[cls](item) if cls in _ATOMS else item
+
+    def canonical_pairs(self, cls: type, pairs: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
+        if not issubclass(cls, OrderedDict):  # whose order is part of what it equals
+            return iter(self.canonical_dict(pairs, 0).items())
+        return iter([(self.canonical(key), self.canonical(pairs[key])) for key in pairs])
+
+    def canonical_dict(self, item: dict[Any, Any], depth: int) -> dict[Any, Any]:
+        """A copy of *item* in the order of its written keys."""
+        entries = [
+            (self.canonical(key, depth + 1), self.canonical(value, depth + 1))
+            for key, value in item.items()
+        ]
+        entries.sort(key=lambda entry: _written(entry[0], self.allow))
+        ordered = dict(entries)
+        if len(ordered) != len(item):
+            raise InvalidValueError(f"two keys of a dict are both nan: {_scalars.shown(item)}")
+        return ordered
+
+
+def _canonical_range(numbers: range) -> range:
+    """The one range that is written of all that give these *numbers*, and so are equal."""
+    start = numbers.start if numbers else 0
+    step = numbers.step if len(numbers) > 1 else 1
+    return range(start, start + len(numbers) * step, step)
+
+
+_ATOMS: dict[type, Callable[[Any], object]] = {
+    float: _scalars.float_value,
+    range: _canonical_range,
+}
+
+
+def _written(item: object, allow: tuple[type, ...] | None) -> bytes:
+    file = io.BytesIO()
+    pickler = _Pickler(file, allow)
+    pickler.dump(pickler.canonical(item))
+    return file.getvalue()

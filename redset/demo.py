@@ -1,0 +1,327 @@
+"""The demo: several processes map the imports of a library through three sets.
+
+Owns the workers, their sources and the report. Uses redset as any user would: nothing here knows a
+Redis command, a key of a set beyond its name, or a private module.
+"""
+# What a command reports, it prints.
+# ruff: noqa: T201
+
+import ast
+import contextlib
+import importlib
+import importlib.machinery
+import importlib.util
+import itertools
+import multiprocessing
+import signal
+import sys
+import sysconfig
+import time
+import types
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import connection, resource_tracker
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import redis
+
+from redset import SortedSet, connect
+from redset.embedded import Server
+from redset.exceptions import RedsetError
+
+PROMISE = "Map the imports of Python's standard library with several processes."
+BATCH = 8
+IDLE = 0.01  # seconds
+TICK = 0.1  # seconds
+USAGE_ERROR = 2
+INTERRUPTED = 128 + signal.SIGINT
+
+Sources = dict[str, str]  # module name -> path of its source
+Modules = SortedSet[str]
+Pipe = connection.Connection
+
+
+class Mapped(NamedTuple):
+    """One module, and the modules that it imports."""
+
+    module: str
+    imports: set[str]
+
+
+def depth(module: str) -> int:
+    """Score *module* by its depth in its package, so that outer modules come first."""
+    return module.count(".")
+
+
+def work(frontier: Modules, seen: Modules, done: Modules, sources: Sources) -> list[Mapped]:
+    """Map modules until nobody can find another one; each worker process runs this.
+
+    A module is done only when all that it imports has been seen, so all is done exactly when as
+    many are done as seen. ``done`` is counted first: counted last, it could catch up with an old
+    count of ``seen``.
+    """
+    mapped = []
+    while len(done) < len(seen):
+        batch = frontier.take(BATCH)
+        for module in batch:
+            imports = imports_of(module, sources)
+            frontier.update(seen.insert(*imports))
+            mapped.append(Mapped(module, imports))
+        done.update(batch)
+        if not batch:
+            time.sleep(IDLE)
+    return mapped
+
+
+def walk(seeds: Iterable[str], sources: Sources) -> set[str]:
+    """Find the same modules in one process, with a builtin ``set``: what `work` is checked by."""
+    seen = set(seeds)
+    frontier = list(seen)
+    while frontier:
+        new = imports_of(frontier.pop(), sources) - seen
+        seen |= new
+        frontier += new
+    return seen
+
+
+def find_sources(root: Path, names: Iterable[str]) -> Sources:
+    """Find the source files of the top-level modules *names* and all that is in them."""
+    paths = [path for name in names for path in (root / f"{name}.py", *(root / name).rglob("*.py"))]
+    paths.sort(key=lambda path: path.name == "__init__.py")  # a package hides a module of its name
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): str(path)
+        for path in paths
+        if path.is_file()
+    }
+
+
+def find_package(name: str) -> Sources:
+    """Find the source files of the installed package or module *name*, without importing it."""
+    if not name.isidentifier():
+        return {}
+    # The usual finder first: importlib.util knows "os" and its like only as frozen, without a file.
+    spec = importlib.machinery.PathFinder.find_spec(name) or importlib.util.find_spec(name)
+    if spec is None:
+        return {}
+    [location, *_] = spec.submodule_search_locations or [spec.origin or ""]
+    return find_sources(Path(location).parent, [name])
+
+
+def imports_of(module: str, sources: Sources) -> set[str]:
+    """Read and parse *module*; return what it imports, as far as *sources* has it.
+
+    ``import a.b`` imports ``a`` too; ``from a import b`` imports ``a.b`` if that is a module.
+    """
+    path = Path(sources[module])
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # a template, or written for another version of Python
+        return set()
+    names = itertools.chain.from_iterable(imported_names(node, package) for node in ast.walk(tree))
+    found = {
+        part for name in names for part in itertools.accumulate(name.split("."), "{}.{}".format)
+    }
+    return (found & sources.keys()) - {module}
+
+
+def imported_names(node: ast.AST, package: str) -> list[str]:
+    """List the absolute names in one import statement; other nodes have none."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        try:
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        except ImportError:  # more dots than packages: Python would refuse it too
+            return []
+        return [f"{base}.{alias.name}" for alias in node.names]
+    return []
+
+
+def crawl(client: redis.Redis, sources: Sources, seeds: list[str], workers: int) -> list[Mapped]:
+    """Let *workers* processes map all that *seeds* lead to; leave nothing on the server.
+
+    Raises `EOFError` when a worker ends without a result.
+    """
+    run = f"redset-demo:{uuid.uuid4().hex}"
+    frontier = Modules(client, f"{run}:frontier", scorer=depth)
+    seen = Modules(client, f"{run}:seen")
+    done = Modules(client, f"{run}:done")
+    try:
+        frontier.update(seen.insert(*seeds))
+        mapped = list[Mapped]()
+        with (
+            progress_bar() as draw,
+            started_workers(workers, frontier, seen, done, sources) as results,
+        ):
+            while results:
+                ready = connection.wait(results, timeout=TICK)
+                for result in [each for each in results if each in ready]:
+                    mapped += result.recv()
+                    results.remove(result)
+                draw(len(done), len(seen))
+        return mapped
+    finally:
+        for each in (frontier, seen, done):
+            each.clear()
+
+
+@contextlib.contextmanager
+def open_client(url: str | None) -> Iterator[redis.Redis]:
+    """Yield a client of the server at *url*, or else of one that lives as long as the block."""
+    with contextlib.ExitStack() as stack:
+        with interrupts_postponed():
+            client = connect(url) if url is not None else stack.enter_context(Server()).client()
+        yield client
+
+
+@contextlib.contextmanager
+def started_workers(count: int, *arguments: Any) -> Iterator[list[Pipe]]:
+    """Start *count* processes that `work`; yield the pipes of their results; leave none behind."""
+    spawn = multiprocessing.get_context("spawn")
+    results, processes = [], list[SpawnProcess]()
+    try:
+        with interrupts_postponed():
+            for _ in range(count):
+                result, outlet = spawn.Pipe(duplex=False)
+                process = spawn.Process(target=send_work, args=(outlet, *arguments), daemon=True)
+                process.start()
+                outlet.close()  # so that a worker that dies ends its pipe
+                results.append(result)
+                processes.append(process)
+        yield results
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+
+
+def send_work(outlet: Pipe, *arguments: Any) -> None:
+    """Run `work` in a process of its own and send the result home."""
+    outlet.send(work(*arguments))
+
+
+@contextlib.contextmanager
+def interrupts_postponed() -> Iterator[None]:
+    """Hold Ctrl-C back from this block, and for good from the processes started in it.
+
+    They inherit the blocked signal: a Ctrl-C at the terminal reaches the parent alone, and it is
+    the parent that stops them. It does so when the block has ended, and knows all of them.
+    """
+    resource_tracker.ensure_running()  # started later, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def interrupt_once(signal_number: int, frame: types.FrameType | None) -> NoReturn:
+    """Handle Ctrl-C: a second one must not disturb the cleaning up after the first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that draws "so many of so many": with rich if it is there."""
+    if not sys.stderr.isatty():
+        yield lambda completed, total: None
+        return
+    try:
+        console = importlib.import_module("rich.console").Console(stderr=True)
+        progress = importlib.import_module("rich.progress").Progress(console=console)
+    except ImportError:
+        try:
+            yield draw_plainly
+        finally:
+            print(file=sys.stderr)
+        return
+    with progress:
+        task = progress.add_task("modules")
+        yield lambda completed, total: progress.update(task, completed=completed, total=total)
+
+
+def draw_plainly(completed: int, total: int, width: int = 40) -> None:
+    """Draw a bar over the one before it."""
+    bar = "#" * (width * completed // max(total, 1))
+    print(f"\r[{bar:<{width}}] {completed}/{total} modules", end="", file=sys.stderr, flush=True)
+
+
+class Difference(NamedTuple):
+    """Where what the workers mapped differs from what the single process walked."""
+
+    twice: set[str]
+    lost: set[str]
+    unexpected: set[str]
+
+
+def compare(modules: Iterable[str], walked: set[str]) -> Difference:
+    """Compare the modules that the workers mapped, in any order, with those of `walk`."""
+    times = Counter(modules)
+    twice = {module for module, count in times.items() if count > 1}
+    return Difference(twice, walked - times.keys(), times.keys() - walked)
+
+
+def report(mapped: list[Mapped], seeds: list[str], seconds: float, walked: set[str]) -> int:
+    """Print the result; return the exit code: 1 if it differs from the single-process walk."""
+    found = sum(len(each.imports) for each in mapped)
+    # Each module but the seeds was new once; every other time the `seen` set refused it.
+    refused = found - (len({each.module for each in mapped}) - len(seeds))
+    difference = compare((each.module for each in mapped), walked)
+    verdict = "DIFFERENT" if any(difference) else "the same modules"
+    print(f"modules              {len(mapped):>8,}")
+    print(f"imports found        {found:>8,}")
+    print(f"duplicates refused   {refused:>8,}")
+    print(f"modules per second   {len(mapped) / seconds:>8,.0f}  {seconds:.1f} s, start included")
+    print(f"single-process walk  {len(walked):>8,}  {verdict}", end="")
+    print("".join(f", {len(names)} {word}" for word, names in difference._asdict().items()))
+    return int(any(difference))
+
+
+def main(*, workers: int = 4, url: str | None = None, package: str | None = None) -> int:
+    """Run the demo and return its exit code: 0, 1 (it differs), 2 (it can't run), 130 (Ctrl-C).
+
+    Without *url* it starts a server of its own, which is gone when it ends. Without *package* it
+    maps the standard library of the Python that runs.
+    """
+    before = signal.signal(signal.SIGINT, interrupt_once)
+    try:
+        if package is None:
+            root = Path(sysconfig.get_path("stdlib"))
+            sources = find_sources(root, sys.stdlib_module_names)
+        else:
+            sources = find_package(package)
+        seeds = [module for module in sources if depth(module) <= (package is not None)]
+        if not seeds:
+            return complain(f"no Python source found for package {package!r}")
+        print(f"mapping {package or 'the standard library'} with {workers} processes", flush=True)
+        with open_client(url) as client:
+            start = time.perf_counter()
+            mapped = crawl(client, sources, seeds, workers)
+            seconds = time.perf_counter() - start
+        return report(mapped, seeds, seconds, walk(seeds, sources))
+    except KeyboardInterrupt:
+        return complain("interrupted", INTERRUPTED)
+    except EOFError:
+        return complain("a worker process ended without its result", 1)
+    except (RedsetError, redis.RedisError) as error:
+        return complain(str(error))
+    finally:
+        # After a Ctrl-C further ones stay ignored: what is left is the end of the process.
+        if signal.getsignal(signal.SIGINT) is interrupt_once:
+            signal.signal(signal.SIGINT, before)
+
+
+def complain(message: str, code: int = USAGE_ERROR) -> int:
+    """Print why the demo ends early; return the exit code."""
+    print(f"redset demo: {message}", file=sys.stderr)
+    return code

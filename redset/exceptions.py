@@ -1,0 +1,57 @@
+"""Every error that redset raises by itself.
+
+Each one derives from `RedsetError` and from the builtin that a user of ``set`` would catch.
+What the client raises (a server that is down, a wrong password) passes through unchanged.
+"""
+
+
+class RedsetError(Exception):
+    """Base of all errors of redset."""
+
+
+class InvalidTypeError(RedsetError, TypeError):
+    """An argument, an item or a score of a type that can't be used there."""
+
+
+class InvalidValueError(RedsetError, ValueError):
+    """An argument or a score of the right type with a value that can't be used."""
+
+
+class SerializerError(RedsetError, ValueError):
+    """Bytes that the serializer can't turn into an item."""
+
+
+class EmptySetError(RedsetError, KeyError):
+    """Nothing is left (or due) to be popped or peeked at."""
+
+    __str__ = Exception.__str__  # KeyError would show the sentence in quotes
+
+
+class MissingItemError(RedsetError, KeyError):
+    """The item to be removed is not in the set; ``args[0]`` is the item, as with ``set``."""
+
+
+class KeyTypeError(RedsetError, TypeError):
+    """The key of the set holds another Redis type."""
+
+
+class ResultExpired(RedsetError, LookupError):
+    """The result of an operator was not used for so long that the server deleted it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"redset {self.name!r}: this result was not used for 10 minutes and is gone; make it "
+            "again, or keep it for good with into=… or rename(…)"
+        )
+
+
+class LockTimeout(RedsetError, TimeoutError):
+    """A lock was not free within the time that one was ready to wait."""
+
+
+class EmbeddedServerError(RedsetError, RuntimeError):
+    """A server of redset's own could not be started, or is not installed."""

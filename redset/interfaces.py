@@ -1,0 +1,25 @@
+"""The shape of a serializer, for type checkers and readers; nothing here runs."""
+
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Serializer(Protocol[T]):
+    """What a set asks of its serializer: ``dumps`` and ``loads``, no base class.
+
+    Any object or module with these two functions will do (``json``, ``pickle``,
+    one of `redset.codecs`, your own). One that lacks a function falls back to ``str``
+    for that direction. A ``dumps`` that returns ``str`` is given ``str`` in ``loads``,
+    one that returns ``bytes`` is given ``bytes``.
+
+    Source: ``redset.interfaces.Serializer`` of the redset 0.4 documentation.
+    """
+
+    def dumps(self, obj: T, /) -> str | bytes:
+        """Turn *obj* into its member: equal items must give equal bytes."""
+        ...
+
+    def loads(self, str_from_redis: str | bytes, /) -> T:
+        """Turn a member back into its item; raise any exception if it can't be."""
+        ...

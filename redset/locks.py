@@ -1,0 +1,156 @@
+"""A lock between processes, on the lock of the client's own library.
+
+Owns waiting, expiry and what is said about both. Must not know of sets: it is given a client
+and a key. The token that guards the release is checked on the server, by the library's script.
+"""
+
+import logging
+import math
+import os
+import threading
+import time
+import uuid
+from decimal import Decimal
+from numbers import Real
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
+
+__all__ = ["Lock", "LockTimeout"]
+
+logger = logging.getLogger("redset.locks")
+
+
+class Lock:
+    """Let one thread of all processes at a time into a block of code.
+
+    >>> with Lock(client, "nightly-report", expires=60):  # doctest: +SKIP
+    ...     write_report()
+
+    A lock belongs to the thread that acquired it; one `Lock` serves any number of threads. It is
+    not reentrant. The server ends it after *expires* seconds, so a crashed holder blocks nobody
+    for longer, and a holder that takes longer is no longer alone: choose *expires* well above
+    what the block takes.
+
+    - *redis*: a client of redis-py or valkey-py, with ``decode_responses`` or without.
+    - *key*: the key on the server, which must not be used for anything else.
+    - *expires*: seconds until the server frees a lock that was not released; default 20.
+    - *timeout*: seconds to wait for the lock; 0 tries once; default 10.
+    - *poll_interval*: seconds between two tries; default 0.2.
+
+    Raises `InvalidTypeError` (a `TypeError`) or `InvalidValueError` (a `ValueError`) for
+    arguments that can't be used.
+
+    Source: ``redset.locks.Lock`` of redset 0.4; ``SET key token NX PX`` of Redis.
+    """
+
+    def __init__(
+        self,
+        redis: Any,
+        key: str | bytes,
+        expires: float | None = None,
+        timeout: float | None = None,
+        poll_interval: float | None = None,
+    ) -> None:
+        if not isinstance(key, str | bytes):
+            raise InvalidTypeError(
+                f"redset lock: key must be str or bytes, got {type(key).__name__}"
+            )
+        if not key:
+            raise InvalidValueError("redset lock: key must not be empty")
+        if not callable(getattr(redis, "lock", None)):
+            raise InvalidTypeError(
+                f"redset lock {key!r}: needs a client of redis-py or valkey-py, "
+                f"got {type(redis).__name__}"
+            )
+        self.redis = redis
+        self.key = key
+        # The server counts whole milliseconds, and refuses 0 of them.
+        self.expires = _seconds(key, "expires", expires, default=20, least=0.001)
+        self.timeout = _seconds(key, "timeout", timeout, default=10, least=0)
+        self.poll_interval = _seconds(key, "poll_interval", poll_interval, default=0.2, least=0.001)
+        self._held = threading.local()
+
+    def acquire(self) -> Literal[True]:
+        """Wait until this thread holds the lock; `LockTimeout` after *timeout* seconds.
+
+        Cost: 1 round trip if the lock is free, else 2 for each try. Atomic.
+        """
+        lock = self.redis.lock(self.key, timeout=self.expires)
+        token = uuid.uuid4().hex.encode()
+        deadline = time.monotonic() + self.timeout
+        while not (lock.do_acquire(token) or self._is_held_with(token)):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise LockTimeout(
+                    f"redset lock {self.key!r}: held by another for all of the "
+                    f"{self.timeout:g} seconds that timeout allows to wait"
+                )
+            time.sleep(min(self.poll_interval, left))
+        self._held.by = (os.getpid(), lock, token)
+        return True
+
+    def release(self) -> bool:
+        """Free the lock; say whether this thread still held it.
+
+        A lock that has expired, and may be another's by now, is left as it is and a warning is
+        logged. Cost: 1 round trip. Atomic.
+        """
+        held: tuple[int, Any, bytes] | None = getattr(self._held, "by", None)
+        self._held.by = None
+        if held is not None:
+            pid, lock, token = held
+            if pid != os.getpid():
+                # A forked child inherits the token, but the lock stays its parent's.
+                return False
+            try:
+                lock.do_release(token)
+            except ValueError:  # LockNotOwnedError, of redis-py or of valkey-py
+                pass
+            else:
+                return True
+        logger.warning(
+            "redset lock %r: not held when released; if it was acquired, its %g seconds were "
+            "over: choose `expires` above what the work takes",
+            self.key,
+            self.expires,
+        )
+        return False
+
+    def _is_held_with(self, token: bytes) -> bool:
+        # When the reply to a SET is lost, the client repeats it and is refused by its own token.
+        held = self.redis.execute_command("GET", self.key, NEVER_DECODE=True)
+        return bool(held == token)
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.key!r} expires={self.expires:g}>"
+
+
+def _seconds(
+    key: str | bytes, argument: str, value: object, *, default: float, least: float
+) -> float:
+    if value is None:
+        return default
+    wanted = f"redset lock {key!r}: {argument} must be a number of seconds, at least {least:g}"
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        raise InvalidTypeError(f"{wanted}, got {value!r}")
+    try:
+        seconds = float(value)
+    except (OverflowError, ValueError):
+        seconds = math.inf
+    if not (math.isfinite(seconds) and seconds >= least):
+        raise InvalidValueError(f"{wanted}, got {value!r}")
+    return seconds

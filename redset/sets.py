@@ -1,0 +1,240 @@
+"""The sets: what a user calls. Docstring, validation, one plan; no command, no reply.
+
+`RedisSortedSet` is the set with Python's own values; `SortedSet`, `TimeSortedSet` and
+`ScheduledSet` are those of redset 0.4.
+"""
+
+from collections.abc import Callable, MutableSet
+from contextlib import ExitStack
+from typing import Any, TypeVar, cast
+
+from redset._core import plans
+from redset._core.commands import number
+from redset._core.plans import check_count
+from redset.algebra import Algebra
+from redset.codecs import TextSerializer
+from redset.exceptions import InvalidValueError
+
+T = TypeVar("T")
+
+
+class RedisSortedSet(Algebra[T], MutableSet[T]):  # type: ignore[misc]
+    """A set that many processes share, ordered by score; every item goes to exactly one taker.
+
+    >>> import redset
+    >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs")
+    >>> jobs.add(("resize", 7), score=2)
+    2
+    >>> jobs.add(("resize", 8), score=1)
+    1
+    >>> ("resize", 7) in jobs, len(jobs), list(jobs)
+    (True, 2, [('resize', 8), ('resize', 7)])
+    >>> jobs.pop()
+    ('resize', 8)
+    >>> jobs.clear()
+    True
+
+    * one item: `add`, `discard`, `remove`, ``in``, `score`, `increment`, `rank`
+    * many: `update`, `insert`, `clear`, iteration, ``reversed``, `items`, ``len``, `scores`
+    * handing out: `pop`, `take`, `peek`, `peek_score`
+    * with other sets: the operators and methods of builtin ``set``, on the server
+    * in order: indexes and slices, `range`, `count`, `remove_range`, `random`, `sample`
+    * as a result: `close`, ``with``, `rename`
+
+    The lowest score comes first, items of equal score in order of their bytes. A handle is cheap,
+    can be used by several threads, pickled, and sent to other processes.
+
+    Args:
+        redis_client: a synchronous client of redis-py or valkey-py, as you configured it.
+        name: ``str`` or ``bytes``, the key of the set on the server.
+        scorer: callable, item -> score; without one every score is 0.
+        serializer: object with ``dumps`` and ``loads`` (`redset.interfaces.Serializer`); without
+            one, hashable Python values keep their types.
+        lock_timeout: seconds that `lock` waits; `redset.locks.Lock` has the default.
+        lock_expires: seconds that `lock` may be held; likewise.
+        clock: callable that returns UNIX seconds; the time that scores and "due" go by.
+
+    """
+
+    # One item
+
+    def add(self, item: T, score: Any = None, *, on_conflict: str = "replace") -> Any:
+        """Put *item* into the set, or give it a new score if it is there; return the score.
+
+        Args:
+            item: what the serializer takes.
+            score: a real number; ``None`` asks the scorer, 0 is a score.
+            on_conflict: which score an item that is there has then: ``"replace"`` (the new one),
+                ``"keep"``, ``"min"``, ``"max"`` or ``"sum"``.
+
+        Cost: 1 round trip, O(log n) on the server. Atomic.
+        Raises: ``TypeError`` or ``ValueError`` for an item or a score that can't be kept (``nan``,
+        an integer that no float holds), before anything is sent.
+        Source: ``ZADD``; ``add`` of the redset 0.4 documentation.
+
+        """
+        self._check_conflict(on_conflict)
+        if on_conflict == "replace":
+            return self._run(plans.add(self._spec, item, score))
+        return self._run(plans.add_on_conflict(self._spec, item, score, on_conflict))
+
+    def discard(self, item: T) -> bool:  # type: ignore[override]
+        """Remove *item* if it is there; say whether it was.
+
+        Cost: 1 round trip, O(log n). Atomic. Source: ``ZREM``.
+        """
+        return self._run(plans.discard(self._spec, item))
+
+    def remove(self, item: T) -> None:
+        """Remove *item*, which must be there: ``KeyError`` if it is not.
+
+        Cost: 1 round trip, O(log n). Atomic. Source: ``ZREM``.
+        """
+        self._run(plans.remove(self._spec, item))
+
+    def __contains__(self, item: object) -> bool:
+        """Say whether *item* is in the set. Cost: 1 round trip, O(1). Source: ``ZSCORE``."""
+        return self._run(plans.contains(self._spec, cast(T, item)))
+
+    def score(self, item: T) -> float | None:
+        """Give the score of *item*, ``None`` if it is not there.
+
+        Cost: 1 round trip, O(1). Source: ``ZSCORE``; ``score`` of the redset 0.4 documentation.
+        """
+        return self._run(plans.score(self._spec, item))
+
+    # Handing out
+
+    def pop(self) -> T | None:  # type: ignore[override]
+        """Remove and return the item with the lowest score; no other taker gets it.
+
+        A reply that is lost on the way loses no item: the client's own retry, or the next call of
+        this handle, is given the same item (kept for 300 seconds on the server).
+        An item that can't be deserialized gives ``None`` and is logged; its bytes move to the
+        companion set ``…:undecodable``.
+
+        Cost: 1 round trip, O(log n). Atomic; takes no lock.
+        Raises: ``KeyError`` if nothing is left.
+        Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
+        """
+        with self._turns.lend() as turn:
+            try:
+                plan = plans.pop(self._spec, turn, self._highest())
+                return self._run(plan)
+            except KeyError as error:
+                empty = error
+        raise empty
+
+    def take(self, num: int) -> list[T]:
+        """Remove and return up to *num* items, lowest scores first; fewer than 1 gives ``[]``.
+
+        Lost replies and items that can't be deserialized as in `pop`, but the latter are left out.
+
+        Cost: 1 round trip, O(num * log n). Atomic; takes no lock.
+        Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
+        """
+        if check_count(self._name, "num", num) < 1:
+            return []
+        with self._turns.lend() as turn:
+            return self._run(plans.take(self._spec, turn, int(num), self._highest()))
+
+    def peek(self, position: int = 0) -> T | None:
+        """Return the item that comes next, or at *position* from there, and leave it in the set.
+
+        Cost: 1 round trip, O(log n). Raises: ``KeyError`` if there is none.
+        Source: ``ZRANGE``; ``peek`` of the redset 0.4 documentation.
+        """
+        if check_count(self._name, "position", position) < 0:
+            raise InvalidValueError(
+                f"redset {self._name!r}: position must be 0 or more, got {position}"
+            )
+        plan = plans.peek(self._spec, int(position), self._highest())
+        return self._run(plan)
+
+    def peek_score(self) -> float | None:
+        """Give the score of the item that comes next, ``None`` if there is none.
+
+        Cost: 1 round trip, O(log n). Source: ``ZRANGE``; ``peek_score`` of redset 0.4.
+        """
+        return self._run(plans.peek_score(self._spec, self._highest()))
+
+    # Many items
+
+    def insert(self, *items: T) -> list[T]:
+        """Add those of *items* that are not there, leave the others; return those that were new.
+
+        Of several processes that insert one item, one is told that it is new. The primitive of
+        every "already seen" set. A reply that is lost on the way hides no new item: the client's
+        own retry, or the next `insert` of this handle, is told again (for 300 seconds).
+
+        Cost: 1 round trip for all, O(log n) an item. Atomic. Source: a script around ``ZADD NX``.
+        """
+        with self._inserts.lend() as turn:
+            return self._run(plans.insert(self._spec, turn, items))
+
+    def clear(self) -> bool:  # type: ignore[override]
+        """Empty the set and delete its companion keys; say whether there was anything in it.
+
+        Cost: 1 round trip, O(n) on the server. Source: ``DEL``; ``clear`` of redset 0.4.
+        """
+        with ExitStack() as stack:
+            turns = (self._turns, self._inserts, self._stores)
+            keys = [key for each in turns for key in stack.enter_context(each.given_up())]
+            return self._run(plans.clear(self._spec, keys))
+
+    def __len__(self) -> int:
+        """How many items are in the set. Cost: 1 round trip, O(1). Source: ``ZCARD``."""
+        return self._run(plans.size(self._spec))
+
+
+class SortedSet(RedisSortedSet[T]):
+    """The set of redset 0.4: without a serializer, items are cast to and returned as ``str``.
+
+    >>> import redset
+    >>> names = redset.SortedSet(redset.connect(), "names")
+    >>> names.update([3, "a"])
+    >>> list(names)
+    ['3', 'a']
+    >>> names.clear()
+    True
+    """
+
+    _serializer_class = TextSerializer
+
+
+class TimeSortedSet(SortedSet[T]):
+    """A `SortedSet` in order of time: first in, first out, unless a score says otherwise.
+
+    Without a scorer, an item's score is the time at which it is added (UNIX seconds by *clock*).
+    One process never gives one time twice, so its items come back in the order it added them.
+    """
+
+    def _default_scorer(self) -> Callable[[T], Any]:
+        times = self._times
+        return lambda _item: times.next()
+
+
+class ScheduledSet(TimeSortedSet[T]):
+    """A `TimeSortedSet` that hands out an item only once its score, a time, has come.
+
+    `pop`, `take`, `peek`, `peek_score` and `available` see the items that are due; ``len``, ``in``
+    and iteration see all.
+
+    >>> import redset
+    >>> reminders = redset.ScheduledSet(redset.connect(), "reminders", clock=lambda: 100.0)
+    >>> reminders.add("later", score=160)
+    160
+    >>> reminders.add("now", score=100)
+    100
+    >>> reminders.take(10), reminders.available(), len(reminders)
+    (['now'], 0, 1)
+    >>> reminders.clear()
+    True
+    """
+
+    def available(self) -> int:
+        """How many items are due now. Cost: 1 round trip, O(log n). Source: ``ZCOUNT``."""
+        return self._run(plans.size(self._spec, self._highest()))
+
+    def _highest(self) -> str:
+        return number(self._times.now())

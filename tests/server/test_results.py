@@ -1,0 +1,766 @@
+"""Results: who owns what an operator made, how long it lives, and what is left of it."""
+
+import copy
+import gc
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from redset import (
+    RedisSortedSet,
+    RedsetError,
+    ResultExpired,
+    ScheduledSet,
+    SortedSet,
+    TimeSortedSet,
+)
+from tests.proxy import LossyProxy
+from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.test_lost_replies import behind
+from tests.servers import TestServer
+
+NOW = 1_700_000_000.0
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 120
+OPERANDS = {"a", "b", "c", "d"}
+
+Numbers = RedisSortedSet[Any]
+
+
+@pytest.fixture
+def a(client: redis.Redis) -> Numbers:
+    """The items 0 to 5, each scored by itself."""
+    return numbers(client, "a", range(6))
+
+
+@pytest.fixture
+def b(client: redis.Redis) -> Numbers:
+    """The items 3 to 8, each scored by itself."""
+    return numbers(client, "b", range(3, 9))
+
+
+def numbers(client: redis.Redis, name: str, items: range) -> Numbers:
+    made: Numbers = RedisSortedSet(client, name, scorer=float)
+    made.update(items)
+    return made
+
+
+def keys(client: redis.Redis) -> set[str]:
+    return {os.fsdecode(key) for key in client.keys("*")}
+
+
+def left_over(client: redis.Redis) -> set[str]:
+    """The keys on the server beside those of the operands."""
+    return keys(client) - OPERANDS
+
+
+def lasting(client: redis.Redis) -> set[str]:
+    """The keys without a time-to-live beside those of the operands."""
+    return {key for key in left_over(client) if client.pttl(key) == -1}
+
+
+def sign(result: Numbers) -> str:
+    return f"{result.name}:alive"
+
+
+def lives(client: redis.Redis, result: Numbers) -> tuple[int, int]:
+    """The milliseconds that the result's sign and its set have left."""
+    left: tuple[int, int] = (client.pttl(sign(result)), client.pttl(result.name))
+    return left
+
+
+# How one is deleted
+
+
+def test_a_result_is_a_set_of_its_own_with_its_sign(client: redis.Redis, a: Any, b: Any) -> None:
+    result = a | b
+    assert left_over(client) == {result.name, sign(result)}
+    assert list(result) == list(range(9))
+
+
+def test_making_a_result_is_one_round_trip_and_so_is_closing_it(
+    client: redis.Redis, a: Any, b: Any, round_trips: RoundTrips
+) -> None:
+    (a & b).close()  # the server has the script now
+    with round_trips(client) as count:
+        result = a & b
+    assert count.value == 1
+    with round_trips(client) as count:
+        result.close()
+        result.close()
+    assert count.value == 1
+
+
+def test_a_result_is_deleted_with_its_last_reference(client: redis.Redis, a: Any, b: Any) -> None:
+    result = a | b
+    same = result
+    del result
+    assert left_over(client)
+    del same
+    assert not left_over(client)
+
+
+def test_a_closed_result_is_deleted_and_gone(client: redis.Redis, a: Any, b: Any) -> None:
+    result = a | b
+    result.close()
+    assert not left_over(client)
+    with pytest.raises(ResultExpired):
+        list(result)
+
+
+def test_a_result_is_deleted_when_its_block_is_left(client: redis.Redis, a: Any, b: Any) -> None:
+    with a | b as result:
+        assert len(result) == 9
+    assert not left_over(client)
+    with pytest.raises(ZeroDivisionError), a ^ b as result:
+        len(result) / 0
+    assert not left_over(client)
+
+
+def test_closing_a_set_that_is_no_result_deletes_nothing(client: redis.Redis, a: Any) -> None:
+    with a as same:
+        same.close()
+    del same
+    assert len(a) == 6
+
+
+def test_the_handle_of_an_operand_does_not_own_its_results(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    outer = a | b
+    inner = outer & b
+    outer.close()
+    assert list(inner) == list(b)
+
+
+def in_a_cycle(result: Any) -> None:
+    cycle = [result]
+    cycle.append(cycle)
+
+
+def test_a_result_in_a_cycle_is_deleted_with_the_next_result_at_the_latest(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    in_a_cycle(a | b)
+    gc.collect()
+    result = a & b
+    assert left_over(client) == {result.name, sign(result)}
+
+
+def test_results_collected_in_the_middle_of_commands_disturb_none(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    threshold = gc.get_threshold()
+
+    def chains(_: int) -> None:
+        for _ in range(20):
+            in_a_cycle(a | b)
+            assert list((a | b) & b) == list(range(3, 9))
+
+    gc.set_threshold(5, 2, 2)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(chains, range(4)))
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    (a | b).close()
+    assert not left_over(client)
+
+
+CHAINS: list[Callable[[Any, Any, Any, Any], Any]] = [
+    lambda a, b, c, d: list((a | b) & c - d),
+    lambda a, b, c, d: len((a ^ b) | (c & d) - (a | {1, 2})),
+    lambda a, b, c, d: (a | b) == (c | d) or (a & b) <= c,
+    lambda a, b, c, d: {1, 2} & (a - b),
+    lambda a, b, c, d: a.union(b, c, [77], d).intersection(b, iter(range(50))).isdisjoint({9}),
+    lambda a, b, c, d: a.__ior__(b & c) is a,
+    lambda a, b, c, d: copy.copy(a & b).copy(),
+    lambda a, b, c, d: [len(a & other) for other in (b, c, d)],
+    lambda a, b, c, d: (a & b) & {1: 2},
+    lambda a, b, c, d: a & b & [1],
+    lambda a, b, c, d: (a | b).union(object() for _ in range(3)),
+]
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=range(len(CHAINS)))
+def test_a_chain_leaves_no_key_behind(client: redis.Redis, a: Any, b: Any, chain: Any) -> None:
+    c, d = numbers(client, "c", range(2, 7)), numbers(client, "d", range(0, 9, 2))
+    try:
+        chain(a, b, c, d)
+    except TypeError as error:
+        error.with_traceback(None)
+    assert not left_over(client)
+
+
+def test_a_result_whose_server_is_down_goes_in_silence(make_client: MakeClient) -> None:
+    with TestServer.start(os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")) as other:
+        far = make_client(unix_socket_path=other.unix_socket, retry=Retry(NoBackoff(), 0))
+        result = numbers(far, "a", range(3)) | {7}
+        other.kill()
+        result.close()
+        del result
+
+
+# Other processes
+
+
+def run(code: str, *handles: Numbers) -> "subprocess.CompletedProcess[str]":
+    """Run *code* in a new process, in which the first handle is ``a``, the second ``b``."""
+    with start(code, *handles) as process:
+        said, complaint = process.communicate(timeout=PATIENCE_SECONDS)
+    return subprocess.CompletedProcess(code, process.returncode, said, complaint)
+
+
+def start(code: str, *handles: Numbers) -> "subprocess.Popen[str]":
+    prelude = (
+        "import copy, gc, os, pickle, signal, sys\n"
+        "a, b, *_ = (*pickle.loads(bytes.fromhex(sys.argv[1])), None)\n"
+    )
+    command = [sys.executable, "-c", prelude + code, pickle.dumps(handles).hex()]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
+
+
+MAKE = """
+results = [a | b, a & b, a - {1}, a.copy()]
+results[0].own = results[0]
+cycle = [a ^ b]
+cycle.append(cycle)
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["", "sys.exit(0)", "del cycle; gc.collect()", "del cycle; gc.collect(); sys.exit(0)"],
+    ids=["end", "exit", "collected", "collected-exit"],
+)
+def test_the_end_of_a_process_deletes_its_results(
+    client: redis.Redis, a: Any, b: Any, end: str
+) -> None:
+    ended = run(MAKE + end, a, b)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert keys(client) == {"a", "b"}
+
+
+def test_an_error_that_ends_a_process_deletes_its_results(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    ended = run(MAKE + "raise SystemError('over')", a, b)
+    assert ended.stderr.splitlines()[-1] == "SystemError: over"
+    assert keys(client) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        "sys.exit(0)",
+        "os._exit(0)",
+        "results[0].close(); sys.exit(0)",
+        "results.clear(); cycle = None; gc.collect(); sys.exit(0)",
+        "results.append(a - b); results.pop(0); sys.exit(0)",
+        "results = cycle = None; gc.collect(); len(a - b); os._exit(0)",
+    ],
+)
+def test_a_forked_child_deletes_nothing_of_its_parents(
+    client: redis.Redis, a: Any, b: Any, leave: str
+) -> None:
+    child = f"if os.fork() == 0:\n    {leave}\nos.wait()\n"
+    parent = "print([len(each) for each in results], len(cycle[0]))"
+    ended = run(MAKE + child + parent, a, b)
+    assert (ended.stdout, ended.stderr) == ("[9, 3, 5, 6] 6\n", "")
+    assert keys(client) == {"a", "b"}
+
+
+def test_a_process_that_is_killed_leaves_only_keys_that_run_out(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    code = """
+results = [a | b if number % 2 else a & {77} for number in range(1_000)]
+results[0].add(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert run(code, a, b).returncode == -signal.SIGKILL
+    # Half of them are empty, but one of those was added to: there, only the signs are keys.
+    assert len(left_over(client)) == 1_501
+    assert not lasting(client)
+
+
+def test_a_process_that_is_killed_at_work_leaves_only_keys_that_run_out(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    code = """
+results = []
+while True:
+    results += [a & {77}, a | {1, 2}, (a - b) | {8}]
+    results[-3].insert(1, 2)
+    results[-3].update(range(500))
+    results[-2] ^= b
+    results[-1].pop()
+    print(len(results), flush=True)
+"""
+    with start(code, a, b) as process:
+        assert process.stdout is not None
+        for _ in range(40):
+            assert process.stdout.readline()
+        process.kill()
+    assert left_over(client)
+    assert not lasting(client)
+
+
+def test_a_result_that_was_sent_to_a_process_is_not_that_processs_to_delete(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    result = a | b
+    shorten(client, result)
+    ended = run("a.add(50)\nprint(list(a)[-2:])\na.close()\nwith a: pass\ndel a", result)
+    assert (ended.stdout, ended.stderr) == ("[8, 50]\n", "")
+    assert 50 in result
+    assert min(lives(client, result)) > 500_000
+
+
+def test_a_sent_result_ends_with_its_owner(client: redis.Redis, a: Any, b: Any) -> None:
+    result = a | b
+    sent = pickle.loads(pickle.dumps(result))
+    assert list(sent) == list(result)
+    del result
+    with pytest.raises(ResultExpired):
+        len(sent)
+
+
+# How long one lives
+
+
+def shorten(client: redis.Redis, result: Numbers) -> None:
+    client.pexpire(result.name, 70_000)
+    client.pexpire(sign(result), 60_000)
+
+
+def none_of(a: Numbers) -> Numbers:
+    return a & {77}
+
+
+MADE: dict[str, Callable[[Numbers, Numbers], Numbers]] = {
+    "union": lambda a, b: a | b,
+    "intersection": lambda a, b: a & b,
+    "difference": lambda a, b: a - b,
+    "symmetric_difference": lambda a, b: a ^ b,
+    "of a local set": lambda a, b: a | {77},
+    "of a result": lambda a, b: (a | b) - {1},
+    "copy": lambda a, b: a.copy(),
+    "copy.copy": lambda a, b: copy.copy(a),
+    "copy.deepcopy": lambda a, b: copy.deepcopy(a),
+    "weights": lambda a, b: a.union(b, on_conflict="sum", weights=[1, 2]),
+    "empty": lambda a, b: none_of(a),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_every_result_runs_out_after_ten_minutes_its_sign_first(
+    client: redis.Redis, a: Any, b: Any, make: Any
+) -> None:
+    result = make(a, b)
+    of_sign, of_set = lives(client, result)
+    assert 500_000 < of_sign <= 600_000
+    assert of_sign < of_set <= 660_000 or client.exists(result.name) == 0
+    assert not lasting(client)
+
+
+CHANGES: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda result, b: result.add(1),
+    "add with a conflict": lambda result, b: result.add(1, 5, on_conflict="max"),
+    "increment": lambda result, b: result.increment(1),
+    "insert": lambda result, b: result.insert(1, 2),
+    "update": lambda result, b: result.update(range(9)),
+    "update from a set": lambda result, b: result.update(b),
+    "|=": lambda result, b: result.__ior__(b),
+    "^=": lambda result, b: result.__ixor__(b),
+    "^= of a local set": lambda result, b: result.__ixor__({1}),
+    "summed update": lambda result, b: result.update({1}, on_conflict="sum"),
+}
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["script-known", "script-forgotten"])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_empty_result_that_is_filled_runs_out_as_well(
+    client: redis.Redis, a: Any, b: Any, change: Any, forgotten: bool
+) -> None:
+    result = none_of(a)
+    if forgotten:
+        client.script_flush()
+    change(result, b)
+    assert len(result) > 0
+    assert not lasting(client)
+
+
+def test_a_result_that_was_emptied_and_filled_runs_out_as_well(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    result = a | b
+    for empty in (result.clear, lambda: result.take(50), lambda: result.__isub__(result)):
+        empty()
+        assert list(result) == []
+        result.add(1)
+        assert not lasting(client)
+
+
+USES: dict[str, Callable[[Any, Any], Any]] = {
+    "len": lambda result, a: len(result),
+    "bool": lambda result, a: bool(result),
+    "in": lambda result, a: 3 in result,
+    "iter": lambda result, a: list(result),
+    "reversed": lambda result, a: list(reversed(result)),
+    "items": lambda result, a: list(result.items()),
+    "add": lambda result, a: result.add(3),
+    "add on conflict": lambda result, a: result.add(3, 1, on_conflict="sum"),
+    "discard": lambda result, a: result.discard(3),
+    "remove": lambda result, a: result.remove(3),
+    "pop": lambda result, a: result.pop(),
+    "take": lambda result, a: result.take(2),
+    "peek": lambda result, a: result.peek(),
+    "peek_score": lambda result, a: result.peek_score(),
+    "score": lambda result, a: result.score(3),
+    "scores": lambda result, a: result.scores(3, 4),
+    "rank": lambda result, a: result.rank(3),
+    "index": lambda result, a: result[0],
+    "slice": lambda result, a: result[:2],
+    "count": lambda result, a: result.count(),
+    "range": lambda result, a: result.range(),
+    "remove_range": lambda result, a: result.remove_range(0, 1),
+    "increment": lambda result, a: result.increment(3),
+    "random": lambda result, a: result.random(),
+    "sample": lambda result, a: result.sample(2),
+    "insert": lambda result, a: result.insert(3),
+    "update": lambda result, a: result.update([3]),
+    "update from a set": lambda result, a: result.update(a),
+    "intersection_update": lambda result, a: result.intersection_update(a),
+    "difference_update": lambda result, a: result.difference_update([1]),
+    "symmetric_difference_update": lambda result, a: result.symmetric_difference_update(a),
+    "left of |": lambda result, a: result | a,
+    "left of &": lambda result, a: result & {1},
+    "left of -": lambda result, a: result - a,
+    "left of ^": lambda result, a: result ^ a,
+    "right of |": lambda result, a: a | result,
+    "right of &": lambda result, a: a & result,
+    "right of -": lambda result, a: a - result,
+    "right of ^": lambda result, a: a ^ result,
+    "right of a set": lambda result, a: {1} | result,
+    "right of a set's &": lambda result, a: {1} & result,
+    "right of a set's -": lambda result, a: frozenset({1}) - result,
+    "right of a set's ^": lambda result, a: {1} ^ result,
+    "right of |=": lambda result, a: a.__ior__(result),
+    "right of &=": lambda result, a: a.__iand__(result),
+    "right of -=": lambda result, a: a.__isub__(result),
+    "right of ^=": lambda result, a: a.__ixor__(result),
+    "one of many": lambda result, a: a.union([1], result, a),
+    "into": lambda result, a: result.copy(into="c"),
+    "right of into": lambda result, a: a.intersection(result, into="c"),
+    "twice": lambda result, a: result | result,
+    "==": lambda result, a: result == a,
+    "right of ==": lambda result, a: a == result,
+    "== a set": lambda result, a: result == {1},
+    "right of a set's ==": lambda result, a: {1} == result,
+    "<=": lambda result, a: result <= a,
+    "right of <=": lambda result, a: a <= result,
+    "<": lambda result, a: result < a,
+    ">": lambda result, a: result > a,
+    "isdisjoint": lambda result, a: result.isdisjoint(a),
+    "right of isdisjoint": lambda result, a: a.isdisjoint(result),
+    "copy.copy": lambda result, a: copy.copy(result),
+    "pickle": lambda result, a: len(pickle.loads(pickle.dumps(result))),
+    "another serializer": lambda result, a: SortedSet(a._client, "d") | result,
+    "from a plain set": lambda result, a: set(result),
+}
+CLEARS = {"clear": lambda result, a: result.clear()}
+RENAMES = {"rename": lambda result, a: result.rename("c")}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_use_renews_a_result(client: redis.Redis, a: Any, b: Any, use: Any) -> None:
+    result = a | b
+    shorten(client, result)
+    kept = use(result, a)
+    assert all(left > 500_000 for left in lives(client, result))
+    del kept
+    assert not lasting(client) - {"c"}
+
+
+def delete_both(client: redis.Redis, result: Numbers) -> None:
+    client.delete(result.name, sign(result))
+
+
+def let_both_run_out(client: redis.Redis, result: Numbers) -> None:
+    client.pexpire(result.name, 1)
+    let_the_sign_run_out(client, result)
+    while client.exists(result.name):
+        time.sleep(0.001)
+
+
+def let_the_sign_run_out(client: redis.Redis, result: Numbers) -> None:
+    client.pexpire(sign(result), 1)
+    while client.exists(sign(result)):
+        time.sleep(0.001)
+
+
+ENDS = [delete_both, let_both_run_out, let_the_sign_run_out]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("use", (USES | CLEARS | RENAMES).values(), ids=USES | CLEARS | RENAMES)
+def test_a_result_that_has_outlived_is_an_error_and_never_empty(
+    client: redis.Redis, a: Any, b: Any, use: Any, end: Any
+) -> None:
+    result = a | b
+    client.zadd("c", {"kept": 1})
+    end(client, result)
+    for _ in range(2):
+        with pytest.raises(ResultExpired, match=f"'{result.name}': .*into=.*rename") as caught:
+            use(result, a)
+    assert isinstance(caught.value, RedsetError)
+    assert not isinstance(caught.value, KeyError)
+    assert (len(a), client.zcard("c")) == (6, 1)
+    assert not lasting(client)
+
+
+@pytest.mark.parametrize(("use", "read"), [(len, 0), (list, []), (set, set()), (bool, False)])
+def test_an_empty_result_reads_as_empty(a: Any, use: Any, read: Any) -> None:
+    assert use(none_of(a)) == read
+
+
+def test_an_empty_result_is_an_operand_like_any_empty_set(a: Any) -> None:
+    empty = none_of(a)
+    assert list(a | empty) == list(empty | a) == list(a)
+    assert list(a & empty) == list(empty ^ empty) == []
+    assert empty == set()
+    assert empty < a
+    assert a.isdisjoint(empty)
+    with pytest.raises(KeyError):
+        empty.pop()
+
+
+# How one is kept
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_a_renamed_result_stays_for_good(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
+    client.set("c", "replaced", ex=100)
+    result = make(a, b)
+    items = list(result.items())
+    result.rename("c")
+    assert result.name == "c"
+    assert list(result.items()) == items
+    assert client.ttl("c") == (-1 if items else -2)
+    result.close()
+    del result
+    assert list(numbers(client, "c", range(0)).items()) == items
+    assert not {key for key in left_over(client) if key.endswith(":alive")}
+    assert not lasting(client)
+
+
+def test_a_result_that_was_renamed_while_empty_can_be_filled_for_good(
+    client: redis.Redis, a: Any
+) -> None:
+    result = none_of(a)
+    result.rename("c")
+    result.add(1)
+    assert (client.zcard("c"), client.ttl("c")) == (1, -1)
+
+
+def test_a_result_that_is_renamed_to_its_own_name_stays_for_good(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
+    result = a | b
+    result.rename(result.name)
+    assert client.ttl(result.name) == -1
+    name = result.name
+    del result
+    assert client.zcard(name) == 9
+
+
+def test_a_renamed_result_survives_a_lost_reply(
+    client: redis.Redis, server: TestServer, make_client: MakeClient
+) -> None:
+    with LossyProxy(server.port) as proxy:
+        far = behind(proxy, make_client, client, 3)
+        result = numbers(far, "a", range(3)) | {7}
+        client.script_flush()
+        (numbers(far, "b", range(1)) | {7}).rename("d")  # the server has the script again
+        proxy.lose("EVAL", 1)
+        result.rename("c")
+        assert proxy.lost == 1
+    assert (client.zcard("c"), client.ttl("c")) == (4, -1)
+
+
+def test_a_handle_that_was_sent_does_not_follow_a_rename(a: Any, b: Any) -> None:
+    result = a | b
+    sent = pickle.loads(pickle.dumps(result))
+    result.rename("c")
+    with pytest.raises(ResultExpired):
+        len(sent)
+
+
+INTO: list[Callable[[Any, Any], Any]] = [
+    lambda a, b: a.union(b, into="c"),
+    lambda a, b: a.intersection(b, {3, 4}, into=b"c"),
+    lambda a, b: a.difference(b, into="c"),
+    lambda a, b: a.symmetric_difference({1, 77}, into="c"),
+    lambda a, b: a.copy(into="c"),
+    lambda a, b: (a | b).copy(into="c"),
+]
+
+
+@pytest.mark.parametrize("make", INTO)
+def test_into_makes_a_lasting_set(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
+    client.set("c", "replaced", ex=100)
+    made = make(a, b)
+    items = list(made)
+    assert (made.name, client.ttl("c"), keys(client)) == ("c", -1, {"a", "b", "c"})
+    made.close()
+    del made
+    assert list(numbers(client, "c", range(0))) == items != []
+
+
+def test_into_with_no_items_replaces_what_was_there_by_an_empty_set(
+    client: redis.Redis, a: Any
+) -> None:
+    client.zadd("c", {"old": 1})
+    assert list(a.intersection({77}, into="c")) == []
+    assert keys(client) == {"a"}
+
+
+# What one is
+
+
+def test_a_result_is_a_snapshot(a: Any, b: Any) -> None:
+    result, twin = a | b, a | b
+    a.add(50)
+    b.clear()
+    assert list(result) == list(range(9))
+    result.add(60)
+    assert (60 in a, 60 in twin) == (False, False)
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda a: a.copy()])
+def test_a_copy_is_a_result_with_the_same_scores(client: redis.Redis, a: Any, make: Any) -> None:
+    a.add("last", math.inf)
+    twin = make(a)
+    assert list(twin.items()) == list(a.items())
+    twin.discard(1)
+    a.discard(2)
+    assert (1 in a, 2 in twin) == (True, True)
+    del twin
+    assert keys(client) == {"a"}
+
+
+def test_a_deep_copy_of_what_holds_a_set_copies_the_set(a: Any) -> None:
+    held = copy.deepcopy({"set": a})["set"]
+    a.clear()
+    assert len(held) == 6
+
+
+class Reversing:
+    """A serializer whose members tell that it was used."""
+
+    def dumps(self, item: str) -> str:
+        return item[::-1]
+
+    def loads(self, member: str) -> str:
+        return member[::-1]
+
+
+class Labelled(ScheduledSet[str]):
+    """A set of a user's own, with a constructor of its own."""
+
+    def __init__(self, client: redis.Redis, label: str) -> None:
+        super().__init__(client, "a", len, Reversing(), 0.5, 7, clock=lambda: NOW)
+        self.label = label
+
+
+KINDS: list[Callable[[redis.Redis], Any]] = [
+    *(
+        lambda client, kind=kind: kind(client, "a", len, Reversing(), 0.5, 7, clock=lambda: NOW)
+        for kind in (RedisSortedSet, SortedSet, TimeSortedSet, ScheduledSet)
+    ),
+    lambda client: Labelled(client, "label"),
+]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_results_keep_their_left_operands_class_and_settings(
+    client: redis.Redis, make: Any
+) -> None:
+    left = make(client)
+    left.add("abc")
+    for result in [left | {"de"}, left & left, left - {"x"}, left ^ set(), copy.copy(left)]:
+        assert type(result) is type(left)
+        assert result.add("xyzz") == 4
+        assert client.zscore(result.name, "zzyx") == 4
+        assert (result._clock(), getattr(result, "label", "label")) == (NOW, "label")
+        assert (result.lock.timeout, result.lock.expires) == (0.5, 7)
+        assert client.keys("*lock*") == []
+
+
+@pytest.mark.parametrize("kind", [TimeSortedSet, ScheduledSet])
+def test_results_of_sets_in_order_of_time_add_by_the_same_clock(
+    client: redis.Redis, kind: Any
+) -> None:
+    left = kind(client, "a", clock=lambda: NOW)
+    assert left.add("x") == NOW
+    result = left | {"y"}
+    assert NOW < result.score("y") < result.add("z") < NOW + 1
+
+
+def test_a_result_of_a_scheduled_set_hands_out_what_is_due(client: redis.Redis) -> None:
+    left: ScheduledSet[str] = ScheduledSet(client, "a", clock=lambda: NOW)
+    left.add("later", NOW + 5)
+    result = left | {"now"}
+    assert (result.available(), result.take(9), len(result)) == (1, ["now"], 1)
+
+
+def test_a_results_lock_is_its_own(a: Any, b: Any) -> None:
+    result = a | b
+    with a.lock, result.lock:
+        pass
+
+
+@pytest.fixture
+def elsewhere(make_client: MakeClient) -> Iterator[redis.Redis]:
+    """A client of another server."""
+    with TestServer.start(os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")) as other:
+        yield make_client(unix_socket_path=other.unix_socket)
+
+
+def test_a_result_is_on_its_left_operands_server(
+    client: redis.Redis, elsewhere: redis.Redis, a: Any
+) -> None:
+    far = numbers(elsewhere, "far", range(3, 9))
+    for verb in ("__or__", "__and__", "__sub__", "__xor__"):
+        near_result, far_result = getattr(a, verb)(far), getattr(far, verb)(a)
+        assert near_result == getattr(set(range(6)), verb)(set(range(3, 9)))
+        assert far_result == getattr(set(range(3, 9)), verb)(set(range(6)))
+        assert near_result._client is client
+        assert far_result._client is elsewhere
+        assert left_over(client) == {near_result.name, sign(near_result)}
+        assert keys(elsewhere) == {"far", far_result.name, sign(far_result)}
+
+
+def test_a_result_is_in_its_left_operands_database(
+    client: redis.Redis, make_client: MakeClient, a: Any
+) -> None:
+    third = make_client(db=3)
+    result = numbers(third, "b", range(2)) | a
+    assert (keys(client), keys(third)) == ({"a"}, {"b", result.name, sign(result)})
+    assert result == set(range(6))

@@ -1,0 +1,289 @@
+"""Pickles are canonical, and what a stranger wrote is data or an error, never code."""
+
+import io
+import math
+import os
+import pickle
+import subprocess
+import sys
+from collections import OrderedDict, defaultdict, deque
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redset.codecs import PickleSerializer
+from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
+from tests.unit.codecs.strategies import documents, mutated, shuffled, typed
+
+
+class Kind(Enum):
+    PAGE = 1
+
+
+@dataclass
+class Job:
+    url: str
+    tags: set[str] = field(default_factory=set)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Slotted:
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+
+class Stateful:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    def __getstate__(self) -> tuple[int]:
+        return (self.x,)
+
+    def __setstate__(self, state: tuple[int]) -> None:
+        (self.x,) = state
+
+
+class Other:
+    pass
+
+
+ALLOW = [Job, Kind, Slotted, Stateful, deque, OrderedDict, defaultdict, list]
+PLAIN, ALLOWING = PickleSerializer(), PickleSerializer(allow=ALLOW)
+SECRET = PickleSerializer(secret=b"0123456789abcdef")
+
+
+@pytest.mark.law
+@given(documents, documents)
+def test_equal_items_of_equal_types_pickle_equally(one: Any, other: Any) -> None:
+    assert PLAIN.dumps(one) == PLAIN.dumps(shuffled(one))
+    assert (PLAIN.dumps(one) == PLAIN.dumps(other)) == (typed(one) == typed(other))
+    assert typed(PLAIN.loads(PLAIN.dumps(one))) == typed(one)
+    assert typed(SECRET.loads(SECRET.dumps(one))) == typed(one)
+
+
+def test_shared_parts_make_no_difference() -> None:
+    text, copy = "ab" * 50, "".join(["ab"] * 50)
+    assert text is not copy
+    assert PLAIN.dumps((text, text)) == PLAIN.dumps((text, copy))
+    shared = [1]
+    assert PLAIN.loads(PLAIN.dumps([shared, shared])) == [[1], [1]]
+
+
+def test_the_order_of_attributes_sets_and_keys_makes_no_difference() -> None:
+    one, other = Job("u", {"x", "y"}, {"a": 1, "b": 2}), Job("u", {"y", "x"}, {"b": 2, "a": 1})
+    other.__dict__ = dict(reversed(other.__dict__.items()))
+    assert ALLOWING.dumps(one) == ALLOWING.dumps(other)
+    assert SECRET.dumps(one) == SECRET.dumps(other)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Job("u", {"x"}, {"a": [Kind.PAGE]}),
+        Kind.PAGE,
+        deque([1, {2}], maxlen=3),
+        OrderedDict(b=1, a=2),
+        defaultdict(list, {"a": [1]}),
+        range(2, 9, 3),
+        UTC,
+        {"a": bytearray(b"x"), (1, frozenset({2})): {3}},
+    ],
+    ids=repr,
+)
+def test_objects_of_allowed_classes_come_back(item: Any) -> None:
+    for serializer in (ALLOWING, SECRET):
+        back = serializer.loads(serializer.dumps(item))
+        assert (type(back), back) == (type(item), item)
+
+
+def test_objects_with_slots_or_a_state_of_their_own_come_back() -> None:
+    assert ALLOWING.loads(ALLOWING.dumps(Slotted([1]))).x == [1]
+    assert ALLOWING.loads(ALLOWING.dumps(Stateful(5))).x == 5
+
+
+def test_an_ordered_dict_keeps_its_order() -> None:
+    assert ALLOWING.dumps(OrderedDict(b=1, a=2)) != ALLOWING.dumps(OrderedDict(a=2, b=1))
+
+
+def test_equal_ranges_pickle_equally() -> None:
+    assert PLAIN.dumps([range(0), range(0, 3, 2)]) == PLAIN.dumps([range(5, 1), range(0, 4, 2)])
+
+
+@pytest.mark.parametrize("item", [Other(), Other, os.system, [Other()], print], ids=repr)
+def test_what_is_not_allowed_is_refused_by_name_when_it_is_written(item: Any) -> None:
+    with pytest.raises(InvalidTypeError, match=r"Other|system|print"):
+        ALLOWING.dumps(item)
+
+
+def test_a_secret_lets_any_class_pass() -> None:
+    assert type(SECRET.loads(SECRET.dumps(Other()))) is Other
+
+
+def test_what_pickle_can_not_take_is_a_type_error() -> None:
+    with pytest.raises(InvalidTypeError, match="can't be pickled"):
+        SECRET.dumps(lambda: None)
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_items_that_contain_themselves_are_refused_without_a_crash() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    for item in (endless, Loop(), {"a": [Loop()]}):
+        with pytest.raises(InvalidValueError, match="contain itself"):
+            SECRET.dumps(item)
+
+
+def test_two_nan_keys_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match="nan"):
+        PLAIN.dumps({float("nan"): 1, -math.nan: 2})
+
+
+class Exploit:
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
+    def __reduce__(self) -> Any:
+        return self.call[0], self.call[1:]
+
+
+def global_of(module: str, name: str) -> bytes:
+    return b"".join(
+        b"\x8c%c%b" % (len(text), text.encode()) for text in (module, name)
+    ) + b"\x93"  # fmt: skip
+
+
+JOB = global_of(Job.__module__, "Job")
+HOSTILE = {
+    "call": pickle.dumps(Exploit(os.system, "exit 1")),
+    "call of eval": pickle.dumps(Exploit(eval, "1")),
+    "call of getattr": pickle.dumps(Exploit(getattr, Job, "__init__")),
+    "class": pickle.dumps(Other()),
+    "dotted name": b"\x80\x04" + global_of(Job.__module__, "Job.__init__") + b".",
+    "extension registry": b"\x80\x02\x82\x01.",
+    "persistent id": b"\x80\x02Pid\n.",
+    "instance": b"(ios\nsystem\n.",
+    "state of a class": b"\x80\x04" + JOB + b"}\x8c\x01xK\x01sb.",
+    "item of a class": b"\x80\x04" + JOB + b"K\x01K\x02s.",
+    "append to a class": b"\x80\x04" + JOB + b"K\x01a.",
+    "maker as an item": b"\x80\x04" + global_of("builtins", "bytearray") + b".",
+    "call of data": b"\x80\x04K\x01)R.",
+    "slot with a dunder name": b"\x80\x04" + JOB + b")\x81N}\x8c\x09__class__K\x01s\x86b.",
+    "zeros without end": pickle.dumps(Exploit(bytearray, 10**13)),
+    "set of a range": pickle.dumps(Exploit(set, range(10**15))),
+    "power of ten": pickle.dumps(Exploit(Fraction, "1e999999999")),
+    "memo without end": b"\x80\x02K\x01r\xff\xff\xff\x7fj\xff\xff\xff\x7e.",
+    "bytes without end": b"\x80\x05\x8e" + b"\xff" * 7 + b"\x7f.",
+    "bytearray without end": b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.",
+    "deep tuple as a key": b"\x80\x02})" + b"\x85" * 200_000 + b"Ns.",
+    "tuples shared without end": b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 100 + b".",
+    "month 255": b"\x80\x04" + global_of("datetime", "date") + b"C\x04\x07\xe8\xff\x01\x85R.",
+    "nothing": b".",
+    "mark": b"(.",
+    "two items": b"K\x01K\x02.",
+    "no stop": b"K\x01",
+    "empty stack": b"\x85.",
+    "empty": b"",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("member", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_pickles_are_an_error_and_change_nothing(member: bytes) -> None:
+    before = dict(vars(Job))
+    for serializer in (PLAIN, ALLOWING, SECRET):
+        with pytest.raises(SerializerError, match="PickleSerializer can't read member"):
+            serializer.loads(member)
+    assert dict(vars(Job)) == before
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_pickles_of_plain_values_by_pickle_itself_are_read(protocol: int) -> None:
+    zone = timezone(timedelta(hours=1))
+    moment = datetime(2024, 1, 1, 12, tzinfo=zone)
+    item = {
+        "a": [1, 2**99, 1.5, None, True, "same", "same", b"b", bytearray(b"c"), 1j, range(3)],
+        ("t", frozenset({1})): {1, 2},
+        "times": [moment, date(2024, 1, 1), time(1), timedelta(1), zone, UTC],
+        "values": [Decimal("1.5"), Fraction(1, 3), Fraction(2), UUID(int=5)],
+    }
+    assert PLAIN.loads(pickle.dumps(item, protocol)) == item
+    job = Job("u", {"x"}, {"a": 1})
+    assert ALLOWING.loads(pickle.dumps(job, protocol)) == job
+
+
+def test_a_slow_pickler_is_read_too() -> None:
+    file = io.BytesIO()
+    pickle._Pickler(file, 4).dump([{"a": "x", "b": "x"}])
+    assert PLAIN.loads(file.getvalue()) == [{"a": "x", "b": "x"}]
+
+
+@given(
+    st.one_of(
+        st.binary(),
+        documents.map(PLAIN.dumps).flatmap(mutated),
+        documents.map(pickle.dumps).flatmap(mutated),
+        st.text(alphabet=".()]}[NKhbRsaeut\x80\x81\x85\x86\x93\x8c\x94", max_size=40).map(
+            lambda text: text.encode("latin-1")
+        ),
+    )
+)
+def test_any_bytes_are_an_item_or_an_error(member: bytes) -> None:
+    for serializer in (PLAIN, ALLOWING, SECRET):
+        try:
+            serializer.loads(member)
+        except SerializerError:
+            continue
+
+
+@given(documents.map(SECRET.dumps).flatmap(mutated), documents)
+def test_a_member_that_was_not_made_with_the_secret_is_never_unpickled(
+    member: bytes, item: Any
+) -> None:
+    with pytest.raises(SerializerError, match="not made with this secret"):
+        PickleSerializer(secret=b"another").loads(member)
+    with pytest.raises(SerializerError, match="not made with this secret"):
+        SECRET.loads(PLAIN.dumps(item))
+
+
+def test_the_repr_shows_no_secret() -> None:
+    assert repr(PickleSerializer([Job], b"hidden")) == "PickleSerializer(allow=[Job], secret=...)"
+
+
+def test_bad_arguments_are_refused() -> None:
+    with pytest.raises(InvalidTypeError, match="allow must hold classes"):
+        PickleSerializer(allow=["Job"])  # type: ignore[list-item]
+    with pytest.raises(InvalidTypeError, match="secret must be bytes"):
+        PickleSerializer(secret="text")  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match="empty"):
+        PickleSerializer(secret=b"")
+
+
+def test_bytes_are_the_same_in_every_process() -> None:
+    program = (
+        "from redset.codecs import PickleSerializer as P\n"
+        "print(P().dumps([{'a', 'b', 'c', (1, 'x')}, {'z': frozenset('qwertz'), 'a': {1, 'b'}}]))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(outputs) == 1

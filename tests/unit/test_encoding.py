@@ -1,0 +1,81 @@
+"""Any object with dumps or loads serves as a serializer, with its own type of member."""
+
+import json
+import pickle
+from types import SimpleNamespace
+from typing import Any
+
+import msgpack
+import pytest
+
+from redset._core.encoding import Encoding, check_serializer
+from redset.exceptions import InvalidTypeError
+
+
+class Recorder:
+    """A serializer without annotations that notes what loads is given."""
+
+    def __init__(self, member: Any) -> None:
+        self.member = member
+        self.given: list[Any] = []
+
+    def dumps(self, _item):  # type: ignore[no-untyped-def]
+        return self.member
+
+    def loads(self, member):  # type: ignore[no-untyped-def]
+        self.given.append(member)
+
+
+@pytest.mark.parametrize("member", ["text", b"bytes"])
+@pytest.mark.parametrize("dump_first", [True, False])
+def test_loads_is_given_the_type_that_dumps_returns(member: Any, dump_first: bool) -> None:
+    recorder = Recorder(member)
+    encoding: Encoding[Any] = Encoding("jobs", recorder)
+    if dump_first:
+        encoding.encode(1)
+    encoding.decode(b"x")
+    assert type(recorder.given[0]) is type(member)
+
+
+@pytest.mark.parametrize("module", [json, pickle, msgpack])
+def test_modules_are_serializers(module: Any) -> None:
+    item = {"foo": ["barl", 1, None]}
+    member = Encoding[Any]("jobs", module).encode(item)
+    assert Encoding[Any]("jobs", module).decode(member) == item
+
+
+def test_the_json_module_makes_one_item_of_one_document() -> None:
+    encoding: Encoding[Any] = Encoding("jobs", json)
+    assert encoding.encode({"a": 1, "b": {"d": 1, "c": 2}}) == encoding.encode(
+        {"b": {"c": 2, "d": 1}, "a": 1}
+    )
+    assert encoding.encode({"foo": "barl"}) == json.dumps({"foo": "barl"}).encode()
+
+
+def test_an_annotation_spares_the_probe() -> None:
+    class Strict:
+        def dumps(self, item: tuple[int, int]) -> bytes:
+            return bytes(item)
+
+        def loads(self, member: bytes) -> list[int]:
+            return list(member)
+
+    assert Encoding[Any]("jobs", Strict()).decode(b"\x01\x02") == [1, 2]
+
+
+def test_a_missing_method_falls_back_to_str() -> None:
+    only_loads: Encoding[Any] = Encoding("jobs", SimpleNamespace(loads=json.loads))
+    assert only_loads.encode(12) == b"12"
+    assert only_loads.decode(b"12") == 12
+    only_dumps: Encoding[Any] = Encoding("jobs", SimpleNamespace(dumps=json.dumps))
+    assert only_dumps.decode(only_dumps.encode([1])) == "[1]"
+
+
+def test_dumps_must_return_text_or_bytes() -> None:
+    with pytest.raises(InvalidTypeError, match=r"redset 'jobs': serializer.dumps .* got int"):
+        Encoding[Any]("jobs", Recorder(7)).encode("x")
+
+
+def test_an_object_without_dumps_and_loads_is_no_serializer() -> None:
+    with pytest.raises(InvalidTypeError, match="redset 'jobs': serializer must have dumps or"):
+        check_serializer("jobs", object())

@@ -1,0 +1,124 @@
+"""How many round trips each operation takes: plans are run by hand, without a server."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from redset._core import plans
+from redset._core.commands import HIGHEST, Command
+from redset._core.encoding import Encoding
+from redset._core.plans import CHUNK_BYTES, CHUNK_MEMBERS, Plan, Spec
+from redset._core.plans import unscored as pairs
+from redset._core.turns import Turn
+from redset.codecs import ValueSerializer
+from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
+
+SPEC: Spec[Any] = Spec("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0)
+MEMBER = SPEC.encoding.encode("x")
+
+
+def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[Any]]]]:
+    """Answer *plan* with *replies*; give what it returns and the batches it sent."""
+    batches: list[list[Command[Any]]] = []
+    answers = iter(replies)
+    try:
+        batch = next(plan)
+        while True:
+            batches.append(batch)
+            batch = plan.send(next(answers))
+    except StopIteration as stop:
+        return stop.value, batches
+
+
+@pytest.mark.parametrize(
+    ("plan", "reply", "result"),
+    [
+        (lambda: plans.add(SPEC, "x", 2), [1], 2),
+        (lambda: plans.contains(SPEC, "x"), [0.0], True),
+        (lambda: plans.contains(SPEC, "x"), [None], False),
+        (lambda: plans.score(SPEC, "x"), [0.0], 0.0),
+        (lambda: plans.discard(SPEC, "x"), [1], True),
+        (lambda: plans.remove(SPEC, "x"), [1], None),
+        (lambda: plans.size(SPEC), [3], 3),
+        (lambda: plans.size(SPEC, "12.5"), [3], 3),
+        (lambda: plans.clear(SPEC, []), [1, 0], True),
+        (lambda: plans.peek(SPEC, 0, HIGHEST), [[(MEMBER, 0.0)]], "x"),
+        (lambda: plans.peek_score(SPEC, HIGHEST), [[(MEMBER, 4.0)]], 4.0),
+        (lambda: plans.peek_score(SPEC, HIGHEST), [[]], None),
+        (lambda: plans.pop(SPEC, Turn(b"jobs"), HIGHEST), [[(MEMBER, 0.0)]], "x"),
+        (lambda: plans.take(SPEC, Turn(b"jobs"), 5, HIGHEST), [[(MEMBER, 0.0)]], ["x"]),
+        (lambda: plans.insert(SPEC, Turn(b"jobs"), ("x", "y")), [[1]], ["y"]),
+    ],
+)
+def test_one_operation_is_one_round_trip(
+    plan: Callable[[], Plan[Any]], reply: list[Any], result: object
+) -> None:
+    assert play(plan(), reply)[0] == result
+    assert len(play(plan(), reply)[1]) == 1
+
+
+def test_update_of_100_000_items_takes_at_most_100_round_trips() -> None:
+    _, batches = play(plans.update(SPEC, pairs(f"item-{i}" for i in range(100_000))), *[[0]] * 101)
+    assert len(batches) <= 100
+    assert sum(len(command.words) // 2 - 1 for [command] in batches) == 100_000
+
+
+def test_update_reads_no_further_than_the_chunk_that_it_sends() -> None:
+    read: list[int] = []
+
+    def watched() -> Iterator[int]:
+        for number in range(10 * CHUNK_MEMBERS):
+            read.append(number)
+            yield number
+
+    plan = plans.update(SPEC, pairs(watched()))
+    next(plan)
+    assert len(read) == CHUNK_MEMBERS
+
+
+def test_chunks_are_cut_by_bytes_too() -> None:
+    given = [(b"x" * (CHUNK_BYTES // 2), 0.0)] * 4
+    assert [len(chunk) for chunk in plans.chunks(given)] == [2, 2]
+
+
+def test_update_of_nothing_sends_nothing() -> None:
+    assert play(plans.update(SPEC, []))[1] == []
+    assert play(plans.insert(SPEC, Turn(b"jobs"), ()))[1] == []
+
+
+def test_an_item_that_cannot_be_kept_sends_nothing() -> None:
+    with pytest.raises(InvalidTypeError):
+        next(plans.update(SPEC, pairs(["x", ["unhashable"]])))
+
+
+def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
+    def broken() -> Any:
+        yield from range(CHUNK_MEMBERS + 1)
+        raise OSError("the file ended")
+
+    plan = plans.update(SPEC, pairs(broken()))
+    next(plan)
+    with pytest.raises(OSError, match="the file ended") as caught:
+        plan.send([CHUNK_MEMBERS])
+    assert caught.value.__notes__ == [
+        f"redset 'jobs': the first {CHUNK_MEMBERS} items were added before this"
+    ]
+
+
+def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
+    for plan in (plans.pop(SPEC, Turn(b"jobs"), HIGHEST), plans.peek(SPEC, 0, HIGHEST)):
+        with pytest.raises(EmptySetError, match="redset 'jobs'"):
+            play(plan, [[]])
+    with pytest.raises(MissingItemError) as caught:
+        play(plans.remove(SPEC, "x"), [0])
+    assert caught.value.args == ("x",)
+
+
+def test_what_cannot_be_deserialized_is_kept_aside_by_a_second_round_trip() -> None:
+    result, batches = play(
+        plans.take(SPEC, Turn(b"jobs"), 2, HIGHEST), [[(b"\xff?", 3.0), (MEMBER, 4.0)]], [1]
+    )
+    assert result == ["x"]
+    [kept] = batches[1]
+    assert kept.words == ("ZADD", b"{jobs}:undecodable", "3.0", b"\xff?")
