@@ -197,7 +197,7 @@ def started_workers(count: int, *arguments: Any) -> Iterator[list[Pipe]]:
         yield results
     except BaseException:
         for process in processes:
-            process.terminate()
+            process.kill()  # they have nothing to clean up
         raise
     finally:
         for process in processes:

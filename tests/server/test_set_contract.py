@@ -579,6 +579,7 @@ OWN = [
     for name in dir(set)
     if getattr(set, name) is not getattr(object, name, None)
     and name not in {"__new__", "__init__", "__getattribute__", "__sizeof__", "__doc__", "__ne__"}
+    and name != "__subclasshook__"  # bound to each class anew
 ]
 
 
