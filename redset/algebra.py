@@ -10,7 +10,6 @@ from typing import Any, Self, TypeVar, cast
 
 from redset._core import algebra, plans
 from redset._core.algebra import Local, Remote, Target, new_result
-from redset._core.commands import FLAGS
 from redset._core.connection import same_server
 from redset._core.keys import check_name, slot_of
 from redset._core.scores import check_score
@@ -137,16 +136,22 @@ class Algebra(Ordered[T]):
         an error in the middle carries a note of how many items had been added. If a set of the
         same server is among *others*, all are added in one atomic step.
 
+        With a *unique* other than ``"until_taken"`` all travels, and items are refused as by `add`.
         Cost: O(log n) an item. Source: ``ZADD NX``, ``ZUNIONSTORE``; ``set.update``.
         """
         self._check_conflict(on_conflict)
+        if not self._spec.admits_all:
+            self._run(
+                plans.update(self._spec, chain.from_iterable(map(_pairs, others)), on_conflict)
+            )
+            return
         operands = [self._operand(other) for other in others]
         local = [operand for operand in operands if isinstance(operand, Local)]
         if on_conflict == "sum" or len(local) < len(operands):
             self._store_own("union", operands, on_conflict)
             return
         pairs = chain.from_iterable(operand.pairs for operand in local)
-        self._run(plans.update(self._spec, pairs, FLAGS[on_conflict]))
+        self._run(plans.update(self._spec, pairs, on_conflict))
 
     def intersection_update(self, *others: Iterable[Any], on_conflict: str = "keep") -> None:
         """Keep only the items that all *others* have; scores as for `intersection`.
@@ -174,7 +179,13 @@ class Algebra(Ordered[T]):
         """Remove the items that both have, add those that only *other* has.
 
         Cost: as for `symmetric_difference`. Atomic. The key keeps its time-to-live.
+        Raises: ``TypeError`` for a set whose *unique* may refuse items.
         """
+        if not self._spec.admits_all:
+            raise InvalidTypeError(
+                f"redset {self._name!r}: unique={self._spec.unique!r} may refuse what this would "
+                "add; use difference_update() and update()"
+            )
         self._store_own("symmetric_difference", [self._operand(other)], "keep")
 
     def __ior__(self, other: Set[T]) -> Self:  # type: ignore[override,misc,unused-ignore]
@@ -257,7 +268,7 @@ class Algebra(Ordered[T]):
     def _operand(self, other: Iterable[Any]) -> Remote | Local[Any]:
         """Say how *other* takes part: where it is, or item by item."""
         if not isinstance(other, Algebra):
-            return Local(plans.unscored(other))
+            return Local(_pairs(other))
         shares_slot = slot_of(other._spec.key) == slot_of(self._spec.key)
         if (
             self._spec.encoding.same_as(other._spec.encoding)
@@ -265,7 +276,7 @@ class Algebra(Ordered[T]):
             and (shares_slot or not self._connection.is_cluster)
         ):
             return other._remote()
-        return Local(other.items())
+        return Local(_pairs(other))
 
     def _combine(
         self,
@@ -338,6 +349,11 @@ class Algebra(Ordered[T]):
         raise InvalidTypeError(
             f"{cls.__name__} can't be made from items alone; it needs a client and a name"
         )
+
+
+def _pairs(other: Iterable[T]) -> Iterable[tuple[T, float | None]]:
+    """The items of *other* with their scores, or with ``None`` for the scorer."""
+    return other.items() if isinstance(other, Algebra) else plans.unscored(other)
 
 
 def _kind(other: Set[Any]) -> type[set[Any]] | type[frozenset[Any]]:

@@ -4,6 +4,8 @@ Each one derives from `RedsetError` and from the builtin that a user of ``set`` 
 What the client raises (a server that is down, a wrong password) passes through unchanged.
 """
 
+from typing import Any
+
 
 class RedsetError(Exception):
     """Base of all errors of redset."""
@@ -46,6 +48,23 @@ class ResultExpired(RedsetError, LookupError):
         return (
             f"redset {self.name!r}: this result was not used for 10 minutes and is gone; make it "
             "again, or keep it for good with into=… or rename(…)"
+        )
+
+
+class LeaseLost(RedsetError, RuntimeError):
+    """A lease had run out, and its items were handed to somebody else; ``items`` lists them."""
+
+    def __init__(self, name: str, items: list[Any]) -> None:
+        super().__init__(name, items)
+        self.name = name
+        self.items = items
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(item)[:100] for item in self.items[:5])
+        more = f" and {len(self.items) - 5} more" if len(self.items) > 5 else ""
+        return (
+            f"redset {self.name!r}: the lease of {shown}{more} ran out before it was settled, and "
+            "the work may be done twice; give it a longer ttl, or renew=True"
         )
 
 

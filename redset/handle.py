@@ -4,26 +4,26 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from redset._core import algebra
 from redset._core.algebra import Remote, Target
-from redset._core.commands import HIGHEST
 from redset._core.connection import ClientConnection, check_client
 from redset._core.driver import run
 from redset._core.encoding import Encoding, check_serializer
 from redset._core.keys import check_name, companion
-from redset._core.plans import Plan, Spec
+from redset._core.plans import UNIQUE, Plan, Spec, Terms, check_most
 from redset._core.scores import Clock, unique_times
 from redset._core.turns import Turns
 from redset.codecs import ValueSerializer
-from redset.exceptions import InvalidTypeError, KeyTypeError
+from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError
 from redset.locks import Lock
 from redset.portable import PortableClient
 from redset.results import ResultConnection, own
 
 T = TypeVar("T")
 R = TypeVar("R")
+Unique = Literal["until_taken", "until_done", "for_good"]
 
 
 class Handle(Generic[T]):
@@ -45,6 +45,8 @@ class Handle(Generic[T]):
         lock_expires: float | None = None,
         *,
         clock: Clock = time.time,
+        unique: Unique = "until_taken",
+        max_deliveries: int | None = None,
     ) -> None:
         key = check_name(name)
         self._name = _text(name)
@@ -55,14 +57,19 @@ class Handle(Generic[T]):
                 )
         self._client = check_client(self._name, redis_client)
         self._settings = (scorer, serializer, lock_timeout, lock_expires)
+        if unique not in UNIQUE:
+            raise InvalidValueError(
+                f"redset {self._name!r}: unique must be one of {', '.join(UNIQUE)}; got {unique!r}"
+            )
+        self._most = check_most(self._name, max_deliveries)
         self._clock = clock
         self._times = unique_times(clock)
         if serializer is None:
             serializer = self._serializer_class()
         encoding = Encoding[T](self._name, check_serializer(self._name, serializer))
-        self._spec = Spec(self._name, key, encoding, scorer or self._default_scorer())
+        self._spec = Spec(self._name, key, encoding, scorer or self._default_scorer(), unique)
         self._connection = ClientConnection(self._client)
-        self._turns, self._inserts, self._stores = Turns(key), Turns(key), Turns(key)
+        self._begin_turns()
 
     @property
     def name(self) -> str:
@@ -117,14 +124,25 @@ class Handle(Generic[T]):
     def __reduce__(self) -> tuple[Any, ...]:
         client = PortableClient(self._client)
         place = (self._spec.key, self._sign)
-        return _rebuild, (type(self), client, *place, self._settings, self._clock)
+        options = {"clock": self._clock, "unique": self._spec.unique, "max_deliveries": self._most}
+        return _rebuild, (type(self), client, *place, self._settings, options)
 
     def _default_scorer(self) -> Callable[[T], Any]:
         return _zero
 
+    def _due_by(self) -> Clock | None:
+        """The clock by which items are due; without one, all of them are."""
+        return None
+
     def _highest(self) -> str:
         """The highest score that is handed out now, as the server reads it."""
-        return HIGHEST
+        return Terms(self._due_by()).highest()
+
+    def _begin_turns(self) -> None:
+        """Forget what calls under another name, or of another handle, were answered."""
+        key = self._spec.key
+        self._turns, self._leases, self._settlings = Turns(key), Turns(key), Turns(key)
+        self._inserts, self._stores = Turns(key), Turns(key)
 
     def _remote(self) -> Remote:
         return Remote(self._name, self._spec.key, self._sign)
@@ -134,7 +152,7 @@ class Handle(Generic[T]):
         key = check_name(name)
         self._name, self._sign, self._owner, self._lock = _text(name), sign, None, None
         self._spec = replace(self._spec, name=self._name, key=key)
-        self._turns, self._inserts, self._stores = Turns(key), Turns(key), Turns(key)
+        self._begin_turns()
         if sign is None:
             self._connection = ClientConnection(self._client)
         else:
@@ -145,6 +163,7 @@ class Handle(Generic[T]):
         sibling = object.__new__(type(self))
         sibling.__dict__.update(self.__dict__)
         sibling._move(target.key, target.sign or None)
+        sibling._spec = replace(sibling._spec, unique="until_taken")
         if target.sign:
             sibling._owner = own(sibling, self._client, (target.key, target.sign))
         return sibling
@@ -175,8 +194,8 @@ def _rebuild(
     key: bytes,
     sign: bytes | None,
     settings: tuple[Any, ...],
-    clock: Clock,
+    options: dict[str, Any],
 ) -> Handle[T]:
-    handle = kind(client.client, key, *settings, clock=clock)
+    handle = kind(client.client, key, *settings, **options)
     handle._move(key, sign)
     return handle

@@ -158,9 +158,10 @@ class Ordered(Handle[T]):
         """
         return self._run(plans.remove_range(self._spec, self._ends(min, max, inclusive)))
 
-    def increment(self, item: T, amount: float = 1.0) -> float:
+    def increment(self, item: T, amount: float = 1.0) -> float | None:
         """Raise the score of *item* by *amount* (it is added if it is not there); give the score.
 
+        ``None`` for an item that is refused (see *unique* of the set).
         Cost: 1 round trip, O(log n). Atomic. Source: ``ZINCRBY``.
         """
         return self._run(plans.increment(self._spec, item, amount))

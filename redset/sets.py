@@ -9,16 +9,17 @@ from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 from redset._core import plans
-from redset._core.commands import number
 from redset._core.plans import check_count
+from redset._core.scores import Clock
 from redset.algebra import Algebra
 from redset.codecs import TextSerializer
 from redset.exceptions import InvalidValueError
+from redset.handing_out import HandingOut
 
 T = TypeVar("T")
 
 
-class RedisSortedSet(Algebra[T], MutableSet[T]):  # type: ignore[misc]
+class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[misc]
     """A set that many processes share, ordered by score; every item goes to exactly one taker.
 
     >>> import redset
@@ -37,6 +38,7 @@ class RedisSortedSet(Algebra[T], MutableSet[T]):  # type: ignore[misc]
     * one item: `add`, `discard`, `remove`, ``in``, `score`, `increment`, `rank`
     * many: `update`, `insert`, `clear`, iteration, ``reversed``, `items`, ``len``, `scores`
     * handing out: `pop`, `take`, `peek`, `peek_score`
+    * until it is acknowledged: `lease`, `consume`, `leased`, `dead`, `requeue`, `stats`
     * with other sets: the operators and methods of builtin ``set``, on the server
     * in order: indexes and slices, `range`, `count`, `remove_range`, `random`, `sample`
     * as a result: `close`, ``with``, `rename`
@@ -53,6 +55,11 @@ class RedisSortedSet(Algebra[T], MutableSet[T]):  # type: ignore[misc]
         lock_timeout: seconds that `lock` waits; `redset.locks.Lock` has the default.
         lock_expires: seconds that `lock` may be held; likewise.
         clock: callable that returns UNIX seconds; the time that scores and "due" go by.
+        unique: until when an item that is added again is refused. ``"until_taken"``: while it is
+            in the set; ``"until_done"``: also while it is on lease; ``"for_good"``: ever since it
+            was first added, until `clear`.
+        max_deliveries: how often `lease` may hand an item out before it goes to `dead` instead of
+            coming back; ``None`` sets no limit.
 
     """
 
@@ -60,6 +67,8 @@ class RedisSortedSet(Algebra[T], MutableSet[T]):  # type: ignore[misc]
 
     def add(self, item: T, score: Any = None, *, on_conflict: str = "replace") -> Any:
         """Put *item* into the set, or give it a new score if it is there; return the score.
+
+        ``None`` for an item that is refused (see *unique* of the set).
 
         Args:
             item: what the serializer takes.
@@ -103,40 +112,7 @@ class RedisSortedSet(Algebra[T], MutableSet[T]):  # type: ignore[misc]
         """
         return self._run(plans.score(self._spec, item))
 
-    # Handing out
-
-    def pop(self) -> T | None:  # type: ignore[override]
-        """Remove and return the item with the lowest score; no other taker gets it.
-
-        A reply that is lost on the way loses no item: the client's own retry, or the next call of
-        this handle, is given the same item (kept for 300 seconds on the server).
-        An item that can't be deserialized gives ``None`` and is logged; its bytes move to the
-        companion set ``…:undecodable``.
-
-        Cost: 1 round trip, O(log n). Atomic; takes no lock.
-        Raises: ``KeyError`` if nothing is left.
-        Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
-        """
-        with self._turns.lend() as turn:
-            try:
-                plan = plans.pop(self._spec, turn, self._highest())
-                return self._run(plan)
-            except KeyError as error:
-                empty = error
-        raise empty
-
-    def take(self, num: int) -> list[T]:
-        """Remove and return up to *num* items, lowest scores first; fewer than 1 gives ``[]``.
-
-        Lost replies and items that can't be deserialized as in `pop`, but the latter are left out.
-
-        Cost: 1 round trip, O(num * log n). Atomic; takes no lock.
-        Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
-        """
-        if check_count(self._name, "num", num) < 1:
-            return []
-        with self._turns.lend() as turn:
-            return self._run(plans.take(self._spec, turn, int(num), self._highest()))
+    # What comes next
 
     def peek(self, position: int = 0) -> T | None:
         """Return the item that comes next, or at *position* from there, and leave it in the set.
@@ -178,8 +154,8 @@ class RedisSortedSet(Algebra[T], MutableSet[T]):  # type: ignore[misc]
         Cost: 1 round trip, O(n) on the server. Source: ``DEL``; ``clear`` of redset 0.4.
         """
         with ExitStack() as stack:
-            turns = (self._turns, self._inserts, self._stores)
-            keys = [key for each in turns for key in stack.enter_context(each.given_up())]
+            every = (self._turns, self._leases, self._settlings, self._inserts, self._stores)
+            keys = [key for each in every for key in stack.enter_context(each.given_up())]
             return self._run(plans.clear(self._spec, keys))
 
     def __len__(self) -> int:
@@ -236,5 +212,5 @@ class ScheduledSet(TimeSortedSet[T]):
         """How many items are due now. Cost: 1 round trip, O(log n). Source: ``ZCOUNT``."""
         return self._run(plans.size(self._spec, self._highest()))
 
-    def _highest(self) -> str:
-        return number(self._times.now())
+    def _due_by(self) -> Clock:
+        return self._times.now

@@ -16,10 +16,11 @@ Word = bytes | str | int | float
 
 
 class Script:
-    """A Lua script, read from ``scripts/``, called by its digest."""
+    """A Lua script, read from ``scripts/`` (one after the other), called by its digest."""
 
-    def __init__(self, name: str) -> None:
-        self.source = files("redset._core").joinpath("scripts", f"{name}.lua").read_bytes()
+    def __init__(self, *names: str) -> None:
+        folder = files("redset._core").joinpath("scripts")
+        self.source = b"".join(folder.joinpath(f"{name}.lua").read_bytes() for name in names)
         self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
@@ -38,8 +39,10 @@ class Command(Generic[R]):
         return Command(("EVAL", self.script.source, *self.words[2:]), self.parse)
 
 
-TAKE, INSERT, PAGE = Script("take"), Script("insert"), Script("page")
+TAKE, INSERT, PAGE = Script("leasing", "take"), Script("insert"), Script("page")
 ALGEBRA, RENAME = Script("algebra"), Script("rename")
+LEASE, SETTLE = Script("leasing", "lease"), Script("leasing", "settle")
+STATS, REQUEUE, ADMIT = Script("stats"), Script("requeue"), Script("admit")
 LOWEST, HIGHEST = "-inf", "+inf"
 
 # Whose score wins where two meet, as the flag of ZADD that does it.
@@ -61,6 +64,14 @@ def number(score: float) -> str:
     return repr(float(score))
 
 
+def _flat(pairs: Sequence[tuple[bytes, float]]) -> list[Word]:
+    return [word for member, score in pairs for word in (number(score), member)]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 def _call(
     script: Script, keys: Sequence[bytes], arguments: Sequence[Word], parse: Callable[[Any], R]
 ) -> Command[R]:
@@ -71,8 +82,7 @@ def add(
     key: bytes, pairs: Sequence[tuple[bytes, float]], *, flag: str | None = None
 ) -> Command[int]:
     flags = () if flag is None else (flag,)
-    words = [word for member, score in pairs for word in (number(score), member)]
-    return Command(("ZADD", key, *flags, *words), replies.integer)
+    return Command(("ZADD", key, *flags, *_flat(pairs)), replies.integer)
 
 
 def remove(key: bytes, members: Sequence[bytes]) -> Command[int]:
@@ -122,18 +132,73 @@ def page_after(
 
 
 def insert(
-    key: bytes, given: bytes, token: bytes, pairs: Sequence[tuple[bytes, float]], keep: float
+    keys: Sequence[bytes],
+    token: bytes,
+    unique: str,
+    pairs: Sequence[tuple[bytes, float]],
+    keep: float,
 ) -> Command[list[int]]:
-    words = [word for member, score in pairs for word in (number(score), member)]
-    arguments = (token, round(keep * 1000), *words)
-    return _call(INSERT, [key, given], arguments, lambda reply: [int(index) for index in reply])
+    arguments = (token, _milliseconds(keep), unique, *_flat(pairs))
+    return _call(INSERT, keys, arguments, lambda reply: [int(index) for index in reply])
+
+
+def admit(
+    keys: Sequence[bytes], unique: str, conflict: str, pairs: Sequence[tuple[bytes, float]]
+) -> Command[float | None]:
+    return _call(ADMIT, keys, (unique, conflict, *_flat(pairs)), replies.optional_score)
 
 
 def take(
-    key: bytes, given: bytes, token: bytes, num: int, highest: str, keep: float
+    keys: Sequence[bytes], token: bytes, num: int, highest: str, keep: float
 ) -> Command[list[replies.Pair]]:
-    arguments = (token, num, highest, round(keep * 1000))
-    return _call(TAKE, [key, given], arguments, replies.pairs)
+    return _call(TAKE, keys, (token, num, highest, _milliseconds(keep)), replies.pairs)
+
+
+def lease(
+    keys: Sequence[bytes],
+    token: bytes,
+    num: int,
+    highest: str,
+    keep: float,
+    *,
+    name: str,
+    ttl: float,
+    most: int,
+    channel: bytes,
+) -> Command[tuple[float, list[replies.Held]]]:
+    times = (_milliseconds(keep), _milliseconds(ttl))
+    arguments = (token, times[0], num, highest, name, times[1], most, channel)
+    return _call(LEASE, keys, arguments, replies.leased)
+
+
+def settle(
+    keys: Sequence[bytes],
+    token: str,
+    keep: float,
+    verb: str,
+    *,
+    name: str,
+    seconds: float,
+    score: float | None,
+    channel: bytes,
+    members: Sequence[bytes],
+) -> Command[list[int]]:
+    place = "" if score is None else number(score)
+    times = (_milliseconds(keep), _milliseconds(seconds))
+    head: tuple[Word, ...] = (token, times[0], verb, name, times[1], place, channel)
+    return _call(SETTLE, keys, (*head, *members), replies.places)
+
+
+def stats(keys: Sequence[bytes], highest: str) -> Command[list[int]]:
+    return _call(STATS, keys, (highest,), lambda reply: [int(count) for count in reply])
+
+
+def requeue(set_key: bytes, dead: bytes, members: Sequence[bytes]) -> Command[int]:
+    return _call(REQUEUE, (set_key, dead), members, replies.integer)
+
+
+def fields(key: bytes, names: Sequence[bytes]) -> Command[list[bytes | None]]:
+    return Command(("HMGET", key, *names), replies.members)
 
 
 def server_time() -> Command[float]:
@@ -141,7 +206,7 @@ def server_time() -> Command[float]:
 
 
 def expire(key: bytes, seconds: float) -> Command[int]:
-    return Command(("PEXPIRE", key, round(seconds * 1000)), replies.integer)
+    return Command(("PEXPIRE", key, _milliseconds(seconds)), replies.integer)
 
 
 def algebra(
@@ -159,7 +224,7 @@ def algebra(
     temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
     signs = [operands[place].sign or b"" for place in temporary]
     arguments = (
-        *(verb, conflict, life, once[0], round(once[1] * 1000), len(operands)),
+        *(verb, conflict, life, once[0], _milliseconds(once[1]), len(operands)),
         *("staged" if operand.staged else "set" for operand in operands),
         *(number(operand.weight) for operand in operands),
         *temporary,
@@ -209,4 +274,4 @@ def server_info() -> Command[str]:
 
 def rename(keys: Sequence[bytes], once: tuple[str, float]) -> Command[tuple[str, int]]:
     token, keep = once
-    return _call(RENAME, keys, (token, round(keep * 1000)), replies.verdict)
+    return _call(RENAME, keys, (token, _milliseconds(keep)), replies.verdict)

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from redset._core import commands
 from redset._core.commands import Command
+from redset._core.watch import Watch
 from redset.exceptions import InvalidTypeError
 
 RAW = {"NEVER_DECODE": True}
@@ -30,6 +31,8 @@ class Connection(Protocol):
     """What the driver needs: replies, parsed, for a batch of commands in one round trip."""
 
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
+
+    def watch(self, key: bytes) -> Watch: ...
 
 
 class ClientConnection:
@@ -58,6 +61,10 @@ class ClientConnection:
             if isinstance(reply, Exception):
                 raise reply
         return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
+
+    def watch(self, key: bytes) -> Watch:
+        """What tells when *key* changes."""
+        return Watch(self.client, key)
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         calls.depth += 1

@@ -36,6 +36,17 @@ def companion(key: bytes, purpose: str) -> bytes:
     return b"{%b}:%b:%b" % (tag, key, purpose.encode())
 
 
+@lru_cache(maxsize=1024)
+def leasing_keys(key: bytes) -> tuple[bytes, ...]:
+    """Name what is on lease, who holds it, how often it came back, and what is dead."""
+    return tuple(companion(key, purpose) for purpose in ("leased", "held", "deliveries", "dead"))
+
+
+def wake_channel(key: bytes) -> bytes:
+    """Name the channel that tells waiting takers of a deadline earlier than they know of."""
+    return companion(key, "wake")
+
+
 def slot_of(key: bytes) -> int:
     """Give the cluster slot of *key* (CRC16 of its hash tag, as in the cluster specification)."""
     return binascii.crc_hqx(hash_tag(key), 0) % SLOTS

@@ -1,26 +1,45 @@
 """Plans: one generator for each operation.
 
 Encode, yield commands, decode. Nothing here opens a socket or awaits. One ``yield`` is one round
-trip: a list of commands goes out, the list of their parsed replies comes back.
+trip: a list of commands goes out, the list of their parsed replies comes back. A `Pause` that is
+yielded waits, and comes back with nothing.
 """
 
 import logging
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
 from redset._core.encoding import Encoding
-from redset._core.keys import companion
+from redset._core.keys import companion, leasing_keys
 from redset._core.replies import Pair
-from redset._core.scores import check_score
+from redset._core.scores import Clock, check_score
 from redset._core.turns import KEEP_SECONDS, Turn
-from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
+from redset.exceptions import (
+    EmptySetError,
+    InvalidTypeError,
+    InvalidValueError,
+    MissingItemError,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
-Plan = Generator[list[Command[Any]], list[Any], R]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a plan yields to wait until *key* may have changed, for *seconds* at the most."""
+
+    key: bytes
+    seconds: float
+
+
+Plan = Generator[list[Command[Any]] | Pause, list[Any], R]
 
 # One command carries at most this much: a larger one would hold up the server's other clients.
 CHUNK_MEMBERS = 5_000
@@ -37,10 +56,45 @@ class Spec(Generic[T]):
     key: bytes
     encoding: Encoding[T]
     scorer: Callable[[T], Any]
+    # Until when an item that is added again is the one that was there: see `UNIQUE`.
+    unique: str = "until_taken"
 
     @property
     def undecodable(self) -> bytes:
         return companion(self.key, "undecodable")
+
+    @property
+    def seen(self) -> bytes:
+        return companion(self.key, "seen")
+
+    @property
+    def admits_all(self) -> bool:
+        return self.unique == "until_taken"
+
+    def admission(self) -> tuple[bytes, bytes, bytes]:
+        """The keys that tell which members have to stay out, the set's own first."""
+        return self.key, leasing_keys(self.key)[1], self.seen
+
+    def handing_out(self, turn: Turn) -> tuple[bytes, ...]:
+        """The keys that all scripts of handing out work with."""
+        return (self.key, turn.given, *leasing_keys(self.key))
+
+
+UNIQUE = ("until_taken", "until_done", "for_good")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How many seconds to wait for something to hand out (``None``: for ever), and what is due.
+
+    By the clock *now*, what has a score of at most that; without one, everything.
+    """
+
+    now: Clock | None
+    timeout: float | None = 0.0
+
+    def highest(self) -> str:
+        return HIGHEST if self.now is None else commands.number(self.now())
 
 
 # One item
@@ -48,14 +102,25 @@ class Spec(Generic[T]):
 
 def add(spec: Spec[T], item: T, score: Any) -> Plan[Any]:
     member, score = spec.encoding.encode(item), scored(spec, item, score)
+    if not spec.admits_all:
+        kept = yield from admit(spec, [(member, score)], "replace")
+        return None if kept is None else score
     yield [commands.add(spec.key, [(member, score)])]
     return score
 
 
 def add_on_conflict(spec: Spec[T], item: T, score: Any, conflict: str) -> Plan[Any]:
     member, score = spec.encoding.encode(item), scored(spec, item, score)
+    if not spec.admits_all:
+        return (yield from admit(spec, [(member, score)], conflict))
     *_, kept = yield commands.add_with(spec.key, member, float(score), conflict)
     return kept
+
+
+def admit(spec: Spec[T], pairs: list[tuple[bytes, float]], conflict: str) -> Plan[float | None]:
+    """Add members but for those that have to stay out; give the last one's score, or ``None``."""
+    [kept] = yield [commands.admit(spec.admission(), spec.unique, conflict, pairs)]
+    return kept  # type: ignore[no-any-return]
 
 
 def contains(spec: Spec[T], item: T) -> Plan[bool]:
@@ -97,7 +162,7 @@ def size(spec: Spec[T], highest: str = HIGHEST) -> Plan[int]:
 def clear(spec: Spec[T], companions: list[bytes]) -> Plan[bool]:
     [there, _] = yield [
         commands.delete(spec.key),
-        commands.delete(spec.undecodable, *companions),
+        commands.delete(spec.undecodable, spec.seen, *leasing_keys(spec.key), *companions),
     ]
     return bool(there)
 
@@ -126,13 +191,16 @@ def server_time() -> Plan[float]:
 # Many items
 
 
-def update(spec: Spec[T], pairs: Iterable[tuple[T, Any]], flag: str | None = "NX") -> Plan[None]:
+def update(spec: Spec[T], pairs: Iterable[tuple[T, Any]], conflict: str = "keep") -> Plan[None]:
     """Add items with their scores, a chunk at a time; an error says how many of them got in."""
     sent = 0
     try:
         ready = ((spec.encoding.encode(item), scored(spec, item, score)) for item, score in pairs)
         for chunk in chunks(ready):
-            yield [commands.add(spec.key, chunk, flag=flag)]
+            if spec.admits_all:
+                yield [commands.add(spec.key, chunk, flag=commands.FLAGS[conflict])]
+            else:
+                yield from admit(spec, chunk, conflict)
             sent += len(chunk)
     except Exception as error:
         if sent:
@@ -144,7 +212,9 @@ def insert(spec: Spec[T], turn: Turn, items: tuple[T, ...]) -> Plan[list[T]]:
     pairs = [(spec.encoding.encode(item), scored(spec, item)) for item in items]
     if not pairs:
         return []
-    [new] = yield [commands.insert(spec.key, turn.given, turn.token, pairs, KEEP_SECONDS)]
+    key, held, seen = spec.admission()
+    keys = (key, turn.given, held, seen)
+    [new] = yield [commands.insert(keys, turn.token, spec.unique, pairs, KEEP_SECONDS)]
     return [items[place] for place in new]
 
 
@@ -170,27 +240,57 @@ def discard_all(spec: Spec[T], items: Iterable[T]) -> Plan[int]:
 # Handing out
 
 
-def pop(spec: Spec[T], turn: Turn, highest: str) -> Plan[T | None]:
-    pairs, items = yield from _hand_out(spec, turn, 1, highest)
+def pop(spec: Spec[T], turn: Turn, terms: Terms) -> Plan[T | None]:
+    pairs, items = yield from _hand_out(spec, turn, 1, terms)
     if not pairs:
         raise EmptySetError(f"redset {spec.name!r}: pop from an empty set")
     return items[0] if items else None
 
 
-def take(spec: Spec[T], turn: Turn, num: int, highest: str) -> Plan[list[T]]:
-    _, items = yield from _hand_out(spec, turn, num, highest)
+def take(spec: Spec[T], turn: Turn, num: int, terms: Terms) -> Plan[list[T]]:
+    _, items = yield from _hand_out(spec, turn, num, terms)
     return items
 
 
 def _hand_out(
-    spec: Spec[T], turn: Turn, num: int, highest: str
+    spec: Spec[T], turn: Turn, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
-    [pairs] = yield [commands.take(spec.key, turn.given, turn.token, num, highest, KEEP_SECONDS)]
+    def ask(highest: str) -> Command[list[Pair]]:
+        keys = spec.handing_out(turn)
+        return commands.take(keys, turn.token, num, highest, KEEP_SECONDS)
+
+    pairs = yield from when_there(spec, terms, ask, bool)
     broken: list[Pair] = []
     items = [item for item, _ in decoded(spec, pairs, broken)]
     if broken:
         yield [commands.add(spec.undecodable, broken)]
     return pairs, items
+
+
+def when_there(
+    spec: Spec[T], terms: Terms, ask: Callable[[str], Command[R]], found: Callable[[R], bool]
+) -> Plan[R]:
+    """Ask again at each change of the set until something is *found*, or time is up."""
+    if terms.timeout == 0:
+        [reply] = yield [ask(terms.highest())]
+        return reply  # type: ignore[no-any-return]
+    end = math.inf if terms.timeout is None else monotonic() + terms.timeout
+    leased, *_ = leasing_keys(spec.key)
+    while True:
+        reply, held, lowest, server_now = yield [
+            ask(terms.highest()),
+            commands.by_rank(leased, 0, 0),
+            commands.by_rank(spec.key, 0, 0),
+            commands.server_time(),
+        ]
+        left = end - monotonic()
+        if found(reply) or left <= 0:
+            return reply  # type: ignore[no-any-return]
+        # What changes nothing on the server: a lease runs out, an item becomes due.
+        events = [deadline / 1000 - server_now for _, deadline in held]
+        if terms.now is not None:
+            events += [score - terms.now() for _, score in lowest]
+        yield Pause(spec.key, max(0.0, min([left, *events])))
 
 
 def peek(spec: Spec[T], position: int, highest: str) -> Plan[T | None]:
@@ -245,8 +345,10 @@ def remove_range(spec: Spec[T], ends: tuple[str, str]) -> Plan[int]:
     return removed  # type: ignore[no-any-return]
 
 
-def increment(spec: Spec[T], item: T, amount: Any) -> Plan[float]:
+def increment(spec: Spec[T], item: T, amount: Any) -> Plan[float | None]:
     member, amount = spec.encoding.encode(item), check_score(spec.name, item, amount)
+    if not spec.admits_all:
+        return (yield from admit(spec, [(member, float(amount))], "sum"))
     [score] = yield [commands.increment(spec.key, member, float(amount))]
     return score  # type: ignore[no-any-return]
 
@@ -335,3 +437,34 @@ def check_count(name: str, argument: str, value: object) -> int:
         raise InvalidTypeError(
             f"redset {name!r}: {argument} must be an integer, got {type(value).__name__} {value!r}"
         ) from None
+
+
+def check_seconds(name: str, argument: str, value: Any, *, least: float = 0.0) -> float:
+    """Give *value* as a float, or say which argument is no number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidTypeError(
+            f"redset {name!r}: {argument} must be a number of seconds, "
+            f"got {type(value).__name__} {value!r}"
+        )
+    seconds = float(value)
+    if not least <= seconds < math.inf:
+        raise InvalidValueError(
+            f"redset {name!r}: {argument} must be at least {least:g} seconds and finite, "
+            f"got {value!r}"
+        )
+    return seconds
+
+
+def check_timeout(name: str, value: Any) -> float | None:
+    """Give the seconds to wait, ``None`` for ever."""
+    return None if value is None else check_seconds(name, "timeout", value)
+
+
+def check_most(name: str, value: object) -> int | None:
+    """Give the number of deliveries after which an item that comes back is dead."""
+    if value is None:
+        return None
+    most = check_count(name, "max_deliveries", value)
+    if most < 1:
+        raise InvalidValueError(f"redset {name!r}: max_deliveries must be 1 or more, got {value!r}")
+    return most

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Pair = tuple[bytes, float]
+Held = tuple[bytes, float, int]  # a member on lease, its score, how often it was handed out
 
 
 def integer(reply: Any) -> int:
@@ -18,7 +19,7 @@ def optional_integer(reply: Any) -> int | None:
     return None if reply is None else int(reply)
 
 
-def members(reply: Any) -> list[bytes]:
+def members(reply: Any) -> list[Any]:
     return list(reply)
 
 
@@ -41,6 +42,20 @@ def seconds(reply: Any) -> float:
     """Give UNIX seconds from the reply of ``TIME``: seconds and microseconds."""
     whole, micro = reply
     return int(whole) + int(micro) / 1_000_000
+
+
+def leased(reply: Sequence[Any]) -> tuple[float, list[Held]]:
+    """Give the deadline in UNIX seconds, and what was leased until then."""
+    deadline, *words = reply
+    groups = zip(words[::3], words[1::3], words[2::3], strict=True)
+    return int(deadline) / 1000, [
+        (member, float(score), int(count)) for member, score, count in groups
+    ]
+
+
+def places(reply: Any) -> list[int]:
+    """Give the numbers in a string of them."""
+    return [int(place) for place in reply.split()]
 
 
 def verdict(reply: Any) -> tuple[str, int]:

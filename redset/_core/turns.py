@@ -20,10 +20,11 @@ KEEP_SECONDS = 300.0
 class Turn:
     """The companion key of one taker, and how many of its calls are settled."""
 
-    __slots__ = ("calls", "given")
+    __slots__ = ("calls", "given", "name")
 
     def __init__(self, key: bytes) -> None:
-        self.given = companion(key, f"given:{token_hex(8)}")
+        self.name = token_hex(8)
+        self.given = companion(key, f"given:{self.name}")
         self.calls = 0
 
     @property

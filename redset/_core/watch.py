@@ -9,9 +9,11 @@ import logging
 import time
 from typing import Any, Self
 
+from redset._core.keys import wake_channel
+
 logger = logging.getLogger("redset")
 
-CHANNEL = "__redis__:invalidate"
+CHANNEL = b"__redis__:invalidate"
 # How often to look all the same: a connection may die without a word.
 PATIENCE_SECONDS = 15.0
 # The same where the server can't tell (a cluster, an account without CLIENT TRACKING).
@@ -26,52 +28,56 @@ class Watch:
     """
 
     def __init__(self, client: Any, key: bytes) -> None:
-        self._pool = getattr(client, "connection_pool", None)
+        self._pool: Any = getattr(client, "connection_pool", None)
         self._key = key
         self._connection: Any = None
 
     def __enter__(self) -> Self:
-        if self._pool is not None:
-            self._connection = _borrow(self._pool)
-            try:
-                self._subscribe()
-            except Exception:
-                logger.debug("redset: can't watch %r, so it is polled", self._key, exc_info=True)
-                self._give_back()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._give_back()
 
     def wait(self, seconds: float) -> None:
-        """Return when the key has changed, after *seconds*, or after a while; which, isn't said.
+        """Return when the key may have changed, after *seconds*, or after a while.
 
-        Raises: what the client raises when the connection breaks.
+        The first call begins to watch and returns at once: the key may have changed before.
         """
-        if self._connection is None:
+        try:
+            if self._connection is None:
+                self._begin()
+            else:
+                self._listen(min(seconds, PATIENCE_SECONDS))
+        except Exception:
+            logger.debug("redset: can't watch %r, so it is polled", self._key, exc_info=True)
+            self._give_back()
             time.sleep(min(seconds, POLL_SECONDS))
-            return
-        until = time.monotonic() + min(seconds, PATIENCE_SECONDS)
+
+    def _begin(self) -> None:
+        if self._pool is None or getattr(self._pool, "max_connections", 2) < 2:
+            raise NotImplementedError("a connection to watch with can't be spared")
+        self._connection = _borrow(self._pool)
+        if str(getattr(self._connection, "protocol", 2)) == "3":
+            self._ask("HELLO", 2)  # then messages come as those of a channel, for every parser
+        own = self._ask("CLIENT", "ID")
+        self._ask("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", self._key)
+        for channel in (CHANNEL, wake_channel(self._key)):
+            self._ask("SUBSCRIBE", channel)
+
+    def _ask(self, *words: Any) -> Any:
+        self._connection.send_command(*words)
+        return self._connection.read_response(disable_decoding=True)
+
+    def _listen(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._connection.can_read(timeout=left) and self._hears_of_the_key():
                 return
 
     def _hears_of_the_key(self) -> bool:
-        *_, keys = self._connection.read_response(disable_decoding=True)
+        *_, channel, keys = self._connection.read_response(disable_decoding=True)
         # No keys: the whole database was flushed. Others may only begin like ours.
-        return keys is None or self._key in keys
-
-    def _subscribe(self) -> None:
-        ask = self._ask
-        if str(getattr(self._connection, "protocol", 2)) == "3":
-            ask("HELLO", 2)  # the messages come as those of a channel, which every parser reads
-        own = ask("CLIENT", "ID")
-        ask("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", self._key)
-        ask("SUBSCRIBE", CHANNEL)
-
-    def _ask(self, *words: Any) -> Any:
-        self._connection.send_command(*words)
-        return self._connection.read_response(disable_decoding=True)
+        return channel != CHANNEL or keys is None or self._key in keys
 
     def _give_back(self) -> None:
         if self._connection is not None:

@@ -10,7 +10,6 @@ import redis
 
 from redset import InvalidValueError, KeyTypeError, RedisSortedSet, SortedSet, TimeSortedSet
 from redset._core import algebra, plans
-from redset._core.commands import Command
 from redset.codecs import JSONSerializer
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -453,7 +452,7 @@ def test_a_repeated_command_makes_the_same_result(client: redis.Redis, a: Redset
         [a._remote(), algebra.Local(plans.unscored(range(6_000)))],
         algebra.new_result(a._spec),
     )
-    batch: list[Command[Any]] = next(plan)
+    batch: Any = next(plan)
     batch = plan.send(a._connection.execute(batch))
     for _ in range(2):  # as a client does whose reply got lost
         assert a._connection.execute(batch)[-1] == ("size", 6_000)

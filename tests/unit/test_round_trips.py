@@ -8,13 +8,14 @@ import pytest
 from redset._core import plans
 from redset._core.commands import HIGHEST, Command
 from redset._core.encoding import Encoding
-from redset._core.plans import CHUNK_BYTES, CHUNK_MEMBERS, Plan, Spec
+from redset._core.plans import CHUNK_BYTES, CHUNK_MEMBERS, Pause, Plan, Spec, Terms
 from redset._core.plans import unscored as pairs
 from redset._core.turns import Turn
 from redset.codecs import ValueSerializer
 from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
 
 SPEC: Spec[Any] = Spec("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0)
+TERMS = Terms(now=None)
 MEMBER = SPEC.encoding.encode("x")
 
 
@@ -25,6 +26,7 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
     try:
         batch = next(plan)
         while True:
+            assert not isinstance(batch, Pause)
             batches.append(batch)
             batch = plan.send(next(answers))
     except StopIteration as stop:
@@ -46,8 +48,8 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
         (lambda: plans.peek(SPEC, 0, HIGHEST), [[(MEMBER, 0.0)]], "x"),
         (lambda: plans.peek_score(SPEC, HIGHEST), [[(MEMBER, 4.0)]], 4.0),
         (lambda: plans.peek_score(SPEC, HIGHEST), [[]], None),
-        (lambda: plans.pop(SPEC, Turn(b"jobs"), HIGHEST), [[(MEMBER, 0.0)]], "x"),
-        (lambda: plans.take(SPEC, Turn(b"jobs"), 5, HIGHEST), [[(MEMBER, 0.0)]], ["x"]),
+        (lambda: plans.pop(SPEC, Turn(b"jobs"), TERMS), [[(MEMBER, 0.0)]], "x"),
+        (lambda: plans.take(SPEC, Turn(b"jobs"), 5, TERMS), [[(MEMBER, 0.0)]], ["x"]),
         (lambda: plans.insert(SPEC, Turn(b"jobs"), ("x", "y")), [[1]], ["y"]),
     ],
 )
@@ -107,7 +109,7 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
 
 
 def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
-    for plan in (plans.pop(SPEC, Turn(b"jobs"), HIGHEST), plans.peek(SPEC, 0, HIGHEST)):
+    for plan in (plans.pop(SPEC, Turn(b"jobs"), TERMS), plans.peek(SPEC, 0, HIGHEST)):
         with pytest.raises(EmptySetError, match="redset 'jobs'"):
             play(plan, [[]])
     with pytest.raises(MissingItemError) as caught:
@@ -117,7 +119,7 @@ def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
 
 def test_what_cannot_be_deserialized_is_kept_aside_by_a_second_round_trip() -> None:
     result, batches = play(
-        plans.take(SPEC, Turn(b"jobs"), 2, HIGHEST), [[(b"\xff?", 3.0), (MEMBER, 4.0)]], [1]
+        plans.take(SPEC, Turn(b"jobs"), 2, TERMS), [[(b"\xff?", 3.0), (MEMBER, 4.0)]], [1]
     )
     assert result == ["x"]
     [kept] = batches[1]

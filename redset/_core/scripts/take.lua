@@ -1,12 +1,10 @@
 -- Hand out the lowest members at most once, also when the reply is lost and the call repeated.
 --
--- KEYS[1]  the set
--- KEYS[2]  what was last handed to this taker: a list of token, member, score, member, score, ...
+-- KEYS     as leasing.lua has them
 -- ARGV     token of this call, number of members, highest score, milliseconds to keep the reply
 -- Reply    member, score, member, score, ... ; the same again for the same token
--- Cost     O(k log n) for k members
+-- Cost     O(k log n) for k members, and for k whose lease has expired
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
-local set, given = KEYS[1], KEYS[2]
 local token, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 if redis.call('LINDEX', given, 0) == token then
@@ -20,21 +18,10 @@ if redis.call('LINDEX', given, 0) == token then
   return again
 end
 
-local taken
-if highest == '+inf' then
-  taken = redis.call('ZPOPMIN', set, num)
-else
-  taken = redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
-  if #taken > 0 then
-    redis.call('ZREMRANGEBYRANK', set, 0, #taken / 2 - 1)
-  end
-end
-redis.call('DEL', given)
-if #taken > 0 then
-  redis.call('RPUSH', given, token)
-  for first = 1, #taken, 4000 do
-    redis.call('RPUSH', given, unpack(taken, first, math.min(first + 3999, #taken)))
-  end
-  redis.call('PEXPIRE', given, keep)
+if redis.call('EXISTS', leased) == 1 then reclaim(now_in_milliseconds()) end
+local taken = take_lowest(num, highest)
+remember(token, taken, keep)
+if #taken > 0 and redis.call('EXISTS', deliveries) == 1 then
+  for i = 1, #taken, 2 do redis.call('HDEL', deliveries, taken[i]) end
 end
 return taken

@@ -1,0 +1,209 @@
+"""Plans of leases: items that are handed out until a deadline, and what becomes of them.
+
+Nothing here opens a socket or awaits. `Holds` is the part of a lease that both surfaces share.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar, overload
+
+from redset._core import commands
+from redset._core.commands import Command
+from redset._core.keys import companion, leasing_keys, wake_channel
+from redset._core.plans import (
+    Plan,
+    Spec,
+    Terms,
+    chunks,
+    decoded,
+    when_there,
+)
+from redset._core.replies import Held, Pair
+from redset._core.turns import KEEP_SECONDS, Turn
+from redset.exceptions import InvalidValueError, LeaseLost
+
+T = TypeVar("T")
+
+
+class Hold(NamedTuple, Generic[T]):
+    """One item on lease."""
+
+    item: T
+    member: bytes
+    score: float
+    deliveries: int
+
+
+class Leased(NamedTuple, Generic[T]):
+    """An item that somebody has on lease, or that was given back with a delay that still runs.
+
+    ``expires`` is when it is ready again, in UNIX seconds of the server's clock; ``deliveries``
+    how often it was handed out so far.
+    """
+
+    item: T
+    score: float
+    expires: float
+    deliveries: int
+
+
+class Stats(NamedTuple):
+    """How many items are where; ``ready + leased + dead + undecodable`` are all that there are.
+
+    Of those ready, ``due`` are handed out now. Of those leased (or given back with a delay that
+    still runs), ``expired`` will be ready again with the next call that hands something out.
+    """
+
+    ready: int
+    due: int
+    leased: int
+    expired: int
+    dead: int
+    undecodable: int
+
+
+def lease(
+    spec: Spec[T], turn: Turn, num: int, ttl: float, most: int, terms: Terms
+) -> Plan["Holds[T]"]:
+    name = f"{turn.name}.{turn.calls}"
+
+    def ask(highest: str) -> Command[tuple[float, list[Held]]]:
+        keys, token = spec.handing_out(turn), turn.token
+        return commands.lease(
+            *(keys, token, num, highest, KEEP_SECONDS),
+            name=name,
+            ttl=ttl,
+            most=most,
+            channel=wake_channel(spec.key),
+        )
+
+    deadline, held = yield from when_there(spec, terms, ask, lambda reply: bool(reply[1]))
+    counts = {member: count for member, _, count in held}
+    holds: list[Hold[T]] = []
+    broken: list[Pair] = []
+    for pair in ((member, score) for member, score, _ in held):
+        for item, score in decoded(spec, [pair], broken):
+            holds.append(Hold(item, pair[0], score, counts[pair[0]]))
+    if broken:
+        yield [_settle(spec, turn, "bury", name, [member for member, _ in broken])]
+    return Holds(spec, name, holds, deadline)
+
+
+def settle(
+    spec: Spec[Any],
+    turn: Turn,
+    verb: str,
+    name: str,
+    members: Sequence[bytes],
+    seconds: float = 0.0,
+    score: float | None = None,
+) -> Plan[set[bytes]]:
+    """End or prolong the hold of the lease *name*; give the members that it has lost."""
+    [lost] = yield [_settle(spec, turn, verb, name, members, seconds, score)]
+    return {members[place] for place in lost}
+
+
+def _settle(
+    spec: Spec[Any],
+    turn: Turn,
+    verb: str,
+    name: str,
+    members: Sequence[bytes],
+    seconds: float = 0.0,
+    score: float | None = None,
+) -> Command[list[int]]:
+    # A call that is repeated is known by what it says, also when another came in between.
+    digest = hashlib.blake2b(f"{verb} {name} {seconds} {score}".encode(), digest_size=16)
+    for member in members:
+        digest.update(b"%d:%b" % (len(member), member))
+    return commands.settle(
+        spec.handing_out(turn),
+        digest.hexdigest(),
+        KEEP_SECONDS,
+        verb,
+        name=name,
+        seconds=seconds,
+        score=score,
+        channel=wake_channel(spec.key),
+        members=members,
+    )
+
+
+def entries(spec: Spec[T], items: Sequence[tuple[T, float]]) -> Plan[list[Leased[T]]]:
+    """Say more of *items* with their deadlines in milliseconds; leave out what is settled now."""
+    _, held, *_ = leasing_keys(spec.key)
+    [found] = yield [commands.fields(held, [spec.encoding.encode(item) for item, _ in items])]
+    leased = []
+    for (item, deadline), entry in zip(items, found, strict=True):
+        if entry is not None:
+            _, deliveries, _, score = entry.split()
+            leased.append(Leased(item, float(score), deadline / 1000, int(deliveries)))
+    return leased
+
+
+def stats(spec: Spec[Any], highest: str) -> Plan[Stats]:
+    leased, _, _, dead = leasing_keys(spec.key)
+    [counts] = yield [commands.stats([spec.key, leased, dead, spec.undecodable], highest)]
+    return Stats(*counts)
+
+
+def requeue(spec: Spec[T], items: tuple[T, ...]) -> Plan[int]:
+    dead = companion(spec.key, "dead")
+    if not items:
+        [moved] = yield [commands.requeue(spec.key, dead, [])]
+        return moved  # type: ignore[no-any-return]
+    total = 0
+    for chunk in chunks((spec.encoding.encode(item), None) for item in items):
+        [moved] = yield [commands.requeue(spec.key, dead, [member for member, _ in chunk])]
+        total += moved
+    return total
+
+
+class Holds(Sequence[T]):
+    """The items of one lease, in score order, and which of them are still to be settled."""
+
+    def __init__(self, spec: Spec[T], name: str, holds: Sequence[Hold[T]], deadline: float) -> None:
+        self.spec, self.name, self.deadline = spec, name, deadline
+        self._items = [hold.item for hold in holds]
+        self.open = {hold.member: hold for hold in holds}
+        self.lost: dict[bytes, Hold[T]] = {}
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def members(self, items: Sequence[T]) -> list[bytes]:
+        """The members of *items*, each of which must be open; of all that are, for none."""
+        if not items:
+            return list(self.open)
+        wanted = {self.spec.encoding.encode(item): item for item in items}
+        for member, item in wanted.items():
+            if member in self.lost:
+                raise LeaseLost(self.spec.name, [item])
+            if member not in self.open:
+                raise InvalidValueError(
+                    f"redset {self.spec.name!r}: {item!r} is not in this lease, or was "
+                    "acknowledged or released before"
+                )
+        return list(wanted)
+
+    def close(self, members: Iterable[bytes], lost: set[bytes]) -> list[T]:
+        """Count *members* as settled; give the items of those that were *lost*."""
+        closed = {member: self.open.pop(member) for member in members}
+        gone = {member: hold for member, hold in closed.items() if member in lost}
+        self.lost |= gone
+        return [hold.item for hold in gone.values()]
+
+
+def parts(members: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Cut *members* into lists that one command may carry."""
+    for chunk in chunks((member, None) for member in members):
+        yield [member for member, _ in chunk]

@@ -1,0 +1,32 @@
+-- Add members, but for those that have to stay out while they are on lease, or for good.
+--
+-- KEYS[1]  the set
+-- KEYS[2]  held, as leasing.lua has it
+-- KEYS[3]  seen: a set of all members that were ever admitted, if they are unique for good
+-- ARGV     "for_good" or "until_done", whose score wins where two meet, score, member, score, ...
+-- Reply    the score that the last member has, false if it was refused
+-- Cost     O(k log n) for k members
+-- Why      ZADD knows nothing of what left the set a moment ago
+local set, held, seen = KEYS[1], KEYS[2], KEYS[3]
+local for_good, conflict = ARGV[1] == 'for_good', ARGV[2]
+local FLAGS = {keep = 'NX', min = 'LT', max = 'GT'}
+local kept = false
+
+for i = 3, #ARGV, 2 do
+  local score, member = ARGV[i], ARGV[i + 1]
+  local there = redis.call('ZSCORE', set, member)
+  local refused = not there and redis.call('HEXISTS', held, member) == 1
+  if for_good and redis.call('SADD', seen, member) == 0 and not there then refused = true end
+  kept = false
+  if not refused then
+    if conflict == 'sum' then
+      redis.call('ZINCRBY', set, score, member)
+    elseif FLAGS[conflict] then
+      redis.call('ZADD', set, FLAGS[conflict], score, member)
+    else
+      redis.call('ZADD', set, score, member)
+    end
+    kept = redis.call('ZSCORE', set, member)
+  end
+end
+return kept

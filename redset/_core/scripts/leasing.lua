@@ -1,0 +1,73 @@
+-- What all scripts of handing out share; their own text follows this.
+--
+-- KEYS[1]  the set
+-- KEYS[2]  what this caller was answered last, for a call whose reply is lost and that is repeated
+-- KEYS[3]  leased: a sorted set, member -> deadline, in milliseconds of the server's clock
+-- KEYS[4]  held: a hash, member -> "lease deliveries most score"; "-" is the lease of nobody
+-- KEYS[5]  deliveries: a hash, member -> how often it was handed out, of members that came back
+-- KEYS[6]  dead: a sorted set of the members that came back too often
+local set, given, leased, held, deliveries, dead = unpack(KEYS)
+
+-- More than a call can put right at once wait for the next one.
+local MOST_EXPIRED = 10000
+-- Lua's stack takes no more at once.
+local MOST_ARGUMENTS = 4000
+
+local function now_in_milliseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Call a command with many arguments, which come in groups of *group*.
+local function call_in_parts(arguments, group, ...)
+  local most = MOST_ARGUMENTS - MOST_ARGUMENTS % group
+  for first = 1, #arguments, most do
+    local words = {...}
+    for i = first, math.min(first + most - 1, #arguments) do words[#words + 1] = arguments[i] end
+    redis.call(unpack(words))
+  end
+end
+
+local function remember(token, words, keep)
+  redis.call('DEL', given)
+  if #words > 0 then
+    redis.call('RPUSH', given, token)
+    call_in_parts(words, 1, 'RPUSH', given)
+    redis.call('PEXPIRE', given, keep)
+  end
+end
+
+-- Tell those that wait of a deadline that may be the next. Who may not publish lets them find out.
+local function tell(channel) redis.pcall('PUBLISH', channel, '') end
+
+-- End the hold on a member: it is ready again, at *score* or at its own, or dead.
+local function give_back(member, entry, score)
+  local count, most, own = string.match(entry or '- 0 0 0', '^%S+ (%d+) (%d+) (%S+)$')
+  redis.call('ZREM', leased, member)
+  redis.call('HDEL', held, member)
+  if tonumber(most) > 0 and tonumber(count) >= tonumber(most) then
+    redis.call('ZADD', dead, own, member)
+    return
+  end
+  -- One that was added again meanwhile is ready already, at a score of its own.
+  if score then redis.call('ZADD', set, score, member) else redis.call('ZADD', set, 'NX', own, member) end
+  redis.call('HSET', deliveries, member, count)
+end
+
+-- Give back what was not acknowledged in time.
+local function reclaim(now)
+  local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MOST_EXPIRED)
+  for _, member in ipairs(expired) do give_back(member, redis.call('HGET', held, member)) end
+end
+
+-- Remove the lowest members; give member, score, member, score, ...
+local function take_lowest(num, highest)
+  local taken
+  if highest == '+inf' then
+    taken = redis.call('ZPOPMIN', set, num)
+  else
+    taken = redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
+    if #taken > 0 then redis.call('ZREMRANGEBYRANK', set, 0, #taken / 2 - 1) end
+  end
+  return taken
+end

@@ -1,0 +1,62 @@
+-- End the hold of one lease on its members, or prolong it.
+--
+-- KEYS     as leasing.lua has them
+-- ARGV     token of this call, milliseconds to keep the reply, verb, name of the lease,
+--          milliseconds, score or '', channel of those that wait, member, member, ...
+--          ack      the members are done
+--          release  they are ready again, after so many milliseconds, at the score
+--          bury     they are dead
+--          extend   they are held for so many milliseconds from now
+-- Reply    the positions (from 0) of the members that the lease doesn't hold any more, as words
+--          in one string; the same again for the same token
+-- Cost     O(k log n) for k members
+-- Why      a member that somebody else has been given since must stay his
+local token, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
+local score, channel = ARGV[6] ~= '' and ARGV[6], ARGV[7]
+local FIRST = 8
+
+local said = redis.call('GET', given)
+if said and string.sub(said, 1, #token + 1) == token .. ' ' then
+  return string.sub(said, #token + 2)
+end
+
+local ours, entries, lost = {}, {}, {}
+for first = FIRST, #ARGV, MOST_ARGUMENTS do
+  local last = math.min(first + MOST_ARGUMENTS - 1, #ARGV)
+  for place, entry in ipairs(redis.call('HMGET', held, unpack(ARGV, first, last))) do
+    local member = ARGV[first + place - 1]
+    if entry and string.sub(entry, 1, #lease + 1) == lease .. ' ' then
+      ours[#ours + 1], entries[#entries + 1] = member, entry
+    else
+      lost[#lost + 1] = first + place - 1 - FIRST
+    end
+  end
+end
+
+if verb == 'ack' then
+  call_in_parts(ours, 1, 'ZREM', leased)
+  call_in_parts(ours, 1, 'HDEL', held)
+elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) then
+  local deadline = string.format('%.0f', now_in_milliseconds() + milliseconds)
+  for place, member in ipairs(ours) do
+    redis.call('ZADD', leased, deadline, member)
+    if verb == 'release' then
+      local count, most, own = string.match(entries[place], '^%S+ (%d+) (%d+) (%S+)$')
+      local entry = table.concat({'-', count, most, score or own}, ' ')
+      redis.call('HSET', held, member, entry)
+    end
+  end
+  if verb == 'release' then tell(channel) end
+elseif verb == 'release' then
+  for place, member in ipairs(ours) do give_back(member, entries[place], score) end
+else
+  for place, member in ipairs(ours) do
+    redis.call('ZADD', dead, string.match(entries[place], '(%S+)$'), member)
+    redis.call('ZREM', leased, member)
+    redis.call('HDEL', held, member)
+  end
+end
+
+local answer = table.concat(lost, ' ')
+if verb ~= 'extend' then redis.call('SET', given, token .. ' ' .. answer, 'PX', keep) end
+return answer

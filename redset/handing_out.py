@@ -1,0 +1,188 @@
+"""Handing out: what a set does for the takers of its items."""
+
+import logging
+from collections.abc import Generator, Iterator
+from itertools import islice
+from typing import Any, Self, TypeVar
+
+from redset._core import leasing, plans
+from redset._core.algebra import Target
+from redset._core.keys import companion
+from redset._core.leasing import Holds, Leased, Stats
+from redset._core.plans import Terms, check_count, check_most, check_seconds, check_timeout
+from redset.exceptions import InvalidTypeError, InvalidValueError, LeaseLost
+from redset.leases import MS, Lease
+from redset.ordered import Ordered
+
+T = TypeVar("T")
+
+logger = logging.getLogger("redset")
+
+# Items of which `leased` asks for more at once.
+LEASED_PAGE = 1_000
+
+
+class HandingOut(Ordered[T]):
+    """Every item to exactly one taker: at once, or until it is acknowledged."""
+
+    def pop(self, *, timeout: float | None = 0.0) -> T | None:  # type: ignore[override,unused-ignore]
+        """Remove and return the item with the lowest score; no other taker gets it.
+
+        Args:
+            timeout: seconds to wait until there is an item (due, in a `ScheduledSet`); ``None``
+                waits for ever.
+
+        A reply that is lost on the way loses no item: the client's own retry, or the next call of
+        this handle, is given the same item (kept for 300 seconds on the server).
+        An item that can't be deserialized gives ``None`` and is logged; its bytes move to the
+        companion set ``…:undecodable``.
+
+        Cost: 1 round trip, O(log n). Atomic; takes no lock. To wait takes 6 more to begin, 1 for
+        each change of the set, and 4 a minute.
+        Raises: ``KeyError`` if nothing is left, or came in time.
+        Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
+
+        """
+        terms = self._terms(timeout)
+        with self._turns.lend() as turn:
+            try:
+                plan = plans.pop(self._spec, turn, terms)
+                return self._run(plan)
+            except KeyError as error:
+                empty = error
+        raise empty
+
+    def take(self, num: int, *, timeout: float | None = 0.0) -> list[T]:
+        """Remove and return up to *num* items, lowest scores first; fewer than 1 gives ``[]``.
+
+        *timeout*, lost replies and items that can't be deserialized as in `pop`, but the latter
+        are left out. To wait is to wait for one item; it returns with what is there then.
+
+        Cost: 1 round trip, O(num * log n). Atomic; takes no lock.
+        Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
+        """
+        terms = self._terms(timeout)
+        if check_count(self._name, "num", num) < 1:
+            return []
+        with self._turns.lend() as turn:
+            return self._run(plans.take(self._spec, turn, int(num), terms))
+
+    def lease(
+        self,
+        num: int = 1,
+        ttl: float = 30.0,
+        *,
+        timeout: float | None = 0.0,
+        renew: bool = False,
+        max_deliveries: int | None = None,
+    ) -> Lease[T]:
+        """Hand out up to *num* items until a deadline; those not acknowledged by then come back.
+
+        Args:
+            num: how many at the most; fewer than 1 gives an empty lease.
+            ttl: seconds until the deadline, which is on the server's clock.
+            timeout: seconds to wait for an item, as in `pop`.
+            renew: whether a thread prolongs the lease until its block ends.
+            max_deliveries: how often an item may be handed out before it goes to `dead` instead
+                of coming back; without one, the set's own.
+
+        The items leave the set, and are kept with their scores in companion keys. They come back
+        within the next call, of anybody, that hands something out. One that can't be deserialized
+        is logged and goes to `dead`. A repeated call after a lost reply is given the same lease.
+
+        Cost: 1 round trip, O(num * log n). Atomic.
+
+        """
+        most = check_most(self._name, max_deliveries) or self._most or 0
+        seconds = check_seconds(self._name, "ttl", ttl, least=MS)
+        terms = self._terms(timeout)
+        if self._sign is not None:
+            raise InvalidTypeError(
+                f"redset {self._name!r}: this is a result, and goes with what is on lease; make a "
+                "lasting set of it with into=… or rename(…)"
+            )
+        if check_count(self._name, "num", num) < 1:
+            return Lease(self, Holds(self._spec, "-", (), 0.0), seconds, renew=False)
+        with self._leases.lend() as turn:
+            plan = leasing.lease(self._spec, turn, int(num), seconds, most, terms)
+            holds = self._run(plan)
+        return Lease(self, holds, seconds, renew=renew)
+
+    def consume(
+        self,
+        batch: int = 1,
+        ttl: float = 30.0,
+        *,
+        timeout: float | None = None,
+        renew: bool = True,
+        max_deliveries: int | None = None,
+    ) -> Generator[T, None, None]:
+        """Hand out items for ever, each until the loop asks for the next one.
+
+        An item is done when the loop asks for the next; one whose turn of the loop ends in another
+        way (an exception, ``break``) is given back, and so is what was leased with it.
+
+        Args:
+            batch: how many to lease at once. What is done is acknowledged when its batch is: if
+                the process dies, up to so many are handed out again.
+            ttl: seconds until a lease runs out, as in `lease`.
+            renew: whether a thread prolongs it while the loop works, as in `lease`.
+            max_deliveries: as in `lease`.
+            timeout: seconds after which it ends if there is no item; ``None`` waits for ever.
+
+        What was lost meanwhile (see `LeaseLost`) is logged, and the loop goes on.
+        Cost: 2 round trips for each batch.
+
+        """
+        if check_count(self._name, "batch", batch) < 1:
+            raise InvalidValueError(f"redset {self._name!r}: batch must be 1 or more, got {batch}")
+        options: dict[str, Any] = {"renew": renew, "max_deliveries": max_deliveries}
+        while lease := self.lease(batch, ttl, timeout=timeout, **options):
+            done = 0
+            try:
+                with lease:
+                    try:
+                        for item in lease:
+                            yield item
+                            done += 1
+                    except BaseException:
+                        lease.ack_first(done)
+                        raise
+            except LeaseLost as lost:
+                logger.warning("%s", lost)
+
+    def leased(self) -> Iterator[Leased[T]]:
+        """Iterate over what is on lease now, the nearest deadline first.
+
+        Cost: 2 round trips for each 1,000 items. Not one moment: what is settled meanwhile is
+        left out.
+        """
+        held = self._companion("leased").items()
+        while page := list(islice(held, LEASED_PAGE)):
+            yield from self._run(leasing.entries(self._spec, page))
+
+    @property
+    def dead(self) -> Self:
+        """The set of the items that came back too often, with their scores: read or clear it.
+
+        `requeue` makes them ready again. No I/O.
+        """
+        return self._companion("dead")
+
+    def requeue(self, *items: T) -> int:
+        """Make *items* of `dead`, or all of them, ready again; say how many there were.
+
+        They have the scores that they had, and their deliveries are counted anew.
+        Cost: 1 round trip for 5,000 items, O(log n) an item. Atomic.
+        """
+        return self._run(leasing.requeue(self._spec, items))
+
+    def stats(self) -> Stats:
+        """How many items are where, at one moment. Cost: 1 round trip, O(log n)."""
+        return self._run(leasing.stats(self._spec, self._highest()))
+
+    def _terms(self, timeout: float | None) -> Terms:
+        return Terms(self._due_by(), check_timeout(self._name, timeout))
+
+    def _companion(self, purpose: str) -> Self:
+        return self._sibling(Target(companion(self._spec.key, purpose), "lasting"))
