@@ -212,7 +212,10 @@ class Server:
         return str(self.directory / name)
 
     def _ask(self, command: bytes) -> bytes | None:
-        """Send one command: the reply's first line, ``b""`` for none in time, None: no server."""
+        """Send one command: the reply's first line, ``b""`` for none in time, None: no server.
+
+        One that closes the connection without a word is just ending.
+        """
         address = _supervisor.socket_path(str(self.directory))
         if address is None:
             return None
@@ -221,10 +224,10 @@ class Server:
             try:
                 connection.connect(address)
                 connection.sendall(command + b"\r\n")
-                return connection.recv(256).partition(b"\r\n")[0]
-            except (FileNotFoundError, ConnectionRefusedError):
+                return connection.recv(256).partition(b"\r\n")[0] or None
+            except (FileNotFoundError, ConnectionError):
                 return None
-            except (TimeoutError, BlockingIOError, ConnectionError):
+            except (TimeoutError, BlockingIOError):
                 return b""
 
     def _answers(self) -> bool:
