@@ -149,9 +149,9 @@ def admit(
 
 
 def take(
-    keys: Sequence[bytes], token: bytes, num: int, highest: str, keep: float
+    keys: Sequence[bytes], token: bytes, num: int, highest: str, keep: float, woken: bytes
 ) -> Command[list[replies.Pair]]:
-    return _call(TAKE, keys, (token, num, highest, _milliseconds(keep)), replies.pairs)
+    return _call(TAKE, keys, (token, num, highest, _milliseconds(keep), woken), replies.pairs)
 
 
 def lease(
@@ -165,9 +165,10 @@ def lease(
     ttl: float,
     most: int,
     channel: bytes,
+    woken: bytes,
 ) -> Command[tuple[float, list[replies.Held]]]:
     times = (_milliseconds(keep), _milliseconds(ttl))
-    arguments = (token, times[0], num, highest, name, times[1], most, channel)
+    arguments = (token, times[0], num, highest, name, times[1], most, channel, woken)
     return _call(LEASE, keys, arguments, replies.leased)
 
 

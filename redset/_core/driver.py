@@ -24,8 +24,7 @@ def run(plan: Plan[T], connection: Connection) -> T:
                 if isinstance(step, Pause):
                     if watch is None:
                         watch = stack.enter_context(connection.watch(step.key))
-                    watch.wait(step.seconds)
-                    answer, failed = None, False
+                    answer, failed = [watch.wait(step.seconds)], False
                 else:
                     answer, failed = connection.execute(step), False
             except BaseException as error:

@@ -2,7 +2,7 @@
 
 Encode, yield commands, decode. Nothing here opens a socket or awaits. One ``yield`` is one round
 trip: a list of commands goes out, the list of their parsed replies comes back. A `Pause` that is
-yielded waits, and comes back with nothing.
+yielded waits.
 """
 
 import logging
@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
 from redset._core.encoding import Encoding
-from redset._core.keys import companion, leasing_keys
+from redset._core.keys import companion, leasing_keys, wake_channel
 from redset._core.replies import Pair
 from redset._core.scores import Clock, check_score
 from redset._core.turns import KEEP_SECONDS, Turn
@@ -33,7 +33,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What a plan yields to wait until *key* may have changed, for *seconds* at the most."""
+    """What a plan yields to wait until *key* may have changed, for *seconds* at the most.
+
+    It comes back with whether the key has.
+    """
 
     key: bytes
     seconds: float
@@ -255,9 +258,8 @@ def take(spec: Spec[T], turn: Turn, num: int, terms: Terms) -> Plan[list[T]]:
 def _hand_out(
     spec: Spec[T], turn: Turn, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
-    def ask(highest: str) -> Command[list[Pair]]:
-        keys = spec.handing_out(turn)
-        return commands.take(keys, turn.token, num, highest, KEEP_SECONDS)
+    def ask(highest: str, woken: bytes) -> Command[list[Pair]]:
+        return commands.take(spec.handing_out(turn), turn.token, num, highest, KEEP_SECONDS, woken)
 
     pairs = yield from when_there(spec, terms, ask, bool)
     broken: list[Pair] = []
@@ -268,17 +270,25 @@ def _hand_out(
 
 
 def when_there(
-    spec: Spec[T], terms: Terms, ask: Callable[[str], Command[R]], found: Callable[[R], bool]
+    spec: Spec[T],
+    terms: Terms,
+    ask: Callable[[str, bytes], Command[R]],
+    found: Callable[[R], bool],
 ) -> Plan[R]:
-    """Ask again at each change of the set until something is *found*, or time is up."""
+    """Ask again at each change of the set until something is *found*, or time is up.
+
+    *ask* is told the highest score that is due, and, if a change of the set is why it is called,
+    the channel on which to tell the others that were woken when nothing is left for them.
+    """
     if terms.timeout == 0:
-        [reply] = yield [ask(terms.highest())]
+        [reply] = yield [ask(terms.highest(), b"")]
         return reply  # type: ignore[no-any-return]
     end = math.inf if terms.timeout is None else monotonic() + terms.timeout
     leased, *_ = leasing_keys(spec.key)
+    woken = False
     while True:
         reply, held, lowest, server_now = yield [
-            ask(terms.highest()),
+            ask(terms.highest(), wake_channel(spec.key) if woken else b""),
             commands.by_rank(leased, 0, 0),
             commands.by_rank(spec.key, 0, 0),
             commands.server_time(),
@@ -290,7 +300,7 @@ def when_there(
         events = [deadline / 1000 - server_now for _, deadline in held]
         if terms.now is not None:
             events += [score - terms.now() for _, score in lowest]
-        yield Pause(spec.key, max(0.0, min([left, *events])))
+        [woken] = yield Pause(spec.key, max(0.0, min([left, *events])))
 
 
 def peek(spec: Spec[T], position: int, highest: str) -> Plan[T | None]:

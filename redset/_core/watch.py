@@ -6,6 +6,7 @@ that asked for them. It needs no setting of the server's, and the key need not e
 
 import inspect
 import logging
+import random
 import time
 from typing import Any, Self
 
@@ -14,10 +15,13 @@ from redset._core.keys import wake_channel
 logger = logging.getLogger("redset")
 
 CHANNEL = b"__redis__:invalidate"
+DRAINED = b"drained"
 # How often to look all the same: a connection may die without a word.
 PATIENCE_SECONDS = 15.0
 # The same where the server can't tell (a cluster, an account without CLIENT TRACKING).
 POLL_SECONDS = 1.0
+# How much later, at random, one tries who was woken for nothing: it doubles each time.
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 0.016
 
 
 class Watch:
@@ -31,6 +35,8 @@ class Watch:
         self._pool: Any = getattr(client, "connection_pool", None)
         self._key = key
         self._connection: Any = None
+        self._reticence = 0.0
+        self._woken = False
 
     def __enter__(self) -> Self:
         return self
@@ -38,20 +44,25 @@ class Watch:
     def __exit__(self, *_error: object) -> None:
         self._give_back()
 
-    def wait(self, seconds: float) -> None:
-        """Return when the key may have changed, after *seconds*, or after a while.
+    def wait(self, seconds: float) -> bool:
+        """Return when the key has changed (true), after *seconds*, or after a while.
 
         The first call begins to watch and returns at once: the key may have changed before.
         """
         try:
             if self._connection is None:
                 self._begin()
-            else:
-                self._listen(min(seconds, PATIENCE_SECONDS))
+                return False
+            if self._woken:  # for nothing: somebody else was faster
+                self._reticence = min(2 * self._reticence + SHORTEST_SECONDS, LONGEST_SECONDS)
+            self._woken = self._listen(min(seconds, PATIENCE_SECONDS))
+            return self._woken
         except Exception:
             logger.debug("redset: can't watch %r, so it is polled", self._key, exc_info=True)
             self._give_back()
+            self._woken = False
             time.sleep(min(seconds, POLL_SECONDS))
+            return False
 
     def _begin(self) -> None:
         if self._pool is None or getattr(self._pool, "max_connections", 2) < 2:
@@ -68,16 +79,26 @@ class Watch:
         self._connection.send_command(*words)
         return self._connection.read_response(disable_decoding=True)
 
-    def _listen(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._connection.can_read(timeout=left) and self._hears_of_the_key():
-                return
+    def _listen(self, seconds: float) -> bool:
+        """Listen until there may be something to take; say whether a change was why.
 
-    def _hears_of_the_key(self) -> bool:
-        *_, channel, keys = self._connection.read_response(disable_decoding=True)
-        # No keys: the whole database was flushed. Others may only begin like ours.
-        return channel != CHANNEL or keys is None or self._key in keys
+        Who came too late before lets others go first, and stays if they leave nothing.
+        """
+        until = time.monotonic() + seconds
+        turn: float | None = None
+        while (left := (until if turn is None else turn) - time.monotonic()) > 0:
+            if not self._connection.can_read(timeout=left):
+                continue
+            *_, channel, said = self._connection.read_response(disable_decoding=True)
+            if channel == CHANNEL:
+                # No keys: the whole database was flushed. Others may only begin like ours.
+                if turn is None and (said is None or self._key in said):
+                    turn = time.monotonic() + random.random() * self._reticence
+            elif said == DRAINED:
+                turn = None
+            else:
+                return False
+        return turn is not None
 
     def _give_back(self) -> None:
         if self._connection is not None:

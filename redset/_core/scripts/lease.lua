@@ -3,7 +3,8 @@
 -- KEYS     as leasing.lua has them
 -- ARGV     token of this call, milliseconds to keep the reply, number of members, highest score,
 --          name of the lease, milliseconds until the deadline, deliveries after which a member
---          that comes back is dead (0: never), channel of those that wait
+--          that comes back is dead (0: never), channel of those that wait,
+--          the same again if a change woke this caller, or ''
 -- Reply    deadline in milliseconds, then member, score, deliveries, member, ... ; for the same
 --          token the same again, but for what somebody else has been given since
 -- Cost     O(k log n) for k members, and for k whose lease has expired
@@ -31,7 +32,7 @@ if redis.call('LINDEX', given, 0) == token then
 end
 
 reclaim(now)
-local taken = take_lowest(num, highest)
+local taken = take_lowest(num, highest, ARGV[9])
 local counts = {}
 if #taken > 0 and redis.call('EXISTS', deliveries) == 1 then
   for i = 1, #taken, 2 do
@@ -58,7 +59,9 @@ end
 if #members > 0 then
   call_in_parts(deadlines, 2, 'ZADD', leased)
   call_in_parts(entries, 2, 'HSET', held)
-  if ttl < PATIENCE and redis.call('ZCOUNT', leased, '-inf', '(' .. deadline) == 0 then tell(channel) end
+  if ttl < PATIENCE and redis.call('ZCOUNT', leased, '-inf', '(' .. deadline) == 0 then
+    tell(channel, 'deadline')
+  end
 end
 remember(token, members, keep)
 return reply

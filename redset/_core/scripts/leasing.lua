@@ -37,8 +37,8 @@ local function remember(token, words, keep)
   end
 end
 
--- Tell those that wait of a deadline that may be the next. Who may not publish lets them find out.
-local function tell(channel) redis.pcall('PUBLISH', channel, '') end
+-- Tell those that wait. Without the right to publish, they find out by themselves.
+local function tell(channel, what) redis.pcall('PUBLISH', channel, what) end
 
 -- End the hold on a member: it is ready again, at *score* or at its own, or dead.
 local function give_back(member, entry, score)
@@ -61,13 +61,17 @@ local function reclaim(now)
 end
 
 -- Remove the lowest members; give member, score, member, score, ...
-local function take_lowest(num, highest)
+-- Who was woken by a change says on *channel* when nothing is left to the others that were.
+local function take_lowest(num, highest, channel)
   local taken
   if highest == '+inf' then
     taken = redis.call('ZPOPMIN', set, num)
   else
     taken = redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
     if #taken > 0 then redis.call('ZREMRANGEBYRANK', set, 0, #taken / 2 - 1) end
+  end
+  if channel ~= '' and redis.call('ZCOUNT', set, '-inf', highest) == 0 then
+    tell(channel, 'drained')
   end
   return taken
 end

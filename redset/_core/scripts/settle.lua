@@ -46,7 +46,7 @@ elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) th
       redis.call('HSET', held, member, entry)
     end
   end
-  if verb == 'release' then tell(channel) end
+  if verb == 'release' then tell(channel, 'deadline') end
 elseif verb == 'release' then
   for place, member in ipairs(ours) do give_back(member, entries[place], score) end
 else

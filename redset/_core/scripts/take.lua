@@ -1,7 +1,8 @@
 -- Hand out the lowest members at most once, also when the reply is lost and the call repeated.
 --
 -- KEYS     as leasing.lua has them
--- ARGV     token of this call, number of members, highest score, milliseconds to keep the reply
+-- ARGV     token of this call, number of members, highest score, milliseconds to keep the reply,
+--          channel of those that wait, if a change woke this caller, or ''
 -- Reply    member, score, member, score, ... ; the same again for the same token
 -- Cost     O(k log n) for k members, and for k whose lease has expired
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
@@ -19,7 +20,7 @@ if redis.call('LINDEX', given, 0) == token then
 end
 
 if redis.call('EXISTS', leased) == 1 then reclaim(now_in_milliseconds()) end
-local taken = take_lowest(num, highest)
+local taken = take_lowest(num, highest, ARGV[5])
 remember(token, taken, keep)
 if #taken > 0 and redis.call('EXISTS', deliveries) == 1 then
   for i = 1, #taken, 2 do redis.call('HDEL', deliveries, taken[i]) end
