@@ -6,7 +6,7 @@ combined, in `redset._core.algebra`.
 
 from collections.abc import Iterable, Set
 from itertools import chain, islice
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from redset._core import algebra, plans
 from redset._core.algebra import Local, Remote, Target, new_result
@@ -16,8 +16,12 @@ from redset._core.scores import check_score
 from redset.exceptions import InvalidTypeError, InvalidValueError
 from redset.ordered import Ordered
 
+if TYPE_CHECKING:
+    from redset.sets import RedisSortedSet
+
 T = TypeVar("T")
 S = TypeVar("S")
+OnConflict = Literal["keep", "replace", "min", "max", "sum"]
 
 CONFLICTS = ("keep", "replace", "min", "max", "sum")
 
@@ -25,15 +29,33 @@ CONFLICTS = ("keep", "replace", "min", "max", "sum")
 class Algebra(Ordered[T]):
     """Set algebra on the server; the methods take any iterables, the operators only sets."""
 
-    # Results
+    # Results: of the same class, or of the general one where other types of items join in
+
+    @overload
+    def union(  # pyright: ignore[reportOverlappingOverload]
+        self,
+        *others: Iterable[T],
+        on_conflict: OnConflict = ...,
+        weights: Iterable[float] | None = ...,
+        into: str | bytes | None = ...,
+    ) -> Self: ...
+
+    @overload
+    def union(
+        self,
+        *others: Iterable[S],
+        on_conflict: OnConflict = ...,
+        weights: Iterable[float] | None = ...,
+        into: str | bytes | None = ...,
+    ) -> "RedisSortedSet[T | S]": ...
 
     def union(
         self,
-        *others: Iterable[T],
-        on_conflict: str = "keep",
+        *others: Iterable[Any],
+        on_conflict: OnConflict = "keep",
         weights: Iterable[float] | None = None,
         into: str | bytes | None = None,
-    ) -> Self:
+    ) -> "Algebra[Any]":
         """Make the set of all items of this set and *others*.
 
         Args:
@@ -54,7 +76,7 @@ class Algebra(Ordered[T]):
     def intersection(
         self,
         *others: Iterable[Any],
-        on_conflict: str = "keep",
+        on_conflict: OnConflict = "keep",
         weights: Iterable[float] | None = None,
         into: str | bytes | None = None,
     ) -> Self:
@@ -71,9 +93,19 @@ class Algebra(Ordered[T]):
         """
         return self._combine("difference", others, "keep", None, into)
 
+    @overload
+    def symmetric_difference(  # pyright: ignore[reportOverlappingOverload]
+        self, other: Iterable[T], /, *, into: str | bytes | None = ...
+    ) -> Self: ...
+
+    @overload
     def symmetric_difference(
-        self, other: Iterable[T], /, *, into: str | bytes | None = None
-    ) -> Self:
+        self, other: Iterable[S], /, *, into: str | bytes | None = ...
+    ) -> "RedisSortedSet[T | S]": ...
+
+    def symmetric_difference(
+        self, other: Iterable[Any], /, *, into: str | bytes | None = None
+    ) -> "Algebra[Any]":
         """Make the set of the items that only one of the two has, with their scores.
 
         *into* and cost as for `union`. Source: ``ZDIFFSTORE``; ``set.symmetric_difference``.
@@ -90,7 +122,15 @@ class Algebra(Ordered[T]):
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return self.copy()
 
-    def __or__(self, other: Set[T]) -> Self:  # type: ignore[override,unused-ignore]
+    @overload
+    def __or__(  # pyright: ignore[reportOverlappingOverload]
+        self, other: Set[T]
+    ) -> Self: ...
+
+    @overload
+    def __or__(self, other: Set[S]) -> "RedisSortedSet[T | S]": ...
+
+    def __or__(self, other: Set[Any]) -> Any:
         """``self.union(other)``, for sets only."""
         return self.union(other) if isinstance(other, Set) else NotImplemented
 
@@ -102,7 +142,15 @@ class Algebra(Ordered[T]):
         """``self.difference(other)``, for sets only."""
         return self.difference(other) if isinstance(other, Set) else NotImplemented
 
-    def __xor__(self, other: Set[T]) -> Self:
+    @overload
+    def __xor__(  # pyright: ignore[reportOverlappingOverload]
+        self, other: Set[T]
+    ) -> Self: ...
+
+    @overload
+    def __xor__(self, other: Set[S]) -> "RedisSortedSet[T | S]": ...
+
+    def __xor__(self, other: Set[Any]) -> Any:
         """``self.symmetric_difference(other)``, for sets only."""
         return self.symmetric_difference(other) if isinstance(other, Set) else NotImplemented
 
@@ -128,7 +176,7 @@ class Algebra(Ordered[T]):
 
     # In place
 
-    def update(self, *others: Iterable[T], on_conflict: str = "keep") -> None:
+    def update(self, *others: Iterable[T], on_conflict: OnConflict = "keep") -> None:
         """Add the items of all *others*; those that are there keep their scores.
 
         *on_conflict* may say otherwise, as for `union`. Any iterable will do, also a generator of
@@ -153,7 +201,7 @@ class Algebra(Ordered[T]):
         pairs = chain.from_iterable(operand.pairs for operand in local)
         self._run(plans.update(self._spec, pairs, on_conflict))
 
-    def intersection_update(self, *others: Iterable[Any], on_conflict: str = "keep") -> None:
+    def intersection_update(self, *others: Iterable[Any], on_conflict: OnConflict = "keep") -> None:
         """Keep only the items that all *others* have; scores as for `intersection`.
 
         Cost: as for `intersection`. Atomic. The key keeps its time-to-live.

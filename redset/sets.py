@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from redset._core import plans
 from redset._core.plans import check_count
 from redset._core.scores import Clock
-from redset.algebra import Algebra
+from redset.algebra import Algebra, OnConflict
 from redset.codecs import TextSerializer
 from redset.exceptions import InvalidValueError
 from redset.handing_out import HandingOut
@@ -65,7 +65,7 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
     # One item
 
-    def add(self, item: T, score: Any = None, *, on_conflict: str = "replace") -> Any:
+    def add(self, item: T, score: Any = None, *, on_conflict: OnConflict = "replace") -> Any:
         """Put *item* into the set, or give it a new score if it is there; return the score.
 
         ``None`` for an item that is refused (see *unique* of the set).

@@ -5,13 +5,20 @@ Knows nothing of redset. It expects clients that send one command and wait for i
 """
 
 import contextlib
+import random
 import select
 import socket
 import threading
+from collections import Counter
 from collections.abc import Collection
-from typing import Self
+from typing import Literal, Self
 
 CHUNK = 1 << 16
+PATIENCE_SECONDS = 60
+
+# What becomes of a reply: it is dropped, or cut in the middle, and the connection closed; or it is
+# stalled until the client hangs up.
+Fault = Literal["dropped", "cut", "stalled"]
 
 
 class LossyProxy:
@@ -22,10 +29,15 @@ class LossyProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.lost = 0
+        self.faults: Counter[Fault] = Counter()
         self._guard = threading.Lock()
         self._command = b""
         self._doomed: Collection[int] = ()
         self._seen = 0
+        self._random: random.Random | None = None
+        self._one_in, self._stalls = 0, 0
+        self._late_command = b""
+        self._arrives, self._acted = threading.Event(), threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose(self, command: str, *places: int) -> None:
@@ -36,6 +48,32 @@ class LossyProxy:
         with self._guard:
             self._command, self._doomed = command.encode(), places
             self._seen = self.lost = 0
+
+    def lose_at_random(self, one_in: int, seed: int, *, stalls: int) -> None:
+        """Drop, cut or stall one reply in so many from now on; 0 ends it.
+
+        About one fault in *stalls* is a stall: each of them costs a client's whole timeout.
+        """
+        with self._guard:
+            self._random = random.Random(seed) if one_in else None
+            self._one_in, self._stalls = one_in, stalls
+            self.faults.clear()
+
+    def delay(self, command: str) -> None:
+        """Keep the next *command* from the server until it is delivered, however late.
+
+        So a network does that sends lost packets again, when their client has long hung up.
+        """
+        with self._guard:
+            self._late_command = command.encode()
+            self._arrives.clear()
+            self._acted.clear()
+
+    def deliver(self) -> None:
+        """Bring the delayed command to the server; return when it has acted."""
+        self._arrives.set()
+        if not self._acted.wait(PATIENCE_SECONDS):
+            raise RuntimeError("there was no such command, or the server doesn't answer it")
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # closed
@@ -50,7 +88,7 @@ class LossyProxy:
                 self._pass_bytes(client, server)
 
     def _pass_bytes(self, client: socket.socket, server: socket.socket) -> None:
-        doomed = False
+        fault: Fault | None = None
         while True:
             readable, _, _ = select.select([client, server], [], [])
             for source in readable:
@@ -58,22 +96,44 @@ class LossyProxy:
                 if not data:
                     return
                 if source is client:
-                    doomed = self._is_doomed(data) or doomed
+                    if self._is_late(data):
+                        self._arrives.wait()
+                        server.sendall(data)
+                        server.recv(CHUNK)
+                        self._acted.set()
+                        return
+                    fault = self._fault(data) or fault
                     server.sendall(data)
-                elif doomed:
-                    with self._guard:
-                        self.lost += 1
-                    return
-                else:
+                    continue
+                if fault is None:
                     client.sendall(data)
+                    continue
+                with self._guard:
+                    self.lost += 1
+                    self.faults[fault] += 1
+                if fault == "cut":
+                    client.sendall(data[: len(data) // 2])
+                elif fault == "stalled":
+                    client.recv(CHUNK)  # nothing: it has hung up
+                return
 
-    def _is_doomed(self, request: bytes) -> bool:
-        words = request.split(b"\r\n", 3)
+    def _fault(self, request: bytes) -> Fault | None:
         with self._guard:
-            if not self._doomed or len(words) < 3 or not words[2].startswith(self._command):
-                return False
+            if self._random is not None and self._random.randrange(self._one_in) == 0:
+                if self._random.randrange(self._stalls) == 0:
+                    return "stalled"
+                return self._random.choice(("dropped", "cut"))
+            if not self._doomed or not _is_a(request, self._command):
+                return None
             self._seen += 1
-            return self._seen in self._doomed
+            return "dropped" if self._seen in self._doomed else None
+
+    def _is_late(self, request: bytes) -> bool:
+        with self._guard:
+            late = bool(self._late_command) and _is_a(request, self._late_command)
+            if late:
+                self._late_command = b""
+            return late
 
     def close(self) -> None:
         """Take no further connections; those that are open end with their clients."""
@@ -87,3 +147,8 @@ class LossyProxy:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _is_a(request: bytes, command: bytes) -> bool:
+    words = request.split(b"\r\n", 3)
+    return len(words) >= 3 and words[2].startswith(command)

@@ -10,6 +10,7 @@ import redis
 
 from redset import InvalidValueError, KeyTypeError, RedisSortedSet, SortedSet, TimeSortedSet
 from redset._core import algebra, plans
+from redset.algebra import OnConflict
 from redset.codecs import JSONSerializer
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -198,7 +199,7 @@ def test_scores_come_through_algebra_as_the_same_floats(client: redis.Redis, sco
     ],
 )
 def test_on_conflict_says_whose_score_wins(
-    client: redis.Redis, conflict: str, united: dict[str, float], shared: float
+    client: redis.Redis, conflict: OnConflict, united: dict[str, float], shared: float
 ) -> None:
     left = filled(client, "left", {"l": 1, "m": 2}, scorer={"m": 5.0, "r": 7.0}.get)
     right = filled(client, "right", {"m": 5, "r": 7})

@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 )
 
 from redset import RedisSortedSet
+from redset.algebra import OnConflict
 from redset.codecs import ValueSerializer
 from redset.results import _delete_collected
 from tests.server.conftest import MakeClient
@@ -249,7 +250,7 @@ class SetMachine(RuleBasedStateMachine):
         score=st.one_of(st.none(), st.sampled_from(SCORES)),
         conflict=conflicts,
     )
-    def add(self, place: int, item: Any, score: Any, conflict: str) -> None:
+    def add(self, place: int, item: Any, score: Any, conflict: OnConflict) -> None:
         both = self.at(place)
         new = float(both.redset._spec.scorer(item) if score is None else score)
         if item in both.scores:

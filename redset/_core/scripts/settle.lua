@@ -15,7 +15,9 @@ local token, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
 local score, channel = ARGV[6] ~= '' and ARGV[6], ARGV[7]
 local FIRST = 8
 
-local said = redis.call('GET', given)
+-- The others may be done twice.
+local only_once = verb == 'ack' or verb == 'release'
+local said = only_once and redis.call('GET', given)
 if said and string.sub(said, 1, #token + 1) == token .. ' ' then
   return string.sub(said, #token + 2)
 end
@@ -58,5 +60,5 @@ else
 end
 
 local answer = table.concat(lost, ' ')
-if verb ~= 'extend' then redis.call('SET', given, token .. ' ' .. answer, 'PX', keep) end
+if only_once then redis.call('SET', given, token .. ' ' .. answer, 'PX', keep) end
 return answer
