@@ -6,7 +6,7 @@ combined, in `redset._core.algebra`.
 
 from collections.abc import Iterable, Set
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast, overload
 
 from redset._core import algebra, plans
 from redset._core.algebra import Local, Remote, Target, new_result
@@ -156,19 +156,19 @@ class Algebra(Ordered[T]):
 
     # A builtin set on the left gives a builtin set
 
-    def __ror__(self, other: Set[S]) -> Any:
+    def __ror__(self, other: Set[S]) -> Set[S | T]:
         """The items of *other* and of this set, as a set of this process."""
         return _kind(other)([*other, *self]) if isinstance(other, Set) else NotImplemented
 
-    def __rand__(self, other: Set[S]) -> Any:
+    def __rand__(self, other: Set[S]) -> Set[S]:
         """The items of *other* that this set has, as a set of this process."""
         return _kind(other)(self._sift(other, True)) if isinstance(other, Set) else NotImplemented
 
-    def __rsub__(self, other: Set[S]) -> Any:
+    def __rsub__(self, other: Set[S]) -> Set[S]:
         """The items of *other* that this set hasn't, as a set of this process."""
         return _kind(other)(self._sift(other, False)) if isinstance(other, Set) else NotImplemented
 
-    def __rxor__(self, other: Set[S]) -> Any:
+    def __rxor__(self, other: Set[S]) -> Set[S | T]:
         """The items that only one of the two has, as a set of this process."""
         if not isinstance(other, Set):
             return NotImplemented
@@ -309,7 +309,7 @@ class Algebra(Ordered[T]):
             return NotImplemented
         return self._compare("equal", self._remote(), self._operand(other))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     # How it is done
 

@@ -29,6 +29,10 @@ class EmptySetError(RedsetError, KeyError):
     __str__ = Exception.__str__  # KeyError would show the sentence in quotes
 
 
+class MissingRankError(RedsetError, IndexError):
+    """There are fewer items than an index asks for."""
+
+
 class MissingItemError(RedsetError, KeyError):
     """The item to be removed is not in the set; ``args[0]`` is the item, as with ``set``."""
 

@@ -177,6 +177,11 @@ class Handle(Generic[T]):
                     f"redset {self._name!r}: the key holds another Redis type than a sorted set; "
                     "choose another name, or delete the key"
                 ) from error
+            if "not a number" in str(error):
+                raise InvalidValueError(
+                    f"redset {self._name!r}: inf and -inf have no sum that could be a score; "
+                    "nothing was changed"
+                ) from error
             raise
 
 

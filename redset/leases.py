@@ -115,7 +115,8 @@ class Lease(Holds[T]):
                 with self._handle._settlings.lend() as turn:
                     plan = leasing.settle(*(self.spec, turn, verb, self.name, part, seconds, score))
                     lost = self._handle._run(plan)
-                lost_items += self.close(lost if verb == "extend" else part, lost)
+                ended = [member for member in part if verb != "extend" or member in lost]
+                lost_items += self.close(ended, lost)
         if lost_items:
             raise LeaseLost(self.spec.name, lost_items)
 

@@ -12,7 +12,7 @@ from redset._core.commands import number
 from redset._core.plans import check_count
 from redset._core.replies import Pair
 from redset._core.scores import check_score
-from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
+from redset.exceptions import InvalidTypeError, InvalidValueError, MissingRankError
 from redset.handle import Handle
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Ordered(Handle[T]):
         rank = self._place("index", index)
         pairs = self._run(plans.by_rank(self._spec, rank, rank))
         if not pairs:
-            raise IndexError(f"redset {self._name!r}: no item of rank {index}")
+            raise MissingRankError(f"redset {self._name!r}: no item of rank {index}")
         return next((item for item, _ in plans.decoded(self._spec, pairs)), None)
 
     def _place(self, argument: str, value: object) -> int:
@@ -166,15 +166,14 @@ class Ordered(Handle[T]):
         """
         return self._run(plans.increment(self._spec, item, amount))
 
-    def random(self) -> T:
+    def random(self) -> T | None:
         """Give one item at random, and leave it in the set; ``KeyError`` if there is none.
 
-        Cost: 1 round trip, O(log n). Source: ``ZRANDMEMBER``.
+        ``None`` for one that can't be deserialized. Cost: 1 round trip, O(log n).
+        Source: ``ZRANDMEMBER``.
         """
-        found = self.sample(1)
-        if not found:
-            raise EmptySetError(f"redset {self._name!r}: no item to choose from")
-        return found[0]
+        plan = plans.random(self._spec)
+        return self._run(plan)
 
     def sample(self, k: int) -> list[T]:
         """Give up to *k* different items at random, and leave them in the set.
@@ -187,7 +186,7 @@ class Ordered(Handle[T]):
         return self._run(plans.sample(self._spec, size)) if size else []
 
     def _ends(self, low: Any, high: Any, inclusive: Any) -> tuple[str, str]:
-        if not isinstance(inclusive, tuple) or len(inclusive) != 2:
+        if not isinstance(inclusive, tuple) or [type(end) for end in inclusive] != [bool, bool]:
             raise InvalidTypeError(
                 f"redset {self._name!r}: inclusive must be two bools, got {inclusive!r}"
             )

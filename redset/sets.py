@@ -76,7 +76,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
             on_conflict: which score an item that is there has then: ``"replace"`` (the new one),
                 ``"keep"``, ``"min"``, ``"max"`` or ``"sum"``.
 
-        Cost: 1 round trip, O(log n) on the server. Atomic.
+        Cost: 1 round trip, O(log n) on the server. Atomic, but that a score which ``"keep"``,
+        ``"min"`` or ``"max"`` leaves is read a moment later.
         Raises: ``TypeError`` or ``ValueError`` for an item or a score that can't be kept (``nan``,
         an integer that no float holds), before anything is sent.
         Source: ``ZADD``; ``add`` of the redset 0.4 documentation.

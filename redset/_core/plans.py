@@ -7,6 +7,7 @@ yielded waits.
 
 import logging
 import math
+import operator
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -368,6 +369,13 @@ def sample(spec: Spec[T], size: int) -> Plan[list[T]]:
     return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
 
 
+def random(spec: Spec[T]) -> Plan[T | None]:
+    [members] = yield [commands.sample(spec.key, 1)]
+    if not members:
+        raise EmptySetError(f"redset {spec.name!r}: no item to choose from")
+    return next((item for item, _ in decoded(spec, [(members[0], 0.0)])), None)
+
+
 # Between items and members
 
 
@@ -442,8 +450,8 @@ def unscored(items: Iterable[T]) -> Iterator[tuple[T, None]]:
 def check_count(name: str, argument: str, value: object) -> int:
     """Give *value* as an int (anything with ``__index__``), or say which argument is wrong."""
     try:
-        return value.__index__()  # type: ignore[attr-defined, no-any-return]
-    except AttributeError:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
         raise InvalidTypeError(
             f"redset {name!r}: {argument} must be an integer, got {type(value).__name__} {value!r}"
         ) from None

@@ -93,7 +93,7 @@ class Watch:
             if channel == CHANNEL:
                 # No keys: the whole database was flushed. Others may only begin like ours.
                 if turn is None and (said is None or self._key in said):
-                    turn = time.monotonic() + random.random() * self._reticence
+                    turn = time.monotonic() + random.random() * self._reticence  # noqa: S311 - no secret
             elif said == DRAINED:
                 turn = None
             else:

@@ -40,6 +40,8 @@ indexes = st.one_of(st.integers(-8, 8), st.sampled_from(HUGE))
 places = st.one_of(st.none(), indexes)
 steps = st.one_of(st.none(), st.integers(-4, 4).filter(bool), st.sampled_from(HUGE))
 ends = st.sampled_from([*SCORES, -1e301, 0.5])
+# The first of them has everything between its ends, unless one of these is left out.
+spans = st.one_of(st.just((-INF, INF)), st.tuples(ends, ends))
 inclusives = st.tuples(st.booleans(), st.booleans())
 
 
@@ -154,48 +156,52 @@ def test_no_item_of_that_rank_is_an_error_of_redset(letters: RedisSortedSet[Any]
 # By score
 
 
-@given(content=contents, low=ends, high=ends, inclusive=inclusives)
+@given(content=contents, span=spans, inclusive=inclusives)
 def test_count_and_remove_range_go_by_the_scores(
     texts: SortedSet[str],
     content: dict[str, float],
-    low: float,
-    high: float,
+    span: tuple[float, float],
     inclusive: tuple[bool, bool],
 ) -> None:
     model = fill(texts, content)
-    kept = [item for item in model if not between(content[item], low, high, inclusive)]
-    assert texts.count(low, high, inclusive=inclusive) == len(model) - len(kept)
+    kept = [item for item in model if not between(content[item], *span, inclusive)]
+    assert texts.count(*span, inclusive=inclusive) == len(model) - len(kept)
     assert texts[:] == model
-    assert texts.remove_range(low, high, inclusive=inclusive) == len(model) - len(kept)
+    assert texts.remove_range(*span, inclusive=inclusive) == len(model) - len(kept)
     assert texts[:] == kept
 
 
 @given(
     content=contents,
-    low=ends,
-    high=ends,
+    span=spans,
     inclusive=inclusives,
-    offset=st.one_of(st.integers(0, 4), st.sampled_from(HUGE[:5])),
-    limit=st.one_of(st.none(), st.integers(0, 4), st.sampled_from(HUGE[:5])),
+    offset=st.integers(0, 3),
+    limit=st.one_of(st.none(), st.integers(0, 3)),
     reverse=st.booleans(),
 )
 def test_range_is_a_part_of_the_items_between_its_ends(
     texts: SortedSet[str],
     content: dict[str, float],
-    low: float,
-    high: float,
+    span: tuple[float, float],
     inclusive: tuple[bool, bool],
     offset: int,
     limit: int | None,
     reverse: bool,
 ) -> None:
     model = fill(texts, content)
-    found = [item for item in model if between(content[item], low, high, inclusive)]
+    found = [item for item in model if between(content[item], *span, inclusive)]
     found = found[::-1][offset:] if reverse else found[offset:]
     assert (
-        texts.range(low, high, inclusive=inclusive, offset=offset, limit=limit, reverse=reverse)
+        texts.range(*span, inclusive=inclusive, offset=offset, limit=limit, reverse=reverse)
         == found[:limit]
     )
+
+
+def test_an_offset_and_a_limit_may_be_of_any_size(letters: RedisSortedSet[Any]) -> None:
+    for size in HUGE[:5]:
+        assert letters.range(limit=size) == [*"abcd"]
+        assert letters.range(offset=1, limit=size, reverse=True) == [*"cba"]
+        assert letters.range(offset=size) == letters.range(offset=size, limit=size) == []
 
 
 @pytest.mark.parametrize(("end", "counted"), [(2, 3), (Decimal("2.5"), 3), (Fraction(3, 2), 1)])
@@ -285,22 +291,13 @@ RAISES: dict[str, Callable[[RedisSortedSet[Any], str, float], object]] = {
 
 @pytest.mark.parametrize("name", RAISES)
 @pytest.mark.parametrize("score", [INF, -INF])
-def test_a_sum_that_is_no_number_changes_nothing(
+def test_a_sum_that_is_no_number_is_an_error_and_changes_nothing(
     letters: RedisSortedSet[Any], name: str, score: float
 ) -> None:
     letters.add("a", score)
-    with pytest.raises(Exception, match=r"(?i)nan|not a number"):
+    with pytest.raises(InvalidValueError, match="redset 'letters'"):
         RAISES[name](letters, "a", -score)
     assert letters.score("a") == score
-
-
-@pytest.mark.parametrize("name", RAISES)
-def test_a_sum_that_is_no_number_is_an_error_that_names_the_set(
-    letters: RedisSortedSet[Any], name: str
-) -> None:
-    letters.add("a", INF)
-    with pytest.raises(InvalidValueError, match="redset 'letters'"):
-        RAISES[name](letters, "a", -INF)
 
 
 # Adding what may be there
