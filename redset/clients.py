@@ -6,6 +6,7 @@ Owns what a caller may write for "which server". Must not know sets, nor how a s
 import os
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 
@@ -54,12 +55,18 @@ def _from_url(url: str, options: dict[str, Any]) -> redis.Redis:
             "redset: url must start with redis://, rediss:// or unix:// (or be the path of a "
             f"directory), got {scheme + '://…'!r}"
         )
+    unreadable = f"redset: url of scheme {scheme!r} can't be read"
+    try:
+        urlsplit(url).port  # noqa: B018 - what it complains of may be a part of a password
+    except ValueError:
+        raise InvalidValueError(
+            f"{unreadable}: its port must be a number, and a password in it needs %3A for :, "
+            "%2F for /, %40 for @ (urllib.parse.quote)"
+        ) from None
     try:
         return redis.Redis.from_url(url, **options)
     except ValueError as error:
-        raise InvalidValueError(
-            f"redset: url of scheme {scheme!r} can't be read: {error}"
-        ) from error
+        raise InvalidValueError(f"{unreadable}: {error}") from error
 
 
 def _check_directory(path: object) -> None:

@@ -1,0 +1,387 @@
+"""Accounts with few rights, passwords, TLS, and what hostile data can do."""
+
+import contextlib
+import re
+import socket
+import ssl
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+import redset
+from redset import RedisSortedSet, ScheduledSet
+from redset.exceptions import InvalidValueError, SerializerError
+from tests.server.conftest import MakeClient
+from tests.servers import TestServer
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "servers.md"
+# Not in the oldest server, where others are used in their stead.
+NEWER = {"zintercard", "client|setinfo"}
+# What client libraries send by themselves, and old servers have no subcommands to allow.
+PASSWORD = "s3cret:/@#"
+
+
+def listed_commands() -> list[str]:
+    """The commands that the document says an account needs."""
+    text = DOCUMENT.read_text()
+    [block] = re.findall(r"```text\n(ACL SETUSER.*?)```", text, re.DOTALL)
+    return [word[1:] for word in block.split() if word.startswith("+")]
+
+
+def use_everything(shared: Any, other: Any, third: Any) -> None:
+    """Call every public method, and each operator of each kind."""
+    shared.clear()
+    shared.add("a", 1)
+    for conflict in ("keep", "replace", "min", "max", "sum"):
+        shared.add("b", 2, on_conflict=conflict)
+        shared.union(other, on_conflict=conflict).close()
+        shared.intersection(other, on_conflict=conflict).close()
+    shared.update("cdef")
+    shared.update(other, ["x"])
+    shared.insert("g", "a")
+    assert "a" in shared
+    assert shared
+    shared.score("a"), shared.scores("a", "b"), shared.rank("a"), shared.rank("a", reverse=True)
+    shared.increment("a"), shared.count(0, 5), shared.available()
+    shared.range(0, 5), shared.range(0, 5, reverse=True), shared.remove_range(90, 91)
+    shared.random(), shared.sample(2), shared.peek(), shared.peek(1), shared.peek_score()
+    shared[0], shared[-1], shared[1:3], list(shared), list(reversed(shared)), list(shared.items())
+    shared.update(map(str, range(300)))
+    assert len(list(shared)) > 300
+    assert len(list(reversed(shared))) > 300
+    shared.discard("x")
+    shared.remove("a")
+    for result in (shared | other, shared & other, shared - other, shared ^ other, shared | {"q"}):
+        assert len(result) >= 0
+        result.close()
+    assert {shared == other, shared <= other, shared < other, shared.issubset(other)} == {False}
+    assert {shared.isdisjoint(other), shared.issuperset(["a"])} == {False}
+    shared.difference(other).close()
+    shared.symmetric_difference(other).close()
+    shared.copy().close()
+    shared.copy(into=third.name)
+    third.intersection_update(other)
+    third.difference_update(other)
+    third.symmetric_difference_update(other)
+    third ^= {"q"}
+    third.rename(other.name)
+    with shared.lock:
+        pass
+    shared.pop()
+    shared.take(2)
+    with shared.lease(3, max_deliveries=2) as batch:
+        batch.extend(60)
+        batch.release(batch[0])
+        batch.release(batch[1], delay=0.001)
+        assert len(list(shared.leased())) > 0
+    shared.lease(1, max_deliveries=1).release()
+    shared.requeue(*shared.dead)
+    shared.stats()
+    for _ in shared.consume(2, timeout=0):
+        break
+    shared.clear()
+    shared.take(1, timeout=0.01)
+    for unique in ("until_done", "for_good"):
+        chosen: ScheduledSet[str] = ScheduledSet(shared._client, shared._spec.key, unique=unique)
+        chosen.add("a")
+        chosen.add("b", 5, on_conflict="min")
+        chosen.insert("c", "b")
+        chosen.increment("b", 1)
+    result = shared.copy()
+    result.rename(third.name)
+    plain: RedisSortedSet[str] = RedisSortedSet(shared._client, shared._spec.key)
+    plain.update("abcdef")
+    plain.lease(6).release()
+    plain.remove_range()
+    plain.update("uvwxyz")
+    plain.lease(2).ack()
+    repeat(plain, plain._turns, plain.take)
+    repeat(plain, plain._leases, plain.lease)
+    plain.insert("m", "n")
+    plain._inserts._settled[-1].calls -= 1
+    assert plain.insert("m") == ["m"]
+    shared.close()
+    shared.clear()
+    redset.ServerClock(shared._client)()
+
+
+def repeat(shared: Any, turns: Any, call: Any) -> None:
+    """Call once more with the token of the call before, as after a lost reply, for fewer items."""
+    first = list(call(2))
+    turns._settled[-1].calls -= 1
+    assert list(call(1)) == first[:1]
+    call(9)
+
+
+def methods(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("name", "patterns"),
+    [
+        ("jobs", ["~jobs*", "~{jobs*"]),
+        ("jobs", ["~jobs", "~jobs2", "~jobs3", "~{jobs}:*", "~{jobs3}:*"]),
+        ("{jobs}", ["~{jobs}*"]),
+    ],
+)
+def test_an_account_with_the_listed_rights_can_do_everything(
+    server: TestServer,
+    client: redis.Redis,
+    make_client: MakeClient,
+    name: str,
+    patterns: list[str],
+) -> None:
+    commands = [f"+{word}" for word in listed_commands()]
+    if server.kind == "redis-6.2":
+        commands = [word for word in commands if word[1:] not in NEWER]
+    rights = [*patterns, "resetchannels", "&__redis__:invalidate", "&{jobs}:wake", *commands]
+    client.execute_command("ACL", "SETUSER", "worker", "reset", "on", f">{PASSWORD}", *rights)
+    used: set[str] = set()
+
+    class Recording(ScheduledSet[str]):
+        def __getattribute__(self, attribute: str) -> Any:
+            used.add(attribute)
+            return super().__getattribute__(attribute)
+
+    worker = make_client(username="worker", password=PASSWORD)
+    client.execute_command("ACL", "LOG", "RESET")
+    try:
+        first = Recording(worker, name)
+        others = [Recording(worker, f"{name}{number}") for number in (2, 3)]
+        others[0].update("az")
+        use_everything(first, *others)
+        denied = str(client.execute_command("ACL", "LOG"))
+        # The client's own CLIENT SETINFO, which Redis 6.2 doesn't know.
+        assert denied == "[]" or (server.kind == "redis-6.2" and denied.count("object") == 1)
+    finally:
+        client.execute_command("ACL", "DELUSER", "worker")
+    assert methods(ScheduledSet) <= used
+
+
+def test_every_right_that_is_listed_is_used(server: TestServer, make_client: MakeClient) -> None:
+    if server.kind == "redis-6.2":
+        pytest.skip("counts no subcommands")
+    client = make_client()
+    client.flushall()
+    client.config_resetstat()
+    other, third = (ScheduledSet[str](client, name) for name in ("jobs2", "jobs3"))
+    other.update("az")
+    use_everything(ScheduledSet[str](client, "jobs"), other, third)
+    again = make_client(username="default", password="any")
+    assert again.ping()
+    stats: Any = client.info("commandstats")
+    names = {name.removeprefix("cmdstat_").lower() for name in stats}
+    optional = {"auth", "hello", "select", "client|setinfo", "script|load", "eval", "ping", "info"}
+    assert set(listed_commands()) - optional <= names
+
+
+def test_the_server_of_another_set_is_never_asked(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    """No key but the set's own and its companions is touched."""
+    monitor_pattern = re.compile(rb"^(\{jobs\}:.*|jobs)$", re.DOTALL)
+    client.set("bystander", "as it was")
+    shared: ScheduledSet[str] = ScheduledSet(client, "jobs")
+    shared.update("abc")
+    with shared.lease(2):
+        found: Any = client.execute_command("KEYS", "*", NEVER_DECODE=True)
+    others = [key for key in found if not monitor_pattern.match(key)]
+    assert others == [b"bystander"]
+    assert client.execute_command("GET", "bystander", NEVER_DECODE=True) == b"as it was"
+
+
+# Passwords and TLS
+
+
+@pytest.fixture
+def guarded(server: TestServer) -> Iterator[TestServer]:
+    with TestServer.start(server.kind) as started:
+        with redis.Redis(port=started.port) as admin:
+            admin.config_set("requirepass", PASSWORD)
+        yield started
+
+
+def test_a_url_with_a_password_connects(guarded: TestServer) -> None:
+    from urllib.parse import quote
+
+    with pytest.raises(redis.AuthenticationError):
+        redset.connect(f"redis://127.0.0.1:{guarded.port}/0").ping()
+    for user in ("", "default"):
+        client = redset.connect(
+            f"redis://{user}:{quote(PASSWORD, safe='')}@127.0.0.1:{guarded.port}/0"
+        )
+        shared: RedisSortedSet[str] = RedisSortedSet(client, "jobs")
+        shared.add("a")
+        assert shared.pop(timeout=1) == "a"
+        assert PASSWORD not in repr(shared)
+        client.close()
+
+
+def test_a_url_that_cannot_be_read_shows_no_part_of_its_password() -> None:
+    with pytest.raises(InvalidValueError, match="must be a number") as caught:
+        redset.connect(f"redis://:{PASSWORD}@localhost:1")
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value)).partition("Error: ")[2]
+
+
+class TLSProxy:
+    """Speaks TLS to its clients and plainly to the server on *server_port*."""
+
+    def __init__(self, server_port: int, certificate: str) -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        self._context, self._server_port = context, server_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        with contextlib.suppress(OSError), self._context.wrap_socket(plain, True) as client:
+            server = socket.create_connection(("127.0.0.1", self._server_port))
+            threading.Thread(target=self._pass, args=(server, client), daemon=True).start()
+            self._pass(client, server)
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError), target:
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def test_a_tls_url_connects_and_checks_the_certificate(guarded: TestServer, tmp_path: Path) -> None:
+    import trustme
+
+    authority, stranger = trustme.CA(), trustme.CA()
+    certificate = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    trusted, wrong = tmp_path / "trusted.pem", tmp_path / "wrong.pem"
+    authority.cert_pem.write_to_path(trusted)
+    stranger.cert_pem.write_to_path(wrong)
+    proxy = TLSProxy(guarded.port, str(certificate))
+    try:
+        place = f"rediss://:s3cret%3A%2F%40%23@127.0.0.1:{proxy.port}/0?ssl_ca_certs="
+        with redset.connect(f"{place}{trusted}") as client:
+            shared: RedisSortedSet[str] = RedisSortedSet(client, "jobs")
+            shared.add("a")
+            assert shared.pop(timeout=5) == "a"
+            assert shared.take(1, timeout=0.05) == []
+        client = redset.connect(f"{place}{wrong}", retry=None)
+        with client, pytest.raises(redis.ConnectionError, match="certificate"):
+            client.ping()
+    finally:
+        proxy.close()
+
+
+# Hostile data
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b",
+        "line\r\nDEL victim\r\n",
+        "{",
+        "}{",
+        "{}",
+        "{}{x}",
+        "a{b}c",
+        "*?[x]",
+        "ä\0ö",
+        b"\xff\xfe{\x00}",
+        b"\r\n$3\r\n",
+    ],
+)
+def test_any_name_is_just_a_name(client: redis.Redis, name: str | bytes) -> None:
+    client.set("victim", "alive")
+    shared: RedisSortedSet[str] = RedisSortedSet(client, name)
+    shared.update("abc")
+    with shared.lease(1) as batch:
+        assert list(batch) == ["a"]
+    assert shared.pop(timeout=1) == "b"
+    assert shared.take(1, timeout=0.01) == ["c"]
+    assert shared.take(1, timeout=0.01) == []
+    with shared | {"x"} as result:
+        assert result == {"x"}
+    shared.clear()
+    keys: Any = client.execute_command("KEYS", "*", NEVER_DECODE=True)
+    assert keys == [b"victim"]
+
+
+HOSTILE = [
+    "",
+    "\r\n",
+    "- 0 0 0",
+    "x 1 1 1",
+    "\0",
+    "$-1\r\n",
+    "*1\r\n",
+    "{jobs}:held",
+    "%",
+    "\\",
+    "'\"]]",
+]
+
+
+def test_hostile_members_are_just_members(client: redis.Redis) -> None:
+    shared: redset.SortedSet[str] = redset.SortedSet(client, "jobs", scorer=HOSTILE.index)
+    shared.update(HOSTILE)
+    batch = shared.lease(len(HOSTILE))
+    assert list(batch) == HOSTILE
+    batch.extend(60)
+    assert sorted(leased.item for leased in shared.leased()) == sorted(HOSTILE)
+    batch.release()
+    assert list(shared) == HOSTILE
+    assert shared.take(len(HOSTILE)) == HOSTILE
+
+
+class Broken:
+    """A serializer that raises, as a user's may."""
+
+    def dumps(self, _item: Any) -> bytes:
+        raise ZeroDivisionError("in dumps")
+
+    def loads(self, member: bytes) -> Any:
+        if member == b"b":
+            raise ZeroDivisionError("in loads")
+        return member.decode()
+
+
+def test_a_serializer_that_raises_loses_nothing(client: redis.Redis) -> None:
+    client.zadd("jobs", {"a": 1, "b": 2, "c": 3})
+    shared: RedisSortedSet[str] = RedisSortedSet(client, "jobs", serializer=Broken())
+    with pytest.raises(ZeroDivisionError, match="in dumps"):
+        shared.add("x")
+    with shared.lease(3) as batch:
+        assert list(batch) == ["a", "c"]
+        with pytest.raises(ZeroDivisionError, match="in dumps"):
+            batch.ack("a")
+    assert shared.stats()._replace(dead=0) == (0, 0, 0, 0, 0, 0)
+    assert client.zscore("{jobs}:dead", "b") == 2
+    assert shared.requeue() == 1
+    assert shared.pop() is None
+    assert client.zscore("{jobs}:undecodable", "b") == 2
+
+
+def test_what_a_stranger_writes_among_leases_breaks_nothing(client: redis.Redis) -> None:
+    """Companion keys are as open to strangers as the set: they lose order, not items."""
+    shared: RedisSortedSet[str] = RedisSortedSet(client, "jobs")
+    client.zadd("{jobs}:leased", {shared._spec.encoding.encode("orphan"): 0})
+    assert shared.take(5) == ["orphan"]
+    with pytest.raises(SerializerError):
+        shared._spec.encoding.decode(b"\xc1")
