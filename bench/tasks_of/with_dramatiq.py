@@ -1,0 +1,22 @@
+"""dramatiq: no middleware but what acknowledges."""
+
+import os
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+
+from bench import tasks_of
+
+broker = RedisBroker(port=int(os.environ.get("BENCH_PORT", "6379")), middleware=[])
+dramatiq.set_broker(broker)
+
+
+@dramatiq.actor
+def task() -> None:
+    tasks_of.count()
+
+
+if __name__ == "__main__":
+    from bench.tasks_of import with_dramatiq
+
+    tasks_of.produce(with_dramatiq.task.send)
