@@ -5,25 +5,23 @@ combined, in `redset._core.algebra`.
 """
 
 from collections.abc import Iterable, Set
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast, overload
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 
 from redset._core import algebra, plans
-from redset._core.algebra import Local, Remote, Target, new_result
+from redset._core.algebra import Local, Remote
 from redset._core.connection import same_server
-from redset._core.keys import check_name, slot_of
-from redset._core.scores import check_score
-from redset.exceptions import InvalidTypeError, InvalidValueError
+from redset.exceptions import InvalidTypeError
+from redset.operations import OnConflict
 from redset.ordered import Ordered
 
 if TYPE_CHECKING:
     from redset.sets import RedisSortedSet
 
+__all__ = ["Algebra", "OnConflict"]
+
 T = TypeVar("T")
 S = TypeVar("S")
-OnConflict = Literal["keep", "replace", "min", "max", "sum"]
-
-CONFLICTS = ("keep", "replace", "min", "max", "sum")
 
 
 class Algebra(Ordered[T]):
@@ -188,18 +186,7 @@ class Algebra(Ordered[T]):
         Cost: O(log n) an item. Source: ``ZADD NX``, ``ZUNIONSTORE``; ``set.update``.
         """
         self._check_conflict(on_conflict)
-        if not self._spec.admits_all:
-            self._run(
-                plans.update(self._spec, chain.from_iterable(map(_pairs, others)), on_conflict)
-            )
-            return
-        operands = [self._operand(other) for other in others]
-        local = [operand for operand in operands if isinstance(operand, Local)]
-        if on_conflict == "sum" or len(local) < len(operands):
-            self._store_own("union", operands, on_conflict)
-            return
-        pairs = chain.from_iterable(operand.pairs for operand in local)
-        self._run(plans.update(self._spec, pairs, on_conflict))
+        self._run(self._to_update(self._operands(others, travel=True), on_conflict))
 
     def intersection_update(self, *others: Iterable[Any], on_conflict: OnConflict = "keep") -> None:
         """Keep only the items that all *others* have; scores as for `intersection`.
@@ -207,7 +194,7 @@ class Algebra(Ordered[T]):
         Cost: as for `intersection`. Atomic. The key keeps its time-to-live.
         """
         self._check_conflict(on_conflict)
-        self._store_own("intersection", [self._operand(o) for o in others], on_conflict)
+        self._run(self._to_store_own("intersection", self._operands(others), on_conflict))
 
     def difference_update(self, *others: Iterable[Any]) -> None:
         """Remove the items that any of *others* has.
@@ -215,13 +202,7 @@ class Algebra(Ordered[T]):
         Cost: 1 round trip (for local items, one for each 5,000), O(log n) an item. Atomic for
         sets of one server; for local items, each chunk is.
         """
-        operands = [self._operand(other) for other in others]
-        local = [operand for operand in operands if isinstance(operand, Local)]
-        if len(local) < len(operands):
-            self._store_own("difference", operands, "keep")
-            return
-        pairs = chain.from_iterable(operand.pairs for operand in local)
-        self._run(plans.discard_all(self._spec, (item for item, _ in pairs)))
+        self._run(self._to_difference_update(self._operands(others)))
 
     def symmetric_difference_update(self, other: Iterable[T], /) -> None:
         """Remove the items that both have, add those that only *other* has.
@@ -229,12 +210,8 @@ class Algebra(Ordered[T]):
         Cost: as for `symmetric_difference`. Atomic. The key keeps its time-to-live.
         Raises: ``TypeError`` for a set whose *unique* may refuse items.
         """
-        if not self._spec.admits_all:
-            raise InvalidTypeError(
-                f"redset {self._name!r}: unique={self._spec.unique!r} may refuse what this would "
-                "add; use difference_update() and update()"
-            )
-        self._store_own("symmetric_difference", [self._operand(other)], "keep")
+        self._check_admits_all()
+        self._run(self._to_symmetric_difference_update(self._operand(other)))
 
     def __ior__(self, other: Set[T]) -> Self:  # type: ignore[override,misc,unused-ignore]
         """``self.update(other)``, for sets only."""
@@ -317,14 +294,18 @@ class Algebra(Ordered[T]):
         """Say how *other* takes part: where it is, or item by item."""
         if not isinstance(other, Algebra):
             return Local(_pairs(other))
-        shares_slot = slot_of(other._spec.key) == slot_of(self._spec.key)
-        if (
-            self._spec.encoding.same_as(other._spec.encoding)
-            and same_server(self._connection, other._connection)
-            and (shares_slot or not self._connection.is_cluster)
-        ):
+        together = self._shares_commands(other, cluster=self._connection.is_cluster)
+        if together and same_server(self._connection, other._connection):
             return other._remote()
         return Local(_pairs(other))
+
+    def _operands(
+        self, others: Iterable[Iterable[Any]], *, travel: bool = False
+    ) -> list[Remote | Local[Any]]:
+        """Say how *others* take part; if they *travel*, members that are refused are left out."""
+        if travel and not self._spec.admits_all:
+            return [Local(_pairs(other)) for other in others]
+        return [self._operand(other) for other in others]
 
     def _combine(
         self,
@@ -335,25 +316,8 @@ class Algebra(Ordered[T]):
         into: str | bytes | None,
     ) -> Self:
         self._check_conflict(conflict)
-        operands = [self._remote(), *(self._operand(other) for other in others)]
-        factors = self._check_weights(weights, conflict, len(operands))
-        lasting = None if into is None else Target(check_name(into), "lasting")
-        target = lasting or new_result(self._spec)
-        plan = algebra.combine(
-            self._spec, verb, operands, target, conflict=conflict, weights=factors
-        )
-        self._run(plan)
-        return self._sibling(target)
-
-    def _store_own(self, verb: str, operands: list[Remote | Local[Any]], conflict: str) -> None:
-        everyone = [self._remote(), *operands]
-        with self._stores.lend() as turn:
-            # What a repeated call would do twice, or with a part of what was staged, is done once.
-            repeatable = conflict != "sum" and verb != "symmetric_difference"
-            local = any(isinstance(operand, Local) for operand in operands)
-            once = None if repeatable and not local else turn.given
-            target = Target(self._spec.key, "own", answered=once)
-            self._run(algebra.combine(self._spec, verb, everyone, target, conflict=conflict))
+        plan = self._to_combine(verb, self._operands(others), conflict, weights, into)
+        return self._sibling(self._run(plan))
 
     def _compare(self, verb: str, one: Remote | Local[Any], other: Remote | Local[Any]) -> bool:
         return self._run(algebra.compare(self._spec, verb, one, other))
@@ -365,31 +329,6 @@ class Algebra(Ordered[T]):
             for item, score in zip(chunk, scores, strict=True):
                 if (score is not None) is wanted:
                     yield item
-
-    def _check_conflict(self, conflict: str) -> None:
-        if conflict not in CONFLICTS:
-            raise InvalidValueError(
-                f"redset {self._name!r}: on_conflict must be one of {', '.join(CONFLICTS)}; "
-                f"got {conflict!r}"
-            )
-
-    def _check_weights(
-        self, weights: Iterable[float] | None, conflict: str, number: int
-    ) -> list[float] | None:
-        if weights is None:
-            return None
-        if conflict in {"keep", "replace"}:
-            raise InvalidValueError(
-                f"redset {self._name!r}: weights go with on_conflict 'min', 'max' or 'sum'; "
-                f"got {conflict!r}, which leaves scores as they are"
-            )
-        factors = [float(check_score(self._name, "weights", weight)) for weight in weights]
-        if len(factors) != number:
-            raise InvalidValueError(
-                f"redset {self._name!r}: weights must be one for each of the {number} sets, "
-                f"this one first; got {len(factors)}"
-            )
-        return factors
 
     @classmethod
     def _from_iterable(cls, iterable: Iterable[Any]) -> Any:

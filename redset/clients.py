@@ -5,12 +5,14 @@ Owns what a caller may write for "which server". Must not know sets, nor how a s
 
 import os
 import re
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import redis
 
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
+
+C = TypeVar("C")
 
 _SCHEMES = ("redis", "rediss", "unix")
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(/\d*)?")
@@ -32,10 +34,15 @@ def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.
     `EmbeddedServerError` if a server can't be started or the ``embedded`` extra is missing.
     A server that is down shows at the first command, with redis-py's own exception.
     """
+    return client_of(redis.Redis, url, options)
+
+
+def client_of(kind: type[C], url: str | os.PathLike[str] | None, options: dict[str, Any]) -> C:
+    """`connect` for clients of that *kind*."""
     if url is None:
         url = os.environ.get("REDIS_URL") or None
     if isinstance(url, str) and "://" in url:
-        return _from_url(url, options)
+        return _from_url(kind, url, options)
     if url is not None:
         _check_directory(url)
     try:
@@ -44,10 +51,10 @@ def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.
         raise EmbeddedServerError(
             "redset: an embedded server needs Linux or macOS; give connect() a URL"
         ) from error
-    return embedded.shared_server(url).client(**options)
+    return _from_url(kind, embedded.shared_server(url).url, options)
 
 
-def _from_url(url: str, options: dict[str, Any]) -> redis.Redis:
+def _from_url(kind: type[C], url: str, options: dict[str, Any]) -> C:
     # Messages show no more than the scheme: the rest may hold a password.
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
@@ -64,7 +71,8 @@ def _from_url(url: str, options: dict[str, Any]) -> redis.Redis:
             "%2F for /, %40 for @ (urllib.parse.quote)"
         ) from None
     try:
-        return redis.Redis.from_url(url, **options)
+        client: C = kind.from_url(url, **options)  # type: ignore[attr-defined]
+        return client
     except ValueError as error:
         raise InvalidValueError(f"{unreadable}: {error}") from error
 

@@ -7,10 +7,30 @@ from typing import Any
 from redset._core import plans
 from redset._core.connection import ClientConnection, check_client
 from redset._core.driver import run
+from redset._core.forks import renewed_in_children
 from redset.portable import PortableClient
 
 
-class ServerClock:
+class BaseClock:
+    """How far the server's clock is from ours, and when to ask again."""
+
+    def __init__(self, client: Any, refresh: float) -> None:
+        self._client = client
+        self._refresh = refresh
+        self._offset = 0.0
+        self._asked: float | None = None
+
+    def _is_due(self, now: float) -> bool:
+        return self._asked is None or now - self._asked > self._refresh
+
+    def _learn(self, server: float, before: float) -> float:
+        """The server said *server* between *before* and now; give the time that it is now."""
+        after = time.monotonic()
+        self._offset, self._asked = server - (before + after) / 2, after
+        return after
+
+
+class ServerClock(BaseClock):
     """The clock of the server behind *client*, for fleets whose own clocks differ.
 
     A call costs no round trip but one in every *refresh* seconds (default 60), which asks the
@@ -22,22 +42,17 @@ class ServerClock:
     """
 
     def __init__(self, client: Any, *, refresh: float = 60.0) -> None:
-        self._client = check_client("ServerClock", client)
+        super().__init__(check_client("ServerClock", client), refresh)
         self._connection = ClientConnection(self._client)
-        self._refresh = refresh
         self._lock = threading.Lock()
-        self._offset = 0.0
-        self._asked: float | None = None
+        renewed_in_children(self)
 
     def __call__(self) -> float:
         """Give the server's UNIX time in seconds, as it is now."""
         with self._lock:
             now = time.monotonic()
-            if self._asked is None or now - self._asked > self._refresh:
-                server = run(plans.server_time(), self._connection)
-                after = time.monotonic()
-                self._offset, self._asked = server - (now + after) / 2, after
-                now = after
+            if self._is_due(now):
+                now = self._learn(run(plans.server_time(), self._connection), now)
             return now + self._offset
 
     def __reduce__(self) -> tuple[Any, ...]:

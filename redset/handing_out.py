@@ -5,13 +5,10 @@ from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from redset._core import leasing, plans
-from redset._core.algebra import Target
-from redset._core.keys import companion
-from redset._core.leasing import Holds, Leased, Stats
-from redset._core.plans import Terms, check_count, check_most, check_seconds, check_timeout
-from redset.exceptions import InvalidTypeError, InvalidValueError, LeaseLost
-from redset.leases import MS, Lease
+from redset._core import leasing
+from redset._core.leasing import Leased, Stats
+from redset.exceptions import LeaseLost
+from redset.leases import Lease
 from redset.ordered import Ordered
 
 T = TypeVar("T")
@@ -43,14 +40,7 @@ class HandingOut(Ordered[T]):
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
 
         """
-        terms = self._terms(timeout)
-        with self._turns.lend() as turn:
-            try:
-                plan = plans.pop(self._spec, turn, terms)
-                return self._run(plan)
-            except KeyError as error:
-                empty = error
-        raise empty
+        return self._run(self._to_pop(timeout))
 
     def take(self, num: int, *, timeout: float | None = 0.0) -> list[T]:
         """Remove and return up to *num* items, lowest scores first; fewer than 1 gives ``[]``.
@@ -61,11 +51,7 @@ class HandingOut(Ordered[T]):
         Cost: 1 round trip, O(num * log n). Atomic; takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
-        terms = self._terms(timeout)
-        if check_count(self._name, "num", num) < 1:
-            return []
-        with self._turns.lend() as turn:
-            return self._run(plans.take(self._spec, turn, int(num), terms))
+        return self._run(self._to_take(num, timeout))
 
     def lease(
         self,
@@ -93,20 +79,8 @@ class HandingOut(Ordered[T]):
         Cost: 1 round trip, O(num * log n). Atomic.
 
         """
-        most = check_most(self._name, max_deliveries) or self._most or 0
-        seconds = check_seconds(self._name, "ttl", ttl, least=MS)
-        terms = self._terms(timeout)
-        if self._sign is not None:
-            raise InvalidTypeError(
-                f"redset {self._name!r}: this is a result, and goes with what is on lease; make a "
-                "lasting set of it with into=… or rename(…)"
-            )
-        if check_count(self._name, "num", num) < 1:
-            return Lease(self, Holds(self._spec, "-", (), 0.0), seconds, renew=False)
-        with self._leases.lend() as turn:
-            plan = leasing.lease(self._spec, turn, int(num), seconds, most, terms)
-            holds = self._run(plan)
-        return Lease(self, holds, seconds, renew=renew)
+        holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries))
+        return Lease(self, holds, float(ttl), renew=renew)
 
     def consume(
         self,
@@ -134,8 +108,7 @@ class HandingOut(Ordered[T]):
         Cost: 2 round trips for each batch.
 
         """
-        if check_count(self._name, "batch", batch) < 1:
-            raise InvalidValueError(f"redset {self._name!r}: batch must be 1 or more, got {batch}")
+        self._check_batch(batch)
         options: dict[str, Any] = {"renew": renew, "max_deliveries": max_deliveries}
         while lease := self.lease(batch, ttl, timeout=timeout, **options):
             done = 0
@@ -157,7 +130,7 @@ class HandingOut(Ordered[T]):
         Cost: 2 round trips for each 1,000 items. Not one moment: what is settled meanwhile is
         left out.
         """
-        held = self._companion("leased").items()
+        held = self._sibling(self._companion("leased")).items()
         while page := list(islice(held, LEASED_PAGE)):
             yield from self._run(leasing.entries(self._spec, page))
 
@@ -167,7 +140,7 @@ class HandingOut(Ordered[T]):
 
         `requeue` makes them ready again. No I/O.
         """
-        return self._companion("dead")
+        return self._sibling(self._companion("dead"))
 
     def requeue(self, *items: T) -> int:
         """Make *items* of `dead`, or all of them, ready again; say how many there were.
@@ -180,9 +153,3 @@ class HandingOut(Ordered[T]):
     def stats(self) -> Stats:
         """How many items are where, at one moment. Cost: 1 round trip, O(log n)."""
         return self._run(leasing.stats(self._spec, self._highest()))
-
-    def _terms(self, timeout: float | None) -> Terms:
-        return Terms(self._due_by(), check_timeout(self._name, timeout))
-
-    def _companion(self, purpose: str) -> Self:
-        return self._sibling(Target(companion(self._spec.key, purpose), "lasting"))

@@ -4,14 +4,13 @@ Owns what a taker does with them, and the thread that prolongs a lease while he 
 """
 
 import logging
+import os
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from redset._core import leasing
 from redset._core.leasing import Holds
-from redset._core.plans import check_seconds
-from redset._core.scores import check_score
+from redset._core.plans import Plan
 from redset.exceptions import LeaseLost
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ logger = logging.getLogger("redset")
 
 # A lease is renewed when this part of it is over: two more tries fit in.
 RENEW_AFTER = 1 / 3
-MS = 0.001
 
 
 class Lease(Holds[T]):
@@ -52,6 +50,7 @@ class Lease(Holds[T]):
     ) -> None:
         super().__init__(holds.spec, holds.name, list(holds.open.values()), holds.deadline)
         self._handle, self._ttl = handle, ttl
+        self._process = os.getpid()
         self._guard = threading.Lock()
         self._renewal = Renewal(self, ttl) if renew and holds else None
 
@@ -68,7 +67,7 @@ class Lease(Holds[T]):
         Raises: `LeaseLost` for items that ran out and are not held any more (the others are
         acknowledged); ``ValueError`` for what is not in this lease.
         """
-        self._settle("ack", items)
+        self._settle(self._handle._to_ack(self, items))
 
     def release(self, *items: T, delay: float = 0.0, score: Any = None) -> None:
         """Give *items* back, or all that are left, so that others take them.
@@ -82,10 +81,7 @@ class Lease(Holds[T]):
         Cost, errors: as `ack`.
 
         """
-        name = self.spec.name
-        seconds = check_seconds(name, "delay", delay)
-        checked = None if score is None else float(check_score(name, "release", score))
-        self._settle("release", items, seconds, checked)
+        self._settle(self._handle._to_release(self, items, delay, score))
 
     def extend(self, ttl: float | None = None) -> None:
         """Hold what is left for *ttl* seconds from now (the lease's own without one).
@@ -93,32 +89,25 @@ class Lease(Holds[T]):
         Cost: 1 round trip for 5,000 items, O(log n) an item. Raises: `LeaseLost` for items that
         are not held any more; the others are.
         """
-        seconds = self._ttl if ttl is None else check_seconds(self.spec.name, "ttl", ttl, least=MS)
-        self._settle("extend", (), seconds)
+        self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
 
     def ack_first(self, count: int) -> None:
-        """Acknowledge the first *count* of what is left; cost and errors as `ack`."""
-        self._settle("ack", (), members=list(self.open)[:count])
+        """Acknowledge the first *count* of what is left; cost as `ack`.
 
-    def _settle(
-        self,
-        verb: str,
-        items: tuple[T, ...],
-        seconds: float = 0.0,
-        score: float | None = None,
-        members: list[bytes] | None = None,
-    ) -> None:
-        lost_items: list[T] = []
+        For a block that is being left: what goes wrong is logged, and must not hide why it is.
+        """
+        if self._is_a_copy():
+            return
+        try:
+            self._settle(self._handle._to_ack_first(self, count))
+        except LeaseLost as lost:
+            logger.warning("%s", lost)
+        except Exception:
+            logger.exception("redset %r: can't acknowledge items of a lease", self.spec.name)
+
+    def _settle(self, plan: Plan[None]) -> None:
         with self._guard:
-            chosen = self.members(items) if members is None else members
-            for part in leasing.parts(chosen):
-                with self._handle._settlings.lend() as turn:
-                    plan = leasing.settle(*(self.spec, turn, verb, self.name, part, seconds, score))
-                    lost = self._handle._run(plan)
-                ended = [member for member in part if verb != "extend" or member in lost]
-                lost_items += self.close(ended, lost)
-        if lost_items:
-            raise LeaseLost(self.spec.name, lost_items)
+            self._handle._run(plan)
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +118,8 @@ class Lease(Holds[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._is_a_copy():
+            return
         if self._renewal is not None:
             self._renewal.stop()
         if error is None:
@@ -141,6 +132,10 @@ class Lease(Holds[T]):
         except Exception:
             # The error of the block matters more; what stays on lease comes back by itself.
             logger.exception("redset %r: can't give items of a lease back", self.spec.name)
+
+    def _is_a_copy(self) -> bool:
+        """Whether this is a forked child's, which leaves the blocks of its parent too."""
+        return self._process != os.getpid()
 
     def _finish(self) -> None:
         lost = [] if self._renewal is None else self._renewal.lost

@@ -22,7 +22,54 @@ __all__ = ["Lock", "LockTimeout"]
 logger = logging.getLogger("redset.locks")
 
 
-class Lock:
+class BaseLock:
+    """The settings of a lock, and what is said when it isn't had; `Lock` describes them."""
+
+    def __init__(
+        self,
+        redis: Any,
+        key: str | bytes,
+        expires: float | None = None,
+        timeout: float | None = None,
+        poll_interval: float | None = None,
+    ) -> None:
+        if not isinstance(key, str | bytes):
+            raise InvalidTypeError(
+                f"redset lock: key must be str or bytes, got {type(key).__name__}"
+            )
+        if not key:
+            raise InvalidValueError("redset lock: key must not be empty")
+        if not callable(getattr(redis, "lock", None)):
+            raise InvalidTypeError(
+                f"redset lock {key!r}: needs a client of redis-py or valkey-py, "
+                f"got {type(redis).__name__}"
+            )
+        self.redis = redis
+        self.key = key
+        # The server counts whole milliseconds, and refuses 0 of them.
+        self.expires = _seconds(key, "expires", expires, default=20, least=0.001)
+        self.timeout = _seconds(key, "timeout", timeout, default=10, least=0)
+        self.poll_interval = _seconds(key, "poll_interval", poll_interval, default=0.2, least=0.001)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.key!r} expires={self.expires:g}>"
+
+    def _timed_out(self) -> LockTimeout:
+        return LockTimeout(
+            f"redset lock {self.key!r}: held by another for all of the "
+            f"{self.timeout:g} seconds that timeout allows to wait"
+        )
+
+    def _warn(self) -> None:
+        logger.warning(
+            "redset lock %r: not held when released; if it was acquired, its %g seconds were "
+            "over: choose `expires` above what the work takes",
+            self.key,
+            self.expires,
+        )
+
+
+class Lock(BaseLock):
     """Let one thread of all processes at a time into a block of code.
 
     >>> with Lock(client, "nightly-report", expires=60):  # doctest: +SKIP
@@ -53,23 +100,7 @@ class Lock:
         timeout: float | None = None,
         poll_interval: float | None = None,
     ) -> None:
-        if not isinstance(key, str | bytes):
-            raise InvalidTypeError(
-                f"redset lock: key must be str or bytes, got {type(key).__name__}"
-            )
-        if not key:
-            raise InvalidValueError("redset lock: key must not be empty")
-        if not callable(getattr(redis, "lock", None)):
-            raise InvalidTypeError(
-                f"redset lock {key!r}: needs a client of redis-py or valkey-py, "
-                f"got {type(redis).__name__}"
-            )
-        self.redis = redis
-        self.key = key
-        # The server counts whole milliseconds, and refuses 0 of them.
-        self.expires = _seconds(key, "expires", expires, default=20, least=0.001)
-        self.timeout = _seconds(key, "timeout", timeout, default=10, least=0)
-        self.poll_interval = _seconds(key, "poll_interval", poll_interval, default=0.2, least=0.001)
+        super().__init__(redis, key, expires, timeout, poll_interval)
         self._held = threading.local()
 
     def acquire(self) -> Literal[True]:
@@ -83,10 +114,7 @@ class Lock:
         while not (lock.do_acquire(token) or self._is_held_with(token)):
             left = deadline - time.monotonic()
             if left <= 0:
-                raise LockTimeout(
-                    f"redset lock {self.key!r}: held by another for all of the "
-                    f"{self.timeout:g} seconds that timeout allows to wait"
-                )
+                raise self._timed_out()
             time.sleep(min(self.poll_interval, left))
         self._held.by = (os.getpid(), lock, token)
         return True
@@ -110,12 +138,7 @@ class Lock:
                 pass
             else:
                 return True
-        logger.warning(
-            "redset lock %r: not held when released; if it was acquired, its %g seconds were "
-            "over: choose `expires` above what the work takes",
-            self.key,
-            self.expires,
-        )
+        self._warn()
         return False
 
     def _is_held_with(self, token: bytes) -> bool:
@@ -134,9 +157,6 @@ class Lock:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.key!r} expires={self.expires:g}>"
 
 
 def _seconds(

@@ -5,23 +5,13 @@ Names follow redis-py where Redis has the command, builtin sequences where Pytho
 
 import math
 from collections.abc import Iterator
-from typing import Any, TypeVar, overload
+from typing import TypeVar, overload
 
 from redset._core import plans
-from redset._core.commands import number
-from redset._core.plans import check_count
-from redset._core.replies import Pair
-from redset._core.scores import check_score
-from redset.exceptions import InvalidTypeError, InvalidValueError, MissingRankError
 from redset.handle import Handle
+from redset.operations import Walk
 
 T = TypeVar("T")
-
-# Pages of an iteration grow from the first to the last of these, while they stay small in bytes.
-FIRST_PAGE, LAST_PAGE, PAGE_BYTES = 100, 5_000, 1 << 20
-
-# No set has more items; the server refuses numbers beyond 64 bits.
-FARTHEST = 1 << 62
 
 
 class Ordered(Handle[T]):
@@ -36,11 +26,11 @@ class Ordered(Handle[T]):
         Cost: 1 round trip for each page of 100 to 5,000 items, O(log n + page).
         Source: ``ZRANGE`` after a place given by score and member.
         """
-        return (item for item, _ in self._walk())
+        return self._walk_items()
 
     def __reversed__(self) -> Iterator[T]:
         """Iterate from the highest score to the lowest; otherwise as ``iter``."""
-        return (item for item, _ in self._walk(reverse=True))
+        return self._walk_items(reverse=True)
 
     def items(self) -> Iterator[tuple[T, float]]:
         """Iterate over pairs of item and score; otherwise as ``iter``."""
@@ -60,35 +50,8 @@ class Ordered(Handle[T]):
         Source: ``ZRANGE``; indexes of ``list``. What can't be deserialized as in `peek`.
         """
         if isinstance(index, slice):
-            return self._slice(index)
-        rank = self._place("index", index)
-        pairs = self._run(plans.by_rank(self._spec, rank, rank))
-        if not pairs:
-            raise MissingRankError(f"redset {self._name!r}: no item of rank {index}")
-        return next((item for item, _ in plans.decoded(self._spec, pairs)), None)
-
-    def _place(self, argument: str, value: object) -> int:
-        return max(-FARTHEST, min(check_count(self._name, argument, value), FARTHEST))
-
-    def _slice(self, index: slice) -> list[T]:
-        start, stop, step = (
-            None if end is None else self._place("slice", end)
-            for end in (index.start, index.stop, index.step)
-        )
-        step = 1 if step is None else step
-        if step == 0:
-            raise InvalidValueError(f"redset {self._name!r}: slice step cannot be zero")
-        # ZRANGE includes both its ends, and takes negative ones as Python does.
-        if step > 0:
-            first, last = start or 0, -1 if stop is None else stop - 1
-            empty = stop == 0
-        else:
-            first, last = 0 if stop is None else stop + 1, -1 if start is None else start
-            empty = stop == -1
-        if empty:
-            return []
-        pairs = self._run(plans.by_rank(self._spec, first, last))
-        return [item for item, _ in plans.decoded(self._spec, pairs[::step])]
+            return self._run(self._to_slice(index))
+        return self._run(self._to_get(index))
 
     def rank(self, item: T, *, reverse: bool = False) -> int | None:
         """Give the place of *item* in score order (from 0), ``None`` if it is not there.
@@ -115,7 +78,7 @@ class Ordered(Handle[T]):
 
         Cost: 1 round trip, O(log n). Source: ``ZCOUNT``.
         """
-        return self._run(plans.count(self._spec, self._ends(min, max, inclusive)))
+        return self._run(self._to_count(min, max, inclusive))
 
     def range(
         self,
@@ -132,18 +95,7 @@ class Ordered(Handle[T]):
         *offset* and *limit* choose a part of them.
         Cost: 1 round trip, O(log n + offset + k) for k items. Atomic. Source: ``ZRANGEBYSCORE``.
         """
-        ends = self._ends(min, max, inclusive)
-        skip = self._place("offset", offset)
-        most = -1 if limit is None else self._place("limit", limit)
-        if skip < 0 or (limit is not None and most < 0):
-            raise InvalidValueError(
-                f"redset {self._name!r}: offset and limit must be 0 or more, "
-                f"got {offset!r} and {limit!r}"
-            )
-        if most == 0:
-            return []
-        pairs = self._run(plans.by_score(self._spec, ends, skip, most, reverse=reverse))
-        return [item for item, _ in plans.decoded(self._spec, pairs)]
+        return self._run(self._to_range(min, max, inclusive, offset, limit, reverse))
 
     def remove_range(
         self,
@@ -156,7 +108,7 @@ class Ordered(Handle[T]):
 
         Cost: 1 round trip, O(log n + k) for k items. Atomic. Source: ``ZREMRANGEBYSCORE``.
         """
-        return self._run(plans.remove_range(self._spec, self._ends(min, max, inclusive)))
+        return self._run(self._to_remove_range(min, max, inclusive))
 
     def increment(self, item: T, amount: float = 1.0) -> float | None:
         """Raise the score of *item* by *amount* (it is added if it is not there); give the score.
@@ -180,30 +132,14 @@ class Ordered(Handle[T]):
 
         Cost: 1 round trip, O(k log n). Atomic. Source: ``ZRANDMEMBER``; ``random.sample``.
         """
-        size = self._place("k", k)
-        if size < 0:
-            raise InvalidValueError(f"redset {self._name!r}: k must be 0 or more, got {k}")
-        return self._run(plans.sample(self._spec, size)) if size else []
+        return self._run(self._to_sample(k))
 
-    def _ends(self, low: Any, high: Any, inclusive: Any) -> tuple[str, str]:
-        if not isinstance(inclusive, tuple) or [type(end) for end in inclusive] != [bool, bool]:
-            raise InvalidTypeError(
-                f"redset {self._name!r}: inclusive must be two bools, got {inclusive!r}"
-            )
-        ends = []
-        for argument, end, belongs in (("min", low, inclusive[0]), ("max", high, inclusive[1])):
-            score = number(check_score(self._name, argument, end))
-            ends.append(score if belongs else f"({score}")
-        return ends[0], ends[1]
+    def _walk(self) -> Iterator[tuple[T, float]]:
+        walk = Walk()
+        while not walk.over:
+            yield from self._run(self._to_walk(walk))
 
-    def _walk(self, *, reverse: bool = False) -> Iterator[tuple[T, float]]:
-        after: Pair | None = None
-        limit = FIRST_PAGE
-        while True:
-            pairs = self._run(plans.page(self._spec, after, limit, reverse=reverse))
-            yield from plans.decoded(self._spec, pairs)
-            if len(pairs) < limit:
-                return
-            after = pairs[-1]
-            size = sum(len(member) for member, _ in pairs) // limit + 1
-            limit = max(1, min(limit * 4, LAST_PAGE, PAGE_BYTES // size))
+    def _walk_items(self, *, reverse: bool = False) -> Iterator[T]:
+        walk = Walk(reverse)
+        while not walk.over:
+            yield from self._run(self._to_walk_items(walk))

@@ -5,16 +5,14 @@
 """
 
 from collections.abc import Callable, MutableSet
-from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 from redset._core import plans
-from redset._core.plans import check_count
 from redset._core.scores import Clock
-from redset.algebra import Algebra, OnConflict
+from redset.algebra import Algebra
 from redset.codecs import TextSerializer
-from redset.exceptions import InvalidValueError
 from redset.handing_out import HandingOut
+from redset.operations import OnConflict
 
 T = TypeVar("T")
 
@@ -83,10 +81,7 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
         Source: ``ZADD``; ``add`` of the redset 0.4 documentation.
 
         """
-        self._check_conflict(on_conflict)
-        if on_conflict == "replace":
-            return self._run(plans.add(self._spec, item, score))
-        return self._run(plans.add_on_conflict(self._spec, item, score, on_conflict))
+        return self._run(self._to_add(item, score, on_conflict))
 
     def discard(self, item: T) -> bool:  # type: ignore[override]
         """Remove *item* if it is there; say whether it was.
@@ -121,12 +116,7 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
         Cost: 1 round trip, O(log n). Raises: ``KeyError`` if there is none.
         Source: ``ZRANGE``; ``peek`` of the redset 0.4 documentation.
         """
-        if check_count(self._name, "position", position) < 0:
-            raise InvalidValueError(
-                f"redset {self._name!r}: position must be 0 or more, got {position}"
-            )
-        plan = plans.peek(self._spec, int(position), self._highest())
-        return self._run(plan)
+        return self._run(self._to_peek(position))
 
     def peek_score(self) -> float | None:
         """Give the score of the item that comes next, ``None`` if there is none.
@@ -146,18 +136,14 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
         Cost: 1 round trip for all, O(log n) an item. Atomic. Source: a script around ``ZADD NX``.
         """
-        with self._inserts.lend() as turn:
-            return self._run(plans.insert(self._spec, turn, items))
+        return self._run(self._to_insert(items))
 
     def clear(self) -> bool:  # type: ignore[override]
         """Empty the set and delete its companion keys; say whether there was anything in it.
 
         Cost: 1 round trip, O(n) on the server. Source: ``DEL``; ``clear`` of redset 0.4.
         """
-        with ExitStack() as stack:
-            every = (self._turns, self._leases, self._settlings, self._inserts, self._stores)
-            keys = [key for each in every for key in stack.enter_context(each.given_up())]
-            return self._run(plans.clear(self._spec, keys))
+        return self._run(self._to_clear())
 
     def __len__(self) -> int:
         """How many items are in the set. Cost: 1 round trip, O(1). Source: ``ZCARD``."""
@@ -187,8 +173,7 @@ class TimeSortedSet(SortedSet[T]):
     """
 
     def _default_scorer(self) -> Callable[[T], Any]:
-        times = self._times
-        return lambda _item: times.next()
+        return self._time_scorer()
 
 
 class ScheduledSet(TimeSortedSet[T]):

@@ -50,14 +50,12 @@ class LossyProxy:
             self._seen = self.lost = 0
 
     def lose_at_random(self, one_in: int, seed: int, *, stalls: int) -> None:
-        """Drop, cut or stall one reply in so many from now on; 0 ends it.
+        """Lose one reply in so many from now on, at random.
 
-        About one fault in *stalls* is a stall: each of them costs a client's whole timeout.
+        One loss in *stalls* is a stall: each of them costs a client's whole timeout.
         """
         with self._guard:
-            self._random = random.Random(seed) if one_in else None
-            self._one_in, self._stalls = one_in, stalls
-            self.faults.clear()
+            self._random, self._one_in, self._stalls = random.Random(seed), one_in, stalls
 
     def delay(self, command: str) -> None:
         """Keep the next *command* from the server until it is delivered, however late.
@@ -120,9 +118,9 @@ class LossyProxy:
     def _fault(self, request: bytes) -> Fault | None:
         with self._guard:
             if self._random is not None and self._random.randrange(self._one_in) == 0:
-                if self._random.randrange(self._stalls) == 0:
-                    return "stalled"
-                return self._random.choice(("dropped", "cut"))
+                self._seen += 1
+                ending: Fault = "cut" if self._random.randrange(2) else "dropped"
+                return ending if self._seen % self._stalls else "stalled"
             if not self._doomed or not _is_a(request, self._command):
                 return None
             self._seen += 1

@@ -4,9 +4,9 @@ Nothing here opens a socket or awaits. A local operand travels once, in chunks, 
 lives for ten minutes at the most; the script combines it with the others and deletes it.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count, groupby
+from itertools import count, groupby
 from secrets import token_hex
 from typing import Any, Generic, TypeVar
 
@@ -18,10 +18,11 @@ from redset._core.plans import (
     CHUNK_MEMBERS,
     Plan,
     Spec,
-    chunks,
+    each_chunk,
     encode_known,
     scored,
 )
+from redset._core.sources import Pairs, chained
 from redset._core.turns import KEEP_SECONDS
 from redset.exceptions import InvalidValueError, KeyTypeError, ResultExpired
 
@@ -51,7 +52,7 @@ class Remote:
 class Local(Generic[T]):
     """An operand of which only the items are known, with scores or, for the scorer, ``None``."""
 
-    pairs: Iterable[tuple[T, float | None]]
+    pairs: Pairs[T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _joined(operands: Sequence[Remote | Local[T]]) -> list[Remote | Local[T]]:
             joined.extend(group)
         else:
             pairs = [operand.pairs for operand in group if isinstance(operand, Local)]
-            joined.append(Local(chain.from_iterable(pairs)))
+            joined.append(Local(chained(pairs)))
     return joined
 
 
@@ -187,10 +188,11 @@ class _Staging(Generic[T]):
         self._room = (CHUNK_MEMBERS, CHUNK_BYTES)
         self._renews = False
 
-    def stage(self, operand: Local[T]) -> Generator[list[Command[Any]], list[Any], bytes]:
+    def stage(self, operand: Local[T]) -> Plan[bytes]:
         key = companion(self._spec.key, f"staged:{_token()}")
         kept = commands.expire(key, STAGED_SECONDS)
-        for chunk in chunks(self._members(operand)):
+
+        def send(chunk: list[tuple[bytes, Any]]) -> Plan[None]:
             size = sum(len(member) for member, _ in chunk)
             begun = self.keys[-1:] == [key]
             if begun or len(chunk) > self._room[0] or size > self._room[1]:
@@ -204,9 +206,11 @@ class _Staging(Generic[T]):
             else:
                 self.keys.append(key)
                 self.waiting += [added, kept]
+
+        yield from each_chunk(operand.pairs, self._members, send)
         return key
 
-    def _send(self) -> Generator[list[Command[Any]], list[Any], None]:
+    def _send(self) -> Plan[None]:
         renews, waiting = self._renews, self.waiting
         self._renews, self.waiting, self._room = False, [], (CHUNK_MEMBERS, CHUNK_BYTES)
         if waiting:
@@ -215,9 +219,9 @@ class _Staging(Generic[T]):
             if renews and not replies[0]:
                 raise _dropped(self._spec)
 
-    def _members(self, operand: Local[T]) -> Iterator[tuple[bytes, Any]]:
+    def _members(self, pairs: Iterable[tuple[T, Any]]) -> Iterator[tuple[bytes, Any]]:
         spec = self._spec
-        for item, score in operand.pairs:
+        for item, score in pairs:
             member = spec.encoding.encode(item) if self._strict else encode_known(spec, item)
             if member is None:
                 yield _STRANGER, 0.0

@@ -109,11 +109,8 @@ def delete(*keys: bytes) -> Command[int]:
     return Command(("DEL", *keys), replies.integer)
 
 
-def by_rank(
-    key: bytes, first: int, last: int, *, reverse: bool = False
-) -> Command[list[replies.Pair]]:
-    name = "ZREVRANGE" if reverse else "ZRANGE"
-    return Command((name, key, first, last, "WITHSCORES"), replies.pairs)
+def by_rank(key: bytes, first: int, last: int) -> Command[list[replies.Pair]]:
+    return Command(("ZRANGE", key, first, last, "WITHSCORES"), replies.pairs)
 
 
 def by_score(
@@ -123,12 +120,19 @@ def by_score(
     return Command(words, replies.pairs)
 
 
-def page_after(
-    key: bytes, after: replies.Pair, limit: int, *, reverse: bool
-) -> Command[list[replies.Pair]]:
+def page_after(key: bytes, after: replies.Pair, limit: int) -> Command[list[replies.Pair]]:
     member, score = after
+    return _call(PAGE, [key], ("forward", number(score), member, limit, "scores"), replies.pairs)
+
+
+def page_of_members(
+    key: bytes, after: replies.Pair | None, limit: int, *, reverse: bool
+) -> Command[tuple[list[bytes], float]]:
+    """Read members without their scores, but for the last one's."""
+    place = ("", "") if after is None else (number(after[1]), after[0])
     direction = "backward" if reverse else "forward"
-    return _call(PAGE, [key], (direction, number(score), member, limit), replies.pairs)
+    arguments = (direction, *place, limit, "members")
+    return _call(PAGE, [key], arguments, replies.scored_members)
 
 
 def insert(

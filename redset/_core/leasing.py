@@ -68,7 +68,7 @@ def lease(
     name = f"{turn.name}.{turn.calls}"
 
     def ask(highest: str, woken: bytes) -> Command[tuple[float, list[Held]]]:
-        keys, token = spec.handing_out(turn), turn.token
+        keys, token = spec.handing_out(turn), turn.attempt
         return commands.lease(
             *(keys, token, num, highest, KEEP_SECONDS),
             name=name,
@@ -79,6 +79,7 @@ def lease(
         )
 
     deadline, held = yield from when_there(spec, terms, ask, lambda reply: bool(reply[1]))
+    turn.found = bool(held)
     counts = {member: count for member, _, count in held}
     holds: list[Hold[T]] = []
     broken: list[Pair] = []

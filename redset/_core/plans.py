@@ -2,7 +2,7 @@
 
 Encode, yield commands, decode. Nothing here opens a socket or awaits. One ``yield`` is one round
 trip: a list of commands goes out, the list of their parsed replies comes back. A `Pause` that is
-yielded waits.
+yielded waits, a `Pull` reads on.
 """
 
 import logging
@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Real
 from time import monotonic
 from typing import Any, Generic, TypeVar, cast
@@ -20,6 +21,7 @@ from redset._core.encoding import Encoding
 from redset._core.keys import companion, leasing_keys, wake_channel
 from redset._core.replies import Pair
 from redset._core.scores import Clock, check_score
+from redset._core.sources import Pairs, Pull
 from redset._core.turns import KEEP_SECONDS, Turn
 from redset.exceptions import (
     EmptySetError,
@@ -43,7 +45,7 @@ class Pause:
     seconds: float
 
 
-Plan = Generator[list[Command[Any]] | Pause, list[Any], R]
+Plan = Generator[list[Command[Any]] | Pause | Pull, list[Any], R]
 
 # One command carries at most this much: a larger one would hold up the server's other clients.
 CHUNK_MEMBERS = 5_000
@@ -171,15 +173,20 @@ def clear(spec: Spec[T], companions: list[bytes]) -> Plan[bool]:
     return bool(there)
 
 
-def page(
-    spec: Spec[T], after: Pair | None, limit: int, *, reverse: bool = False
-) -> Plan[list[Pair]]:
+def page(spec: Spec[T], after: Pair | None, limit: int) -> Plan[list[Pair]]:
     if after is None:
-        command = commands.by_rank(spec.key, 0, limit - 1, reverse=reverse)
+        command = commands.by_rank(spec.key, 0, limit - 1)
     else:
-        command = commands.page_after(spec.key, after, limit, reverse=reverse)
+        command = commands.page_after(spec.key, after, limit)
     [pairs] = yield [command]
     return pairs  # type: ignore[no-any-return]
+
+
+def page_of_members(
+    spec: Spec[T], after: Pair | None, limit: int, *, reverse: bool = False
+) -> Plan[tuple[list[bytes], float]]:
+    [found] = yield [commands.page_of_members(spec.key, after, limit, reverse=reverse)]
+    return found  # type: ignore[no-any-return]
 
 
 def run_id() -> Plan[str]:
@@ -195,17 +202,23 @@ def server_time() -> Plan[float]:
 # Many items
 
 
-def update(spec: Spec[T], pairs: Iterable[tuple[T, Any]], conflict: str = "keep") -> Plan[None]:
+def update(spec: Spec[T], pairs: Pairs[T], conflict: str = "keep") -> Plan[None]:
     """Add items with their scores, a chunk at a time; an error says how many of them got in."""
     sent = 0
+
+    def encoded(some: Iterable[tuple[T, Any]]) -> Iterator[tuple[bytes, Any]]:
+        return ((spec.encoding.encode(item), scored(spec, item, score)) for item, score in some)
+
+    def send(chunk: list[tuple[bytes, Any]]) -> Plan[None]:
+        nonlocal sent
+        if spec.admits_all:
+            yield [commands.add(spec.key, chunk, flag=commands.FLAGS[conflict])]
+        else:
+            yield from admit(spec, chunk, conflict)
+        sent += len(chunk)
+
     try:
-        ready = ((spec.encoding.encode(item), scored(spec, item, score)) for item, score in pairs)
-        for chunk in chunks(ready):
-            if spec.admits_all:
-                yield [commands.add(spec.key, chunk, flag=commands.FLAGS[conflict])]
-            else:
-                yield from admit(spec, chunk, conflict)
-            sent += len(chunk)
+        yield from each_chunk(pairs, encoded, send)
     except Exception as error:
         if sent:
             error.add_note(f"redset {spec.name!r}: the first {sent} items were added before this")
@@ -232,13 +245,15 @@ def scores(spec: Spec[T], items: Sequence[T]) -> Plan[list[float | None]]:
     return found
 
 
-def discard_all(spec: Spec[T], items: Iterable[T]) -> Plan[int]:
-    removed = 0
-    members = (encode_known(spec, item) for item in items)
-    for chunk in chunks((member, None) for member in members if member is not None):
-        [number] = yield [commands.remove(spec.key, [member for member, _ in chunk])]
-        removed += number
-    return removed
+def discard_all(spec: Spec[T], pairs: Pairs[T]) -> Plan[None]:
+    def encoded(some: Iterable[tuple[T, Any]]) -> Iterator[tuple[bytes, Any]]:
+        members = (encode_known(spec, item) for item, _ in some)
+        return ((member, None) for member in members if member is not None)
+
+    def send(chunk: list[tuple[bytes, Any]]) -> Plan[None]:
+        yield [commands.remove(spec.key, [member for member, _ in chunk])]
+
+    yield from each_chunk(pairs, encoded, send)
 
 
 # Handing out
@@ -260,9 +275,12 @@ def _hand_out(
     spec: Spec[T], turn: Turn, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
     def ask(highest: str, woken: bytes) -> Command[list[Pair]]:
-        return commands.take(spec.handing_out(turn), turn.token, num, highest, KEEP_SECONDS, woken)
+        return commands.take(
+            spec.handing_out(turn), turn.attempt, num, highest, KEEP_SECONDS, woken
+        )
 
     pairs = yield from when_there(spec, terms, ask, bool)
+    turn.found = bool(pairs)
     broken: list[Pair] = []
     items = [item for item, _ in decoded(spec, pairs, broken)]
     if broken:
@@ -428,6 +446,14 @@ def decoded(
             yield item, score
 
 
+def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
+    """The items of *members*, but for what can't be deserialized, which is logged."""
+    try:
+        return spec.encoding.decode_all(members)
+    except Exception:
+        return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
+
+
 def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:
     """Cut *pairs* into lists that one command may carry; never holds more than one of them."""
     chunk: list[tuple[bytes, Any]] = []
@@ -440,6 +466,25 @@ def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any
             chunk, room = [], CHUNK_BYTES
     if chunk:
         yield chunk
+
+
+def each_chunk(
+    pairs: Pairs[T],
+    encoded: Callable[[Iterable[tuple[T, Any]]], Iterable[tuple[bytes, Any]]],
+    send: Callable[[list[tuple[bytes, Any]]], Plan[None]],
+) -> Plan[None]:
+    """Have what *pairs* are *encoded* to sent a chunk at a time."""
+    if isinstance(pairs, Iterable):
+        for chunk in chunks(encoded(pairs)):
+            yield from send(chunk)
+        return
+    waiting: list[tuple[bytes, Any]] = []
+    while some := (yield Pull(pairs)):
+        *full, waiting = [*chunks(chain(waiting, encoded(some)))] or [[]]
+        for chunk in full:
+            yield from send(chunk)
+    if waiting:
+        yield from send(waiting)
 
 
 def unscored(items: Iterable[T]) -> Iterator[tuple[T, None]]:

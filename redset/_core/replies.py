@@ -23,6 +23,12 @@ def members(reply: Any) -> list[Any]:
     return list(reply)
 
 
+def scored_members(reply: Any) -> tuple[list[bytes], float]:
+    """Give members and the score of the last of them."""
+    score, found = reply
+    return list(found), float(score)
+
+
 def optional_score(reply: Any) -> float | None:
     return None if reply is None else float(reply)
 

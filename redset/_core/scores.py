@@ -8,6 +8,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
+from redset._core.forks import renewed_in_children
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 Clock = Callable[[], float]
@@ -44,6 +45,7 @@ class UniqueTimes:
         self._clock = clock
         self._last = -math.inf
         self._lock = threading.Lock()
+        renewed_in_children(self)
 
     def next(self) -> float:
         """A time later than any that was given before."""

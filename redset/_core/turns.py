@@ -7,29 +7,40 @@ unchanged, and so the next call of the handle is given what the failed one had t
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from secrets import token_hex
 
+from redset._core.forks import renewed_in_children
 from redset._core.keys import companion
 
 # Longer than redis-py keeps repeating a command by itself (10 times, 5 seconds each).
 KEEP_SECONDS = 300.0
+# Of calls that failed and were never repeated, so many are remembered.
+MOST_FAILED = 1_000
 
 
 class Turn:
     """The companion key of one taker, and how many of its calls are settled."""
 
-    __slots__ = ("calls", "given", "name")
+    __slots__ = ("attempts", "calls", "found", "given", "name")
 
     def __init__(self, key: bytes) -> None:
         self.name = token_hex(8)
         self.given = companion(key, f"given:{self.name}")
-        self.calls = 0
+        self.calls = self.attempts = 0
+        # Whether the call was given something. One that wasn't is not settled: what reaches the
+        # server when nobody waits for it any more may be given something yet.
+        self.found = True
 
     @property
     def token(self) -> bytes:
         return b"%d" % self.calls
+
+    @property
+    def attempt(self) -> bytes:
+        """The token of a call that must not be obeyed when a later attempt was."""
+        return b"%d.%d" % (self.calls, self.attempts)
 
 
 class Turns:
@@ -38,30 +49,47 @@ class Turns:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._lock = threading.Lock()
+        renewed_in_children(self)
         self._forget()
 
     def _forget(self) -> None:
         self._process = os.getpid()
         self._settled: list[Turn] = []
-        self._failed: list[Turn] = []
+        self._failed: list[tuple[Hashable, Turn]] = []
 
     @contextmanager
-    def lend(self) -> Iterator[Turn]:
-        """Lend a turn for one call; an exception, of whatever kind, leaves it to be repeated."""
+    def lend(self, about: Hashable = None) -> Iterator[Turn]:
+        """Lend a turn for one call; an exception, of whatever kind, leaves it to be repeated.
+
+        Only a call that is *about* the same is a repetition.
+        """
         with self._lock:
             if self._process != os.getpid():
                 self._forget()
-            idle = self._failed or self._settled
-            turn = idle.pop() if idle else Turn(self._key)
+            turn = self._failed_call(about) or (self._settled.pop() if self._settled else None)
+        turn = turn or Turn(self._key)
+        turn.found = True
         try:
             yield turn
         except BaseException:
+            turn.attempts += 1
             with self._lock:
-                self._failed.append(turn)
+                self._failed.append((about, turn))
+                del self._failed[:-MOST_FAILED]
             raise
-        turn.calls += 1
+        if turn.found:
+            turn.calls, turn.attempts = turn.calls + 1, 0
+        else:
+            turn.attempts += 1
         with self._lock:
             self._settled.append(turn)
+
+    def _failed_call(self, about: Hashable) -> Turn | None:
+        for place, (what, turn) in enumerate(self._failed):
+            if what == about:
+                del self._failed[place]
+                return turn
+        return None
 
     @contextmanager
     def given_up(self) -> Iterator[list[bytes]]:
@@ -70,8 +98,10 @@ class Turns:
         An exception keeps them: what a failed call was given is still to be had.
         """
         with self._lock:
-            idle = [*self._settled, *self._failed]
+            if self._process != os.getpid():
+                self._forget()
+            idle = [*self._settled, *(turn for _, turn in self._failed)]
         yield [turn.given for turn in idle]
         with self._lock:
             self._settled = [turn for turn in self._settled if turn not in idle]
-            self._failed = [turn for turn in self._failed if turn not in idle]
+            self._failed = [(what, turn) for what, turn in self._failed if turn not in idle]

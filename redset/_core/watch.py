@@ -8,9 +8,16 @@ import inspect
 import logging
 import random
 import time
-from typing import Any, Self
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from redset._core.keys import wake_channel
+
+A = TypeVar("A")
+R = TypeVar("R")
+S = TypeVar("S")
+Message = tuple[Any, Any]  # the channel, and what was said on it
 
 logger = logging.getLogger("redset")
 
@@ -24,6 +31,62 @@ POLL_SECONDS = 1.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 0.016
 
 
+def greet(key: bytes, protocol: Any) -> Generator[tuple[Any, ...], Any, None]:
+    """What a connection that is to tell of changes of *key* says first: command by command."""
+    if str(protocol) == "3":
+        yield "HELLO", 2  # then messages come as those of a channel, for every parser
+    own = yield "CLIENT", "ID"
+    yield "CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", key
+    for channel in (CHANNEL, wake_channel(key)):
+        yield "SUBSCRIBE", channel
+
+
+def follow(steps: Generator[S, A, R], answer: Callable[[S], A]) -> R:
+    """*answer* each step; give what the generator returns."""
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(answer(step))
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+class Attention:
+    """What one who waits makes of the messages about a key; no I/O."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._reticence = 0.0
+        self.woken = False
+
+    def listen(self, seconds: float) -> Generator[float, Message | None, bool]:
+        """Listen until there may be something to take; say whether a change was why.
+
+        Yields for how many seconds to wait for a message, and is sent the one that came, if any.
+        Who came too late before lets others go first, and stays if they leave nothing.
+        """
+        if self.woken:  # for nothing: somebody else was faster
+            self._reticence = min(2 * self._reticence + SHORTEST_SECONDS, LONGEST_SECONDS)
+        self.woken = False
+        until = time.monotonic() + seconds
+        turn: float | None = None
+        while (left := (until if turn is None else turn) - time.monotonic()) > 0:
+            message = yield left
+            if message is None:
+                continue
+            channel, said = message
+            if channel == CHANNEL:
+                # No keys: the whole database was flushed. Others may only begin like ours.
+                if turn is None and (said is None or self._key in said):
+                    turn = time.monotonic() + random.random() * self._reticence  # noqa: S311 - no secret
+            elif said == DRAINED:
+                turn = None
+            else:
+                return False
+        self.woken = turn is not None
+        return self.woken
+
+
 class Watch:
     """A connection of the client's pool, lent for as long as one waits for a key to change.
 
@@ -35,14 +98,7 @@ class Watch:
         self._pool: Any = getattr(client, "connection_pool", None)
         self._key = key
         self._connection: Any = None
-        self._reticence = 0.0
-        self._woken = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._give_back()
+        self._attention = Attention(key)
 
     def wait(self, seconds: float) -> bool:
         """Return when the key has changed (true), after *seconds*, or after a while.
@@ -53,54 +109,33 @@ class Watch:
             if self._connection is None:
                 self._begin()
                 return False
-            if self._woken:  # for nothing: somebody else was faster
-                self._reticence = min(2 * self._reticence + SHORTEST_SECONDS, LONGEST_SECONDS)
-            self._woken = self._listen(min(seconds, PATIENCE_SECONDS))
-            return self._woken
+            listening = self._attention.listen(min(seconds, PATIENCE_SECONDS))
+            return follow(listening, self._message)
         except Exception:
             logger.debug("redset: can't watch %r, so it is polled", self._key, exc_info=True)
-            self._give_back()
-            self._woken = False
+            self.close()
+            self._attention.woken = False
             time.sleep(min(seconds, POLL_SECONDS))
             return False
 
     def _begin(self) -> None:
         if self._pool is None or getattr(self._pool, "max_connections", 2) < 2:
             raise NotImplementedError("a connection to watch with can't be spared")
-        self._connection = _borrow(self._pool)
-        if str(getattr(self._connection, "protocol", 2)) == "3":
-            self._ask("HELLO", 2)  # then messages come as those of a channel, for every parser
-        own = self._ask("CLIENT", "ID")
-        self._ask("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", self._key)
-        for channel in (CHANNEL, wake_channel(self._key)):
-            self._ask("SUBSCRIBE", channel)
+        self._connection = borrow(self._pool)
+        follow(greet(self._key, getattr(self._connection, "protocol", 2)), self._ask)
 
-    def _ask(self, *words: Any) -> Any:
+    def _ask(self, words: tuple[Any, ...]) -> Any:
         self._connection.send_command(*words)
         return self._connection.read_response(disable_decoding=True)
 
-    def _listen(self, seconds: float) -> bool:
-        """Listen until there may be something to take; say whether a change was why.
+    def _message(self, seconds: float) -> Message | None:
+        if not self._connection.can_read(timeout=seconds):
+            return None
+        *_, channel, said = self._connection.read_response(disable_decoding=True)
+        return channel, said
 
-        Who came too late before lets others go first, and stays if they leave nothing.
-        """
-        until = time.monotonic() + seconds
-        turn: float | None = None
-        while (left := (until if turn is None else turn) - time.monotonic()) > 0:
-            if not self._connection.can_read(timeout=left):
-                continue
-            *_, channel, said = self._connection.read_response(disable_decoding=True)
-            if channel == CHANNEL:
-                # No keys: the whole database was flushed. Others may only begin like ours.
-                if turn is None and (said is None or self._key in said):
-                    turn = time.monotonic() + random.random() * self._reticence  # noqa: S311 - no secret
-            elif said == DRAINED:
-                turn = None
-            else:
-                return False
-        return turn is not None
-
-    def _give_back(self) -> None:
+    def close(self) -> None:
+        """Let the pool have the connection, which no longer watches."""
         if self._connection is not None:
             # The next user of the connection finds it without tracking, as it connects anew.
             self._connection.disconnect()
@@ -108,8 +143,20 @@ class Watch:
             self._connection = None
 
 
-def _borrow(pool: Any) -> Any:
-    # Older clients want to know for which command.
-    wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
-    needs_name = wanted is not None and wanted.default is inspect.Parameter.empty
-    return pool.get_connection("CLIENT") if needs_name else pool.get_connection()
+def borrow(pool: Any) -> Any:
+    """Take a connection out of *pool*, as this version of the client's library wants it."""
+    return pool.get_connection("CLIENT") if takes_name(pool) else pool.get_connection()
+
+
+_takes_name: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def takes_name(pool: Any) -> bool:
+    """Whether *pool*, of an older client, wants to know for which command a connection is."""
+    kind = type(pool)
+    known = _takes_name.get(kind)
+    if known is None:
+        wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
+        known = wanted is not None and wanted.default is inspect.Parameter.empty
+        _takes_name[kind] = known
+    return known

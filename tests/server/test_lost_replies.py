@@ -328,8 +328,7 @@ def test_what_was_handed_out_is_kept_for_five_minutes_in_one_key_a_handle(
 
 
 def test_a_call_that_finds_nothing_leaves_no_key(client: redis.Redis) -> None:
-    jobs = numbers(client, 1, "jobs")
-    jobs.pop()
+    jobs = numbers(client, 0, "jobs")
     assert jobs.take(1) == []
     assert client.keys("*") == []
 

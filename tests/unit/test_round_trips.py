@@ -8,7 +8,7 @@ import pytest
 from redset._core import plans
 from redset._core.commands import HIGHEST, Command
 from redset._core.encoding import Encoding
-from redset._core.plans import CHUNK_BYTES, CHUNK_MEMBERS, Pause, Plan, Spec, Terms
+from redset._core.plans import CHUNK_BYTES, CHUNK_MEMBERS, Plan, Spec, Terms
 from redset._core.plans import unscored as pairs
 from redset._core.turns import Turn
 from redset.codecs import ValueSerializer
@@ -26,7 +26,7 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
     try:
         batch = next(plan)
         while True:
-            assert not isinstance(batch, Pause)
+            assert isinstance(batch, list)
             batches.append(batch)
             batch = plan.send(next(answers))
     except StopIteration as stop:

@@ -16,18 +16,22 @@ local PATIENCE = 15000
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
 
-if redis.call('LINDEX', given, 0) == token then
-  local reply = {deadline}
+local before = answered(token)
+if before == 'late' then return {deadline} end
+if before == 'again' then
+  local reply, still = {deadline}, {}
   for _, member in ipairs(redis.call('LRANGE', given, 1, -1)) do
     local entry = redis.call('HGET', held, member)
     local holder, count, _, score = string.match(entry or '', '^(%S+) (%d+) (%d+) (%S+)$')
     if holder == lease and #reply < 3 * num then
       redis.call('ZADD', leased, deadline, member)
       reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, count
+      still[#still + 1] = member
     elseif holder == lease then  -- the repeated call asks for fewer
       give_back(member, entry)
     end
   end
+  remember(token, still, keep)
   if #reply > 1 then return reply end
 end
 

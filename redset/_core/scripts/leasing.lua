@@ -28,9 +28,22 @@ local function call_in_parts(arguments, group, ...)
   end
 end
 
+-- Whether this caller was answered the call of *token* already, 'again' or, if a later attempt of his
+-- was answered, 'late'. A token is the number of the call, a dot, the number of the attempt.
+local function answered(token)
+  local last = redis.call('LINDEX', given, 0)
+  if not last then return nil end
+  local call, attempt = string.match(last, '^(%d+)%.(%d+)$')
+  local this_call, this_attempt = string.match(token, '^(%d+)%.(%d+)$')
+  call, this_call = tonumber(call), tonumber(this_call)
+  if call > this_call then return 'late' end
+  if call < this_call then return nil end
+  return tonumber(attempt) > tonumber(this_attempt) and 'late' or 'again'
+end
+
 local function remember(token, words, keep)
-  redis.call('DEL', given)
   if #words > 0 then
+    redis.call('DEL', given)
     redis.call('RPUSH', given, token)
     call_in_parts(words, 1, 'RPUSH', given)
     redis.call('PEXPIRE', given, keep)

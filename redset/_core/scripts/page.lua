@@ -1,14 +1,16 @@
 -- Read the members that come after a place in the set, whether or not that place is still taken.
 --
 -- KEYS[1]  the set
--- ARGV     'forward' or 'backward', score and member of the last one read, how many to read
--- Reply    member, score, member, score, ...
+-- ARGV     'forward' or 'backward', score and member of the last one read (two '' for none yet),
+--          how many to read, 'scores' (forward only) or 'members'
+-- Reply    member, score, member, score, ... or: score of the last one, {member, member, ...}
 -- Cost     O(log n + k) for k members read; O(log n * log t) more if the last one read has been
 --          removed or moved and t members share its score
 -- Why      a rank skips members when others are removed, SCAN repeats them, and no command starts
 --          between two members of one score
 local set = KEYS[1]
 local backward, score, last, num = ARGV[1] == 'backward', ARGV[2], ARGV[3], tonumber(ARGV[4])
+local with_scores = ARGV[5] == 'scores'
 
 -- Lua compares strings by the server's locale, sorted sets by bytes.
 local function before(a, b)
@@ -21,6 +23,7 @@ end
 
 -- How many members come before the place (score, last).
 local function place()
+  if score == '' then return backward and redis.call('ZCARD', set) or 0, 0 end
   local there = redis.call('ZSCORE', set, last)
   if there and tonumber(there) == tonumber(score) then
     return redis.call('ZRANK', set, last), 1
@@ -35,16 +38,21 @@ local function place()
   return low, 0
 end
 
-local rank, itself = place()
-if backward then
-  if rank == 0 then return {} end
-  local first = math.max(rank - num, 0)
-  local found = redis.call('ZRANGE', set, first, rank - 1, 'WITHSCORES')
-  local turned = {}
-  for i = #found - 1, 1, -2 do
-    turned[#turned + 1] = found[i]
-    turned[#turned + 1] = found[i + 1]
-  end
-  return turned
+local function read(first, last_one)
+  if with_scores then return redis.call('ZRANGE', set, first, last_one, 'WITHSCORES') end
+  return redis.call('ZRANGE', set, first, last_one)
 end
-return redis.call('ZRANGE', set, rank + itself, rank + itself + num - 1, 'WITHSCORES')
+
+local rank, itself = place()
+local found
+if not backward then
+  found = read(rank + itself, rank + itself + num - 1)
+elseif rank == 0 then
+  found = {}
+else
+  local forward = read(math.max(rank - num, 0), rank - 1)
+  found = {}
+  for i = #forward, 1, -1 do found[#found + 1] = forward[i] end
+end
+if with_scores then return found end
+return {#found > 0 and redis.call('ZSCORE', set, found[#found]) or '0', found}

@@ -8,14 +8,16 @@
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
 local token, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
-if redis.call('LINDEX', given, 0) == token then
+local before = answered(token)
+if before == 'late' then return {} end
+if before == 'again' then
   local again = redis.call('LRANGE', given, 1, 2 * num)
   -- The repeated call may ask for fewer: what it leaves goes back where it was.
   local rest = redis.call('LRANGE', given, 1 + 2 * num, -1)
   for i = 1, #rest, 2 do
     redis.call('ZADD', set, 'NX', rest[i + 1], rest[i])
   end
-  redis.call('LTRIM', given, 0, 2 * num)
+  remember(token, again, keep)
   return again
 end
 

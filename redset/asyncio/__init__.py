@@ -1,0 +1,22 @@
+"""The sets of redset for asyncio: the same names, awaited.
+
+`redset.asyncio.RedisSortedSet` and its siblings work over clients of ``redis.asyncio`` and
+``valkey.asyncio``; the exceptions are those of `redset`.
+"""
+
+from redset.asyncio.clients import connect
+from redset.asyncio.clocks import ServerClock
+from redset.asyncio.leases import Lease
+from redset.asyncio.locks import Lock
+from redset.asyncio.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSortedSet
+
+__all__ = [
+    "Lease",
+    "Lock",
+    "RedisSortedSet",
+    "ScheduledSet",
+    "ServerClock",
+    "SortedSet",
+    "TimeSortedSet",
+    "connect",
+]

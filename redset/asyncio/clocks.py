@@ -1,0 +1,45 @@
+"""Clocks that a set can be given in an asyncio program."""
+
+import time
+from typing import Any
+
+from redset._core import plans
+from redset._core.async_connection import AsyncClientConnection, check_async_client
+from redset._core.driver import run_async
+from redset.clocks import BaseClock
+from redset.exceptions import InvalidValueError
+from redset.portable import PortableClient
+
+
+class ServerClock(BaseClock):
+    """The clock of the server behind *client*, as `redset.ServerClock`.
+
+    A set that is given this clock synchronizes it before it needs the time; who calls the clock
+    himself does so with ``await clock.synchronize()``, once at the least.
+    """
+
+    def __init__(self, client: Any, *, refresh: float = 60.0) -> None:
+        super().__init__(check_async_client("ServerClock", client), refresh)
+        self._connection = AsyncClientConnection(self._client)
+
+    async def synchronize(self) -> None:
+        """Ask the server for its time if *refresh* seconds have gone by.
+
+        Cost: none, or 1 round trip. Source: ``TIME``.
+        """
+        before = time.monotonic()
+        if self._is_due(before):
+            self._learn(await run_async(plans.server_time(), self._connection), before)
+
+    def __call__(self) -> float:
+        """Give the server's UNIX time in seconds, as it is now. No I/O."""
+        if self._asked is None:
+            raise InvalidValueError("redset ServerClock: await its synchronize() once before")
+        return time.monotonic() + self._offset
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (PortableClient(self._client), self._refresh)
+
+
+def _rebuild(client: PortableClient, refresh: float) -> ServerClock:
+    return ServerClock(client.client, refresh=refresh)

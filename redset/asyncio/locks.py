@@ -1,0 +1,110 @@
+"""A lock between processes, awaited; `redset.locks` says what it promises."""
+
+import asyncio
+import contextlib
+import os
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
+
+from redset.asyncio.tasks import begin, to_the_end
+from redset.locks import BaseLock
+
+
+class Lock(BaseLock):
+    """Let one task of all processes at a time into a block of code.
+
+    >>> async with Lock(client, "nightly-report", expires=60):  # doctest: +SKIP
+    ...     await write_report()
+
+    As `redset.locks.Lock`, but it belongs to the task that acquired it. A task that is cancelled
+    while it waits for the lock doesn't hold it, also if the server had just given it the lock.
+    """
+
+    def __init__(
+        self,
+        redis: Any,
+        key: str | bytes,
+        expires: float | None = None,
+        timeout: float | None = None,
+        poll_interval: float | None = None,
+    ) -> None:
+        super().__init__(redis, key, expires, timeout, poll_interval)
+        self._held: WeakKeyDictionary[Any, tuple[int, Any, bytes]] = WeakKeyDictionary()
+
+    async def acquire(self) -> Literal[True]:
+        """Wait until this task holds the lock; `LockTimeout` after *timeout* seconds.
+
+        Cost: 1 round trip if the lock is free, else 2 for each try. Atomic.
+        """
+        lock = self.redis.lock(self.key, timeout=self.expires)
+        token = uuid.uuid4().hex.encode()
+        deadline = time.monotonic() + self.timeout
+        while not await self._try(lock, token):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._timed_out()
+            await asyncio.sleep(min(self.poll_interval, left))
+        self._held[asyncio.current_task()] = (os.getpid(), lock, token)
+        return True
+
+    async def release(self) -> bool:
+        """Free the lock; say whether this task still held it.
+
+        A lock that has expired, and may be another's by now, is left as it is and a warning is
+        logged. Cost: 1 round trip. Atomic.
+        """
+        held = self._held.pop(asyncio.current_task(), None)
+        if held is not None:
+            pid, lock, token = held
+            if pid != os.getpid():
+                # A forked child inherits the token, but the lock stays its parent's.
+                return False
+            # It is freed in any case, also if this task is cancelled meanwhile.
+            if await to_the_end(_release(lock, token)):
+                return True
+        self._warn()
+        return False
+
+    async def _try(self, lock: Any, token: bytes) -> bool:
+        attempt = begin(self._attempt(lock, token))
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            begin(_undo(attempt, lock, token))
+            raise
+
+    async def _attempt(self, lock: Any, token: bytes) -> bool:
+        if await lock.do_acquire(token):
+            return True
+        # When the reply to a SET is lost, the client repeats it and is refused by its own token.
+        held = await self.redis.execute_command("GET", self.key, NEVER_DECODE=True)
+        return bool(held == token)
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.release()
+
+
+async def _release(lock: Any, token: bytes) -> bool:
+    try:
+        await lock.do_release(token)
+    except ValueError:  # LockNotOwnedError, of redis-py or of valkey-py
+        return False
+    return True
+
+
+async def _undo(attempt: "asyncio.Task[bool]", lock: Any, token: bytes) -> None:
+    with contextlib.suppress(Exception):
+        if await attempt:
+            await _release(lock, token)

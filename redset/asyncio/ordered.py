@@ -1,0 +1,96 @@
+"""What a set can do because it is sorted: `redset.ordered` for asyncio."""
+
+import math
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar, overload
+
+import redset.ordered
+from redset._core import plans
+from redset.asyncio.handle import Handle
+from redset.asyncio.twins import documented
+from redset.operations import Walk
+
+T = TypeVar("T")
+
+
+@documented(redset.ordered.Ordered)
+class Ordered(Handle[T]):
+    """Iteration, ranks and ranges, all in score order."""
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._walk_items()
+
+    def __reversed__(self) -> AsyncIterator[T]:
+        return self._walk_items(reverse=True)
+
+    def items(self) -> AsyncIterator[tuple[T, float]]:
+        return self._walk()
+
+    @overload
+    def __getitem__(self, index: int) -> Coroutine[Any, Any, T | None]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Coroutine[Any, Any, list[T]]: ...
+
+    def __getitem__(self, index: int | slice) -> Coroutine[Any, Any, T | list[T] | None]:
+        if isinstance(index, slice):
+            return self._run(self._to_slice(index))
+        return self._run(self._to_get(index))
+
+    async def rank(self, item: T, *, reverse: bool = False) -> int | None:
+        return await self._run(plans.rank(self._spec, item, reverse=reverse))
+
+    async def scores(self, *items: T) -> list[float | None]:
+        return await self._run(plans.scores(self._spec, items))
+
+    async def count(
+        self,
+        min: float = -math.inf,
+        max: float = math.inf,
+        *,
+        inclusive: tuple[bool, bool] = (True, True),
+    ) -> int:
+        return await self._run(self._to_count(min, max, inclusive))
+
+    async def range(
+        self,
+        min: float = -math.inf,
+        max: float = math.inf,
+        *,
+        inclusive: tuple[bool, bool] = (True, True),
+        offset: int = 0,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[T]:
+        return await self._run(self._to_range(min, max, inclusive, offset, limit, reverse))
+
+    async def remove_range(
+        self,
+        min: float = -math.inf,
+        max: float = math.inf,
+        *,
+        inclusive: tuple[bool, bool] = (True, True),
+    ) -> int:
+        return await self._run(self._to_remove_range(min, max, inclusive))
+
+    async def increment(self, item: T, amount: float = 1.0) -> float | None:
+        return await self._run(plans.increment(self._spec, item, amount))
+
+    async def random(self) -> T | None:
+        plan = plans.random(self._spec)
+        return await self._run(plan)
+
+    async def sample(self, k: int) -> list[T]:
+        return await self._run(self._to_sample(k))
+
+    async def _walk(self) -> AsyncIterator[tuple[T, float]]:
+        walk = Walk()
+        while not walk.over:
+            for pair in await self._run(self._to_walk(walk)):
+                yield pair
+
+    async def _walk_items(self, *, reverse: bool = False) -> AsyncIterator[T]:
+        walk = Walk(reverse)
+        while not walk.over:
+            for item in await self._run(self._to_walk_items(walk)):
+                yield item

@@ -1,0 +1,188 @@
+"""The base of every handle: a set's name and settings, whichever surface it is used through.
+
+No I/O, and nothing that only one surface has: how a plan is run is up to `redset.handle`, and to
+`redset.asyncio.handle`.
+"""
+
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Generic, Literal, Self, TypeVar
+
+from redset._core.algebra import Remote, Target
+from redset._core.encoding import Encoding, check_serializer
+from redset._core.keys import check_name, companion
+from redset._core.plans import UNIQUE, Spec, Terms, check_most
+from redset._core.scores import Clock, unique_times
+from redset._core.turns import Turns
+from redset.codecs import ValueSerializer
+from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, RedsetError
+from redset.portable import PortableClient
+
+T = TypeVar("T")
+Unique = Literal["until_taken", "until_done", "for_good"]
+
+
+class Base(Generic[T]):
+    """Name and settings of a set; `redset.sets` describes the arguments."""
+
+    _serializer_class: Callable[[], Any] = ValueSerializer
+    # Of a result: the key that says it is alive, and what deletes it with its owner.
+    _sign: bytes | None = None
+    _owner: "weakref.finalize[Any, Any] | None" = None
+    _lock: Any = None
+    _connection: Any
+    _surface = "redset"
+
+    def __init__(
+        self,
+        redis_client: Any,
+        name: str | bytes,
+        scorer: Callable[[T], Any] | None = None,
+        serializer: Any = None,
+        lock_timeout: float | None = None,
+        lock_expires: float | None = None,
+        *,
+        clock: Clock = time.time,
+        unique: Unique = "until_taken",
+        max_deliveries: int | None = None,
+    ) -> None:
+        key = check_name(name)
+        self._name = _text(name)
+        for argument, function in (("scorer", scorer), ("clock", clock)):
+            if function is not None and not callable(function):
+                raise InvalidTypeError(
+                    f"redset {self._name!r}: {argument} must be callable, got {function!r}"
+                )
+        self._client = self._check_client(redis_client)
+        self._settings = (scorer, serializer, lock_timeout, lock_expires)
+        if unique not in UNIQUE:
+            raise InvalidValueError(
+                f"redset {self._name!r}: unique must be one of {', '.join(UNIQUE)}; got {unique!r}"
+            )
+        self._most = check_most(self._name, max_deliveries)
+        self._clock = clock
+        self._times = unique_times(clock)
+        if serializer is None:
+            serializer = self._serializer_class()
+        encoding = Encoding[T](self._name, check_serializer(self._name, serializer))
+        self._spec = Spec(self._name, key, encoding, scorer or self._default_scorer(), unique)
+        self._connect()
+        self._begin_turns()
+
+    @property
+    def name(self) -> str:
+        """The name of this set: the key under which the server keeps it."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<{self._surface}.{type(self).__name__} {self._name!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        client = PortableClient(self._client)
+        place = (self._spec.key, self._sign)
+        return _rebuild, (type(self), client, *place, self._settings, self._options())
+
+    def _default_scorer(self) -> Callable[[T], Any]:
+        return _zero
+
+    def _time_scorer(self) -> Callable[[T], Any]:
+        """A scorer that gives each item a later time."""
+        times = self._times
+        return lambda _item: times.next()
+
+    def _due_by(self) -> Clock | None:
+        """The clock by which items are due; without one, all of them are."""
+        return None
+
+    def _highest(self) -> str:
+        """The highest score that is handed out now, as the server reads it."""
+        return Terms(self._due_by()).highest()
+
+    def _begin_turns(self) -> None:
+        """Forget what calls under another name, or of another handle, were answered."""
+        key = self._spec.key
+        self._turns, self._leases, self._settlings = Turns(key), Turns(key), Turns(key)
+        self._inserts, self._stores = Turns(key), Turns(key)
+
+    def _remote(self) -> Remote:
+        return Remote(self._name, self._spec.key, self._sign)
+
+    def _move(self, name: str | bytes, sign: bytes | None = None) -> None:
+        """Stand for the set under *name* from now on: a lasting one, or a result with its sign."""
+        key = check_name(name)
+        self._name, self._sign, self._owner, self._lock = _text(name), sign, None, None
+        self._spec = replace(self._spec, name=self._name, key=key)
+        self._begin_turns()
+        self._connect()
+
+    def _sibling(self, target: Target) -> Self:
+        """A handle like this one for the set at *target*, which it owns if that is a result."""
+        sibling = object.__new__(type(self))
+        sibling.__dict__.update(self.__dict__)
+        sibling._move(target.key, target.sign or None)
+        sibling._spec = replace(sibling._spec, unique="until_taken")
+        if target.sign:
+            sibling._own((target.key, target.sign))
+        return sibling
+
+    def _options(self) -> dict[str, Any]:
+        """The settings that are given by name."""
+        return {"clock": self._clock, "unique": self._spec.unique, "max_deliveries": self._most}
+
+    def _lock_settings(self) -> tuple[Any, bytes, float | None, float | None]:
+        """What the lock of this set is made with: client, key, expires and timeout."""
+        _, _, timeout, expires = self._settings
+        return self._client, companion(self._spec.key, "lock"), expires, timeout
+
+    def _explained(self, error: Exception) -> Exception:
+        """Give the error of redset's own that *error* stands for, or else *error* itself."""
+        if isinstance(error, RedsetError):
+            return error
+        if "WRONGTYPE" in str(error):
+            return KeyTypeError(
+                f"redset {self._name!r}: the key holds another Redis type than a sorted set; "
+                "choose another name, or delete the key"
+            )
+        if "not a number" in str(error):
+            return InvalidValueError(
+                f"redset {self._name!r}: inf and -inf have no sum that could be a score; "
+                "nothing was changed"
+            )
+        return error
+
+    # What a surface does its own way
+
+    def _check_client(self, client: Any) -> Any:
+        """Give *client* back if it serves this surface; say what is wrong if it doesn't."""
+        raise NotImplementedError
+
+    def _connect(self) -> None:
+        """Set the connection: one that keeps a result alive if this is one."""
+        raise NotImplementedError
+
+    def _own(self, keys: tuple[bytes, bytes]) -> None:
+        """Delete *keys*, of a result, once this handle is gone."""
+        raise NotImplementedError
+
+
+def _zero(_item: object) -> float:
+    return 0.0
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+
+
+def _rebuild(
+    kind: type[Base[T]],
+    client: PortableClient,
+    key: bytes,
+    sign: bytes | None,
+    settings: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Base[T]:
+    handle = kind(client.client, key, *settings, **options)
+    handle._move(key, sign)
+    return handle

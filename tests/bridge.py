@@ -1,0 +1,379 @@
+"""The asyncio surface under the synchronous one's names, so that one test body serves both.
+
+A set of this module is called like `redset.RedisSortedSet`, by any number of threads; each call is
+awaited by one event loop, in a thread of its own. Nothing of the synchronous surface is used.
+"""
+
+import asyncio
+import collections.abc
+import functools
+import importlib
+import inspect
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Set
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import redset
+import redset.asyncio
+from redset.asyncio.handle import Opening
+from redset.asyncio.operators import ABSENT
+
+# What a connection is made of in both worlds.
+SHARED = (
+    *("host", "port", "path", "db", "username", "password", "protocol", "decode_responses"),
+    *("socket_timeout", "socket_connect_timeout", "client_name", "retry_on_error"),
+)
+OPERATORS = {
+    "__or__": "union",
+    "__and__": "intersection",
+    "__sub__": "difference",
+    "__xor__": "symmetric_difference",
+    "__le__": "issubset",
+    "__ge__": "issuperset",
+    "__lt__": "ispropersubset",
+    "__gt__": "ispropersuperset",
+    "__eq__": "equals",
+}
+IN_PLACE = {
+    "__ior__": "update",
+    "__iand__": "intersection_update",
+    "__isub__": "difference_update",
+    "__ixor__": "symmetric_difference_update",
+}
+# The right sides' operators are those of builtin sets, whose type decides.
+REFLECTED: dict[str, Callable[[Any, Any], Any]] = {
+    "__ror__": lambda one, other: one.union(other),
+    "__rand__": lambda one, other: one.intersection(other),
+    "__rsub__": lambda one, other: one.difference(other),
+    "__rxor__": lambda one, other: one.symmetric_difference(other),
+}
+
+
+class Loop:
+    """An event loop in a thread, and the asyncio twins of synchronous clients."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._clients: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, call: Awaitable[Any]) -> Any:
+        async def wait() -> Any:
+            return await call
+
+        return asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
+
+    def start(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(call, self._loop)
+
+    def twin(self, client: Any) -> Any:
+        """The asyncio client with the settings of *client*."""
+        if client not in self._clients:
+            self._clients[client] = self.run(_twin(client))
+        return self._clients[client]
+
+    def original(self, twin: Any) -> Any:
+        """The synchronous client of which this is the twin; itself for one that was reopened."""
+        return next((one for one, other in self._clients.items() if other is twin), twin)
+
+    def clients(self) -> list[Any]:
+        return list(self._clients.values())
+
+    def keep(self, client: Any) -> None:
+        """Close *client*, which has no synchronous original, with the others."""
+        self._clients[client] = client
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            self.run(client.connection_pool.disconnect())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+
+async def _twin(client: Any) -> Any:
+    library = type(client).__module__.partition(".")[0]
+    settings = client.connection_pool.connection_kwargs
+    options = {name: settings[name] for name in SHARED if name in settings}
+    if "path" in options:
+        options["unix_socket_path"] = options.pop("path")
+    if (retry := settings.get("retry")) is not None:
+        twin = importlib.import_module(f"{library}.asyncio.retry").Retry
+        options["retry"] = twin(retry._backoff, retry._retries)
+    kind = getattr(importlib.import_module(f"{library}.asyncio"), library.capitalize())
+    return kind(max_connections=client.connection_pool.max_connections, **options)
+
+
+_current: list[Loop] = []
+
+
+def begin() -> Callable[[], None]:
+    """Make a loop for what follows; give what ends it."""
+    _current.append(Loop())
+    return lambda: _current.pop().close()
+
+
+def delete_collected() -> None:
+    """Wait until the results are deleted whose handles were collected."""
+    for client in _current[-1].clients():
+        _current[-1].run(redset.asyncio.RedisSortedSet[Any](client, "any").score("any"))
+
+
+def _wrapped(value: Any) -> Any:
+    """What a synchronous caller sees of *value*."""
+    if isinstance(value, Opening) or inspect.isawaitable(value):
+        return _wrapped(_current[-1].run(value))
+    if isinstance(value, AsyncIterator):
+        return _iterated(value)
+    if isinstance(value, redset.asyncio.RedisSortedSet):
+        return TWINS[type(value)]._around(value)
+    if isinstance(value, redset.asyncio.Lock):
+        return Lock(value)
+    if isinstance(value, redset.asyncio.Lease):
+        return Lease(value)
+    return value
+
+
+def _unwrapped(value: Any) -> Any:
+    return value._set if isinstance(value, RedisSortedSet) else value
+
+
+def _iterated(items: AsyncIterator[Any]) -> Iterator[Any]:
+    run = _current[-1].run
+    try:
+        while True:
+            try:
+                item = run(anext(items))
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        if inspect.isasyncgen(items):
+            run(items.aclose())
+
+
+async def _later(function: Callable[[], Any]) -> Any:
+    # Where a loop is needed to make what is awaited.
+    found = function()
+    return await found if inspect.isawaitable(found) else found
+
+
+class Lock:
+    """`redset.locks.Lock` over one of asyncio, by a task that lives as long as it is held."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lock, name)
+
+    def __enter__(self) -> Any:
+        self._released = asyncio.Event()
+        acquired: asyncio.Queue[Exception | None] = asyncio.Queue()
+
+        async def hold() -> None:
+            try:
+                async with self._lock:
+                    acquired.put_nowait(None)
+                    await self._released.wait()
+            except Exception as error:
+                acquired.put_nowait(error)
+
+        self._task = _current[-1].start(hold())
+        if (error := _current[-1].run(acquired.get())) is not None:
+            raise error
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        _current[-1].run(_later(self._released.set))
+        self._task.result()
+
+
+class Lease(collections.abc.Sequence[Any]):
+    """`redset.leases.Lease` over one of asyncio."""
+
+    def __init__(self, lease: Any) -> None:
+        self._lease = lease
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lease, name)
+
+    def ack(self, *items: Any) -> None:
+        _current[-1].run(self._lease.ack(*items))
+
+    def ack_first(self, count: int) -> None:
+        _current[-1].run(self._lease.ack_first(count))
+
+    def release(self, *items: Any, **options: Any) -> None:
+        _current[-1].run(self._lease.release(*items, **options))
+
+    def extend(self, *args: Any) -> None:
+        _current[-1].run(self._lease.extend(*args))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._lease[index]
+
+    def __len__(self) -> int:
+        return len(self._lease)
+
+    def __enter__(self) -> "Lease":
+        _current[-1].run(self._lease.__aenter__())
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _current[-1].run(self._lease.__aexit__(*error))
+
+
+class RedisSortedSet(collections.abc.MutableSet[Any]):
+    """`redset.RedisSortedSet` over the class of that name in `redset.asyncio`."""
+
+    kind: type[Any] = redset.asyncio.RedisSortedSet
+    _set: Any
+
+    def __init__(self, redis_client: Any, name: Any, *args: Any, **options: Any) -> None:
+        self._client = redis_client
+        if callable(getattr(redis_client, "execute_command", None)):
+            redis_client = _current[-1].twin(redis_client)
+        self._set = self.kind(redis_client, name, *args, **options)
+
+    def __class_getitem__(cls, _item: Any) -> Any:
+        return cls
+
+    @classmethod
+    def _around(cls, inner: Any) -> Any:
+        made = object.__new__(cls)
+        made._set = inner
+        made._client = _current[-1].original(inner._client)
+        return made
+
+    def __reduce__(self) -> Any:
+        return _reopened, (type(self), self._set)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"_set", "_client"}:
+            raise AttributeError(name)
+        found = getattr(self._set, name)
+        if inspect.isdatadescriptor(inspect.getattr_static(type(self._set), name, None)):
+            return _wrapped(found)
+        if name.startswith("_") or not callable(found):
+            return found
+
+        def call(*args: Any, **options: Any) -> Any:
+            given = [_unwrapped(arg) for arg in args]
+            return _wrapped(found(*given, **options))
+
+        return functools.wraps(found)(call)
+
+    # What `collections.abc` would do item by item
+
+    def __contains__(self, item: object) -> bool:
+        return bool(_current[-1].run(self._set.contains(item)))
+
+    def __len__(self) -> int:
+        return int(_current[-1].run(self._set.size()))
+
+    def __iter__(self) -> Iterator[Any]:
+        return _iterated(aiter(self._set))
+
+    def __reversed__(self) -> Iterator[Any]:
+        return _iterated(self._set.__reversed__())
+
+    def __getitem__(self, index: Any) -> Any:
+        return _wrapped(self._set[index])
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, _memo: Any) -> Any:
+        return self.copy()
+
+    def __repr__(self) -> str:
+        return repr(self._set).replace("redset.asyncio", "redset")
+
+    def add(self, *args: Any, **options: Any) -> Any:
+        return _wrapped(self._set.add(*args, **options))
+
+    def discard(self, item: Any) -> Any:
+        return _wrapped(self._set.discard(item))
+
+    def remove(self, item: Any) -> None:
+        _wrapped(self._set.remove(item))
+
+    def pop(self, **options: Any) -> Any:
+        return _wrapped(self._set.pop(**options))
+
+    def clear(self) -> Any:
+        return _wrapped(self._set.clear())
+
+    def isdisjoint(self, other: Any) -> bool:
+        return bool(_wrapped(self._set.isdisjoint(_unwrapped(other))))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _operator(method: str) -> Callable[[Any, Any], Any]:
+    def operate(self: Any, other: Any) -> Any:
+        if not isinstance(other, Set):
+            return NotImplemented
+        return _wrapped(getattr(self._set, method)(_unwrapped(other)))
+
+    return operate
+
+
+def _in_place(method: str) -> Callable[[Any, Any], Any]:
+    def operate(self: Any, other: Any) -> Any:
+        if not isinstance(other, Set):
+            return NotImplemented
+        _wrapped(getattr(self._set, method)(_unwrapped(other)))
+        return self
+
+    return operate
+
+
+def _reflected(combine: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def operate(self: Any, other: Any) -> Any:
+        if not isinstance(other, Set):
+            return NotImplemented
+        kind = frozenset if isinstance(other, frozenset) else set
+        return kind(combine(set(other), list(self)))
+
+    return operate
+
+
+for _name, _method in OPERATORS.items():
+    setattr(RedisSortedSet, _name, _operator(_method))
+for _name, _method in IN_PLACE.items():
+    setattr(RedisSortedSet, _name, _in_place(_method))
+for _name, _combine in REFLECTED.items():
+    setattr(RedisSortedSet, _name, _reflected(_combine))
+
+
+def _reopened(kind: type[RedisSortedSet], inner: Any) -> Any:
+    _current[-1].keep(inner._client)
+    return kind._around(inner)
+
+
+class SortedSet(RedisSortedSet):
+    kind = redset.asyncio.SortedSet
+
+
+class TimeSortedSet(SortedSet):
+    kind = redset.asyncio.TimeSortedSet
+
+
+class ScheduledSet(TimeSortedSet):
+    kind = redset.asyncio.ScheduledSet
+
+
+BRIDGED = (RedisSortedSet, SortedSet, TimeSortedSet, ScheduledSet)
+TWINS = {kind.kind: kind for kind in BRIDGED}
+assert set(OPERATORS) | set(IN_PLACE) | set(REFLECTED) <= set(ABSENT) | {"__eq__"}

@@ -1,0 +1,48 @@
+"""The tests of the synchronous surface, run once more through the asyncio one.
+
+Each module here loads its namesake of `tests.server` again, with the sets of `tests.bridge` in the
+place of redset's own, and says which of the tests it leaves out because they are of one surface.
+"""
+
+import importlib.util
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+import redset
+import redset.leases
+import redset.results
+from tests import bridge
+
+# What others import from: loaded first under the bridge, it would keep the bridge's sets.
+from tests.server import test_lost_replies as test_lost_replies
+
+SERVER = Path(__file__).parents[1]
+
+
+def loaded(name: str, *left_out: str) -> dict[str, Any]:
+    """The names of a copy of the module *name*, without those tests: a part of a name will do."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in bridge.BRIDGED:
+            patch.setattr(redset, kind.__name__, kind)
+        patch.setattr(redset.leases, "Lease", bridge.Lease)
+        patch.setattr(redset.results, "_delete_collected", bridge.delete_collected)
+        spec = importlib.util.spec_from_file_location(f"bridged_{name}", SERVER / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    found = {key: value for key, value in vars(module).items() if not key.startswith("__")}
+    tests = [key for key, value in found.items() if is_a_test(key, value)]
+    for words in left_out:
+        named = [test for test in tests if words in test]
+        assert named, f"no test of {name} is called {words}"
+        for test in named:
+            found.pop(test, None)
+    return found
+
+
+def is_a_test(name: str, value: object) -> bool:
+    return name.startswith("test_") and isinstance(value, FunctionType)

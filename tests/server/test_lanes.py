@@ -1,0 +1,213 @@
+"""Lanes: a connection that a thread keeps is as good as one that the client takes each time."""
+
+import gc
+import importlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from redset import RedisSortedSet, SortedSet
+from redset._core.lanes import SHARE, lanes_of
+from tests.server.conftest import MakeClient
+
+Strings = SortedSet[str]
+
+
+def module_of(client: redis.Redis, name: str) -> Any:
+    return importlib.import_module(f"{type(client).__module__.partition('.')[0]}.{name}")
+
+
+def connection_of(client: redis.Redis) -> Any:
+    lanes = lanes_of(client)
+    assert lanes is not None
+    lane = lanes.mine()
+    assert lane is not None
+    return lane._connection
+
+
+def in_thread(work: Callable[[], Any]) -> Any:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.fixture
+def jobs(client: redis.Redis) -> Strings:
+    found: Strings = SortedSet(client, "jobs")
+    found.update("abc")
+    return found
+
+
+def test_all_sets_of_a_client_share_the_connection_of_a_thread(
+    client: redis.Redis, jobs: Strings
+) -> None:
+    kept = connection_of(client)
+    other: RedisSortedSet[int] = RedisSortedSet(client, "other")
+    other.add(1)
+    assert (1 in other, "a" in jobs, jobs.pop()) == (True, True, "a")
+    assert connection_of(client) is kept is not None
+    assert in_thread(lambda: ("b" in jobs, connection_of(client) is not kept)) == (True, True)
+
+
+def test_a_thread_that_ends_gives_its_connection_back(client: redis.Redis, jobs: Strings) -> None:
+    for _ in range(20):
+        assert in_thread(lambda: len(jobs)) == 3
+    gc.collect()
+    pool: Any = client.connection_pool
+    assert pool._created_connections <= 3
+
+
+def test_a_client_that_is_gone_takes_its_connections_along(make_client: MakeClient) -> None:
+    library = importlib.import_module(type(make_client()).__module__.partition(".")[0])
+    options = make_client().connection_pool.connection_kwargs
+    short = library.Redis(unix_socket_path=options["path"])
+    len(SortedSet(short, "jobs"))
+    lanes = lanes_of(short)
+    assert lanes is not None
+    pool = lanes._pool
+    short.close()
+    del short
+    gc.collect()
+    assert pool() is None
+
+
+def test_many_threads_use_no_more_than_the_pool_can_spare(make_client: MakeClient) -> None:
+    narrow = make_client(max_connections=2 * SHARE)
+    jobs: Strings = SortedSet(narrow, "jobs")
+    here, leave = threading.Barrier(6), threading.Event()
+    seen = []
+
+    def work() -> None:
+        here.wait()
+        for number in range(20):
+            jobs.add(f"{number}")
+            seen.append(len(jobs) > 0)
+        leave.wait()
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    here.wait()
+    while len(seen) < 100:
+        time.sleep(0.001)
+    lanes = lanes_of(narrow)
+    assert lanes is not None
+    assert sum(lane._connection is not None for lane in lanes.all) <= 2
+    assert all(narrow.ping() for _ in range(5))
+    leave.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_small_pool_keeps_all_its_connections(make_client: MakeClient) -> None:
+    narrow = make_client(max_connections=1)
+    assert lanes_of(narrow) is None
+    jobs: Strings = SortedSet(narrow, "jobs")
+    assert jobs.add("a") == 0
+    assert narrow.ping()
+
+
+def test_a_client_that_was_changed_is_called_as_before(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    calls: list[Any] = []
+
+    class Traced(type(client)):  # type: ignore[misc]
+        def execute_command(self, *words: Any, **options: Any) -> Any:
+            calls.append(words[0])
+            return super().execute_command(*words, **options)
+
+    options = client.connection_pool.connection_kwargs
+    jobs: Strings = SortedSet(Traced(unix_socket_path=options["path"]), "jobs")
+    jobs.add("a")
+    assert calls == ["ZADD"]
+    patched: Any = make_client()
+
+    def execute(*words: Any, **_options: Any) -> int:
+        calls.append(words[0])
+        return 1
+
+    patched.execute_command = execute
+    SortedSet[str](patched, "jobs").add("a")
+    assert calls == ["ZADD", "ZADD"]
+
+
+def test_a_single_connection_is_not_taken_from_its_client(make_client: MakeClient) -> None:
+    single = make_client(single_connection_client=True)
+    assert lanes_of(single) is None
+    assert SortedSet[str](single, "jobs").add("a") == 0
+
+
+# Trouble
+
+
+def test_a_connection_that_the_server_closed_is_replaced_without_any_retry(
+    client: redis.Redis, jobs: Strings, make_client: MakeClient
+) -> None:
+    never = module_of(client, "retry").Retry(module_of(client, "backoff").NoBackoff(), 0)
+    mine: Strings = SortedSet(make_client(retry=never), "jobs")
+    assert len(mine) == 3
+    client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert mine.pop() == "a"
+    assert list(mine) == ["b", "c"]
+
+
+def test_an_error_of_the_server_leaves_the_connection_in_order(
+    client: redis.Redis, jobs: Strings
+) -> None:
+    kept = connection_of(client)
+    client.set("text", "x")
+    wrong: Strings = SortedSet(client, "text")
+    for call in (lambda: len(wrong), wrong.pop, lambda: wrong.take(1, timeout=0.01)):
+        with pytest.raises(TypeError, match="redset 'text'"):
+            call()
+        assert list(jobs) == ["a", "b", "c"]
+    assert connection_of(client) is kept
+
+
+@pytest.mark.parametrize("interrupted", ["send_packed_command", "read_response"])
+def test_an_interrupt_in_the_middle_leaves_no_reply_to_the_next_call(
+    client: redis.Redis, jobs: Strings, monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    connection = connection_of(client)
+    original = getattr(connection, interrupted)
+
+    def interrupt(*args: Any, **options: Any) -> Any:
+        if interrupted == "send_packed_command":
+            original(*args, **options)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection, interrupted, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.score("a")
+    assert len(jobs) == 3
+    assert list(jobs.items()) == [("a", 0.0), ("b", 0.0), ("c", 0.0)]
+
+
+def test_a_forked_child_has_connections_of_its_own(client: redis.Redis, jobs: Strings) -> None:
+    read, write = os.pipe()
+    kept = connection_of(client)
+    child = os.fork()
+    if not child:
+        ok = all(jobs.score("a") == 0.0 for _ in range(200)) and connection_of(client) is not kept
+        os.write(write, b"1" if ok else b"0")
+        os._exit(0)
+    assert all(len(jobs) == 3 for _ in range(200))
+    os.waitpid(child, 0)
+    assert os.read(read, 1) == b"1"
+    assert connection_of(client) is kept
+    os.close(read)
+    os.close(write)
+
+
+def test_a_closed_client_connects_anew(client: redis.Redis, jobs: Strings) -> None:
+    client.close()
+    assert len(jobs) == 3
