@@ -26,7 +26,7 @@ def documented(twin: type) -> Callable[[C], C]:
             is_public = not name.startswith("_") or name.endswith("__")
             if is_public and isinstance(method, FunctionType | property) and not method.__doc__:
                 original = getattr_static(twin, NAMED.get(name, name), None)
-                method.__doc__ = getattr(original, "__doc__", None)
+                method.__doc__ = None if original is None else original.__doc__
         return cls
 
     return document

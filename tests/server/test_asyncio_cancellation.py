@@ -17,7 +17,7 @@ import redis
 from redset import LockTimeout
 from redset.asyncio import Lock, RedisSortedSet
 from redset.exceptions import LeaseLost
-from tests.server.asyncio_clients import connected, counted_writes
+from tests.server.asyncio_clients import all_given_back, connected, counted_writes
 from tests.servers import TestServer
 
 CANCELLATIONS = int(os.environ.get("REDSET_FAULT_CANCELLATIONS", "600"))
@@ -63,7 +63,7 @@ def test_what_a_cancelled_call_was_given_the_next_one_is_given(
 ) -> None:
     async def main() -> None:
         async with connected(server) as client:
-            jobs = await filled(client, 1_000, pipelining)
+            jobs = await filled(client, 3_000, pipelining)
             lowest = 0
             for steps in each_step():
                 got = await cancelled_after(steps, jobs.take(num) if num else pop_one(jobs))
@@ -72,8 +72,8 @@ def test_what_a_cancelled_call_was_given_the_next_one_is_given(
                 again = await jobs.take(3)
                 assert again == list(range(lowest, lowest + len(again))) != [], steps
                 lowest += len(again)
-            rest = await jobs.take(1_000)
-            assert rest == list(range(lowest, 1_000))
+            rest = await jobs.take(3_000)
+            assert rest == list(range(lowest, 3_000))
 
     asyncio.run(main())
 
@@ -85,16 +85,16 @@ def test_what_a_cancelled_call_was_given_is_there_for_others(
 ) -> None:
     async def main() -> None:
         async with connected(server) as client, connected(server) as elsewhere:
-            await filled(client, 500, pipelining)
+            await filled(client, 1_500, pipelining)
             others: Jobs = RedisSortedSet(elsewhere, "jobs")
             got: list[int] = []
             for steps in each_step():
                 one: Jobs = RedisSortedSet(client, "jobs", pipelining=pipelining)
                 call = one.take(num) if num else pop_one(one)
                 got += await cancelled_after(steps, call) or []
-                assert await others.size() == 500 - len(got), steps
-            got += await others.take(500)
-            assert sorted(got) == list(range(500))
+                assert await others.size() == 1_500 - len(got), steps
+            got += await others.take(1_500)
+            assert sorted(got) == list(range(1_500))
 
     asyncio.run(main())
 
@@ -109,7 +109,7 @@ def test_a_cancelled_call_that_asks_for_fewer_gives_nothing_of_the_next_one_back
 ) -> None:
     async def main() -> None:
         async with connected(server) as client:
-            jobs = await filled(client, 1_000, pipelining)
+            jobs = await filled(client, 3_000, pipelining)
             given: list[int] = []
             for steps in each_step():
                 one = asyncio.ensure_future(jobs.pop())
@@ -121,9 +121,9 @@ def test_a_cancelled_call_that_asks_for_fewer_gives_nothing_of_the_next_one_back
                 with contextlib.suppress(asyncio.CancelledError):
                     given.append(await one or 0)
                 given += many
-                assert size <= 1_000
-            given += await jobs.take(1_000)
-            assert sorted(given) == list(range(1_000))
+                assert size <= 3_000
+            given += await jobs.take(3_000)
+            assert sorted(given) == list(range(3_000))
 
     asyncio.run(main())
 
@@ -148,7 +148,7 @@ def test_a_cancelled_lease_is_given_again_or_comes_back(
 ) -> None:
     async def main() -> None:
         async with connected(server) as client:
-            jobs = await filled(client, 500, pipelining)
+            jobs = await filled(client, 1_500, pipelining)
             ending: set[int] = set()
             ended: set[int] = set()
 
@@ -166,7 +166,7 @@ def test_a_cancelled_lease_is_given_again_or_comes_back(
                     await asyncio.sleep(0)
                 assert (await jobs.stats()).dead == 0
                 left = {item async for item in jobs}
-                assert set(range(500)) - left <= ending
+                assert set(range(1_500)) - left <= ending
                 assert not left & ended
 
     asyncio.run(main())
@@ -255,6 +255,7 @@ def test_a_cancelled_operation_keeps_the_connection(
             before = await own.execute_command("CLIENT", "ID")
             for steps in each_step():
                 await cancelled_after(steps, jobs.add(steps))
+                await all_given_back(own)
             assert await own.execute_command("CLIENT", "ID") == before
 
     asyncio.run(main())
