@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from redset._core.keys import wake_channel
 
@@ -119,8 +119,13 @@ class Watch:
             return False
 
     def _begin(self) -> None:
-        if self._pool is None or getattr(self._pool, "max_connections", 2) < 2:
+        if self._pool is None:
+            raise NotImplementedError("no connection of a cluster can watch")
+        # The other half of the pool is for asking: who waits takes nothing while none is left.
+        others = _watching.setdefault(self._pool, WeakSet())
+        if len(others) >= getattr(self._pool, "max_connections", 2) // 2:
             raise NotImplementedError("a connection to watch with can't be spared")
+        others.add(self)
         self._connection = borrow(self._pool)
         follow(greet(self._key, getattr(self._connection, "protocol", 2)), self._ask)
 
@@ -136,11 +141,18 @@ class Watch:
 
     def close(self) -> None:
         """Let the pool have the connection, which no longer watches."""
+        if self._pool is None:
+            return
+        _watching.get(self._pool, WeakSet()).discard(self)
         if self._connection is not None:
             # The next user of the connection finds it without tracking, as it connects anew.
             self._connection.disconnect()
             self._pool.release(self._connection)
             self._connection = None
+
+
+# Who watches with a connection of each pool.
+_watching: WeakKeyDictionary[Any, WeakSet[Watch]] = WeakKeyDictionary()
 
 
 def borrow(pool: Any) -> Any:

@@ -348,6 +348,26 @@ def test_a_pool_of_one_connection_is_enough(
     assert waiting.result() == "a"
 
 
+def test_threads_that_wait_leave_half_of_the_pool_to_be_asked_with(
+    client: redis.Redis, make_client: MakeClient, jobs: Strings
+) -> None:
+    pools = importlib.import_module(f"{type(client).__module__.partition('.')[0]}.connection")
+    options = make_client().connection_pool.connection_kwargs
+    narrow = make_client()
+    narrow.connection_pool = pools.BlockingConnectionPool(
+        max_connections=4,
+        timeout=WAIT,
+        connection_class=make_client().connection_pool.connection_class,
+        **options,
+    )
+    waiting = [Call(SortedSet[str](narrow, "jobs").take, 1, timeout=None) for _ in range(8)]
+    wait_for_watchers(client, 2)
+    assert narrow.ping()
+    jobs.update(map(str, range(8)))
+    assert sorted(call.result()[0] for call in waiting) == [str(number) for number in range(8)]
+    narrow.connection_pool.disconnect()
+
+
 def test_who_may_not_watch_looks_every_second(
     client: redis.Redis, make_client: MakeClient, jobs: Strings
 ) -> None:
