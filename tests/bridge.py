@@ -65,6 +65,10 @@ class Loop:
 
         return asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
 
+    def is_here(self) -> bool:
+        """Whether this is the thread that the loop runs in."""
+        return threading.current_thread() is self._thread
+
     def start(self, call: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(call, self._loop)
 
@@ -118,6 +122,8 @@ def begin() -> Callable[[], None]:
 
 def delete_collected() -> None:
     """Wait until the results are deleted whose handles were collected."""
+    if _current[-1].is_here():
+        return  # called back by a set: the loop can't wait for itself
     for client in _current[-1].clients():
         _current[-1].run(redset.asyncio.RedisSortedSet[Any](client, "any").score("any"))
 

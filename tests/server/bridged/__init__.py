@@ -4,7 +4,9 @@ Each module here loads its namesake of `tests.server` again, with the sets of `t
 place of redset's own, and says which of the tests it leaves out because they are of one surface.
 """
 
+import functools
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -34,6 +36,8 @@ def loaded(name: str, *left_out: str) -> dict[str, Any]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+    if hasattr(module, "keys"):
+        vars(module)["keys"] = after_deletions(module.keys)
     found = {key: value for key, value in vars(module).items() if not key.startswith("__")}
     tests = [key for key, value in found.items() if is_a_test(key, value)]
     for words in left_out:
@@ -42,6 +46,17 @@ def loaded(name: str, *left_out: str) -> dict[str, Any]:
         for test in named:
             found.pop(test, None)
     return found
+
+
+def after_deletions(keys: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """*keys* of a server, but for those of results that the loop is about to delete."""
+
+    @functools.wraps(keys)
+    def settled(client: Any) -> Any:
+        bridge.delete_collected()
+        return keys(client)
+
+    return settled
 
 
 def is_a_test(name: str, value: object) -> bool:
