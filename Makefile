@@ -59,7 +59,7 @@ $(BENCH): pyproject.toml setup.py bench/requirements.txt
 bench: $(BENCH) ## all questions of bench/, and the report of their answers in docs/ and README
 	@mkdir -p bench/results
 	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q --benchmark-columns=median,iqr \
-		--benchmark-sort=median --benchmark-json=bench/results/operations.json
+		--benchmark-sort=mean --benchmark-json=bench/results/operations.json
 	$(BENCH_PYTHON) -m bench.tasks --json bench/results/tasks.json
 	$(BENCH_PYTHON) -m bench.growth --json bench/results/growth.json
 	@for name in memory waiting; do \
@@ -68,7 +68,7 @@ bench: $(BENCH) ## all questions of bench/, and the report of their answers in d
 
 bench-quick: $(BENCH) ## the same on small sizes, without a report
 	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q --quick \
-		--benchmark-columns=median,iqr --benchmark-sort=median
+		--benchmark-columns=median,iqr --benchmark-sort=mean
 	@for name in tasks growth bench_memory bench_waiting; do \
 		echo "== $$name"; $(BENCH_PYTHON) -m bench.$$name --quick || exit 1; done
 

@@ -4,9 +4,8 @@ Both surfaces run these plans, and no line of an operation stands in them. What 
 of `redset._core` and no check has no method here. Nothing here sends anything or awaits.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from redset._core import algebra, leasing, plans
@@ -15,7 +14,6 @@ from redset._core.commands import number
 from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import Holds
 from redset._core.plans import Plan, Terms, check_count, check_most, check_seconds, check_timeout
-from redset._core.replies import Pair
 from redset._core.scores import check_score
 from redset._core.sources import chained
 from redset.base import Base
@@ -27,32 +25,11 @@ T = TypeVar("T")
 OnConflict = Literal["keep", "replace", "min", "max", "sum"]
 CONFLICTS = ("keep", "replace", "min", "max", "sum")
 
-# Pages of an iteration grow from the first to the last of these, while they stay small in bytes.
-FIRST_PAGE, LAST_PAGE, PAGE_BYTES = 100, 5_000, 1 << 20
-
 # No set has more items; the server refuses numbers beyond 64 bits.
 FARTHEST = 1 << 62
 
 # The shortest time to live that the server knows.
 MS = 0.001
-
-
-@dataclass(slots=True)
-class Walk:
-    """Where an iteration is: after which member it goes on, and with how many."""
-
-    reverse: bool = False
-    after: Pair | None = None
-    limit: int = field(default_factory=lambda: FIRST_PAGE)
-    over: bool = False
-
-    def go_on(self, members: Sequence[bytes], score: float) -> None:
-        """Take along that *members* were read, the last of which has *score*."""
-        self.over = len(members) < self.limit
-        if not self.over:
-            self.after = (members[-1], score)
-            size = sum(map(len, members)) // self.limit + 1
-            self.limit = max(1, min(self.limit * 4, LAST_PAGE, PAGE_BYTES // size))
 
 
 class Operations(Base[T]):
@@ -179,20 +156,6 @@ class Operations(Base[T]):
         return Target(companion(self._spec.key, purpose), "lasting")
 
     # In order
-
-    def _to_walk(self, walk: Walk) -> Plan[Iterator[tuple[T, float]]]:
-        """The next page of *walk*, which is taken along."""
-        pairs = yield from plans.page(self._spec, walk.after, walk.limit)
-        walk.go_on([member for member, _ in pairs], pairs[-1][1] if pairs else 0.0)
-        return plans.decoded(self._spec, pairs)
-
-    def _to_walk_items(self, walk: Walk) -> Plan[list[T]]:
-        """The next page of *walk*, which is taken along, without scores."""
-        members, score = yield from plans.page_of_members(
-            self._spec, walk.after, walk.limit, reverse=walk.reverse
-        )
-        walk.go_on(members, score)
-        return plans.decoded_members(self._spec, members)
 
     def _to_get(self, index: int) -> Plan[T | None]:
         rank = self._place("index", index)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import TypeVar, overload
 
 from redset._core import plans
+from redset._core.walking import Walk, walk_items, walk_pairs
 from redset.handle import Handle
-from redset.operations import Walk
 
 T = TypeVar("T")
 
@@ -23,8 +23,9 @@ class Ordered(Handle[T]):
         An item that is there throughout, at one score, comes exactly once; one that can't be
         deserialized is logged and left out.
 
-        Cost: 1 round trip for each page of 100 to 5,000 items, O(log n + page).
-        Source: ``ZRANGE`` after a place given by score and member.
+        Cost: 1 round trip for each page of 100 to 5,000 items, O(log n + page); 1 more when
+        somebody was seen to change what comes before the page.
+        Source: ``ZRANGE`` in a transaction, or a script, after a place given by score and member.
         """
         return self._walk_items()
 
@@ -137,9 +138,9 @@ class Ordered(Handle[T]):
     def _walk(self) -> Iterator[tuple[T, float]]:
         walk = Walk()
         while not walk.over:
-            yield from self._run(self._to_walk(walk))
+            yield from self._run(walk_pairs(self._spec, walk))
 
     def _walk_items(self, *, reverse: bool = False) -> Iterator[T]:
         walk = Walk(reverse)
         while not walk.over:
-            yield from self._run(self._to_walk_items(walk))
+            yield from self._run(walk_items(self._spec, walk))

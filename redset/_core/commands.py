@@ -120,19 +120,72 @@ def by_score(
     return Command(words, replies.pairs)
 
 
-def page_after(key: bytes, after: replies.Pair, limit: int) -> Command[list[replies.Pair]]:
-    member, score = after
-    return _call(PAGE, [key], ("forward", number(score), member, limit, "scores"), replies.pairs)
+def page_at_rank(
+    key: bytes,
+    after: replies.Pair | None,
+    limit: int,
+    rank: int,
+    *,
+    reverse: bool,
+    scored: bool,
+) -> list[Command[Any]]:
+    """Read members from *rank* on, at one moment; the last reply is the page.
+
+    It is ``None`` if the member before them isn't the one, with the score, that they come *after*.
+    """
+
+    def between(first: int, last: int, *, scored: bool) -> Command[Any]:
+        words: tuple[Word, ...] = ("ZRANGE", key, first, last, *(("REV",) if reverse else ()))
+        if scored:
+            return Command((*words, "WITHSCORES"), replies.pairs)
+        return Command(words, replies.members)
+
+    last = rank + limit - 1
+    asked = [between(rank, last, scored=scored)]
+    if not scored:
+        asked.append(between(last, last, scored=True))
+    if after is not None:
+        asked.append(between(rank - 1, rank - 1, scored=True))
+
+    def page(found: list[Any]) -> replies.Page | None:
+        if after is not None and found.pop() != [after]:
+            return None
+        if not scored:
+            members, ends = found
+            return replies.Page(rank, members, [score for _, score in ends])
+        return replies.Page(
+            rank, [member for member, _ in found[0]], [score for _, score in found[0]]
+        )
+
+    return transaction(asked, page)
 
 
-def page_of_members(
-    key: bytes, after: replies.Pair | None, limit: int, *, reverse: bool
-) -> Command[tuple[list[bytes], float]]:
-    """Read members without their scores, but for the last one's."""
+def page_after(
+    key: bytes, after: replies.Pair | None, limit: int, *, reverse: bool, scored: bool
+) -> Command[replies.Page]:
+    """Read the members that come *after* that one, wherever it is now or was."""
     place = ("", "") if after is None else (number(after[1]), after[0])
     direction = "backward" if reverse else "forward"
-    arguments = (direction, *place, limit, "members")
-    return _call(PAGE, [key], arguments, replies.scored_members)
+    arguments = (direction, *place, limit, "scores" if scored else "members")
+    return _call(PAGE, [key], arguments, replies.page)
+
+
+def transaction(
+    asked: Sequence[Command[Any]], parse: Callable[[list[Any]], R]
+) -> list[Command[Any]]:
+    """Have all that is *asked* done at one moment; the last reply is made of all of theirs."""
+
+    def all_of(reply: Any) -> R:
+        return parse(
+            [each.parse(found) for each, found in zip(asked, replies.all_of(reply), strict=True)]
+        )
+
+    queued = [Command(each.words, replies.nothing) for each in asked]
+    return [
+        Command(("MULTI",), replies.nothing),
+        *queued,
+        Command(("EXEC",), all_of),
+    ]
 
 
 def insert(

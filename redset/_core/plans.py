@@ -173,22 +173,6 @@ def clear(spec: Spec[T], companions: list[bytes]) -> Plan[bool]:
     return bool(there)
 
 
-def page(spec: Spec[T], after: Pair | None, limit: int) -> Plan[list[Pair]]:
-    if after is None:
-        command = commands.by_rank(spec.key, 0, limit - 1)
-    else:
-        command = commands.page_after(spec.key, after, limit)
-    [pairs] = yield [command]
-    return pairs  # type: ignore[no-any-return]
-
-
-def page_of_members(
-    spec: Spec[T], after: Pair | None, limit: int, *, reverse: bool = False
-) -> Plan[tuple[list[bytes], float]]:
-    [found] = yield [commands.page_of_members(spec.key, after, limit, reverse=reverse)]
-    return found  # type: ignore[no-any-return]
-
-
 def run_id() -> Plan[str]:
     [info] = yield [commands.server_info()]
     return info  # type: ignore[no-any-return]

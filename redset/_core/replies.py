@@ -5,10 +5,30 @@ and score come flat or nested. Each function takes any of these shapes and gives
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 Pair = tuple[bytes, float]
 Held = tuple[bytes, float, int]  # a member on lease, its score, how often it was handed out
+
+
+class Page(NamedTuple):
+    """Members in a row, how many come before them, and their scores, or only that of the last."""
+
+    rank: int
+    members: list[bytes]
+    scores: list[float]
+
+
+def nothing(reply: Any) -> None:
+    """Leave what only says that a command waits for the others."""
+
+
+def all_of(reply: Any) -> list[Any]:
+    """Give the replies to the commands of a transaction, or raise the first that is an error."""
+    for each in reply:
+        if isinstance(each, Exception):
+            raise each
+    return list(reply)
 
 
 def integer(reply: Any) -> int:
@@ -23,10 +43,9 @@ def members(reply: Any) -> list[Any]:
     return list(reply)
 
 
-def scored_members(reply: Any) -> tuple[list[bytes], float]:
-    """Give members and the score of the last of them."""
-    score, found = reply
-    return list(found), float(score)
+def page(reply: Any) -> Page:
+    rank, scores, found = reply
+    return Page(int(rank), list(found), [float(score) for score in scores])
 
 
 def optional_score(reply: Any) -> float | None:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar, overload
 
 import redset.ordered
 from redset._core import plans
+from redset._core.walking import Walk, walk_items, walk_pairs
 from redset.asyncio.handle import Handle
 from redset.asyncio.twins import documented
-from redset.operations import Walk
 
 T = TypeVar("T")
 
@@ -86,11 +86,11 @@ class Ordered(Handle[T]):
     async def _walk(self) -> AsyncIterator[tuple[T, float]]:
         walk = Walk()
         while not walk.over:
-            for pair in await self._run(self._to_walk(walk)):
+            for pair in await self._run(walk_pairs(self._spec, walk)):
                 yield pair
 
     async def _walk_items(self, *, reverse: bool = False) -> AsyncIterator[T]:
         walk = Walk(reverse)
         while not walk.over:
-            for item in await self._run(self._to_walk_items(walk)):
+            for item in await self._run(walk_items(self._spec, walk)):
                 yield item

@@ -10,8 +10,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-import redset.operations
 from redset import RedisSortedSet
+from redset._core import walking
 from tests.server.conftest import RoundTrips
 
 TOTAL = 2_000
@@ -125,6 +125,40 @@ def test_the_other_items_come_once_when_the_last_one_sent_moves(
 
 
 @both_ways
+def test_the_last_one_sent_may_move_and_still_have_the_rank_that_it_had(
+    client: redis.Redis, read: Read
+) -> None:
+    items = filled(client, 1)
+    in_order = list(read(items))
+    first, last_sent, next_one = in_order[0], in_order[LAST_SENT], in_order[LAST_SENT + 1]
+    reading = read(items)
+    found = list(islice(reading, READ))
+    # One before it goes, and it moves behind the next one: as many as ever come before it.
+    items.discard(first)
+    items.add(last_sent, score=(items.score(next_one) or 0.0) + (0.5 if read is iter else -0.5))
+    found += reading
+    assert next_one in found
+    assert [item for item in found if item != last_sent] == [
+        item for item in in_order if item != last_sent
+    ]
+
+
+@both_ways
+def test_pages_take_one_round_trip_and_one_more_when_a_change_is_noticed(
+    client: redis.Redis, read: Read, round_trips: RoundTrips
+) -> None:
+    items = filled(client, 1)
+    reading = read(items)
+    found = list(islice(reading, READ))
+    items.discard(found[0])
+    next(iter(reading))
+    with round_trips(client) as count:
+        assert len(list(reading)) == TOTAL - READ - 1
+    # 500 were sent; the next page of 1,600 needs the script, the one after that is by rank again.
+    assert count.value == 2
+
+
+@both_ways
 def test_binary_items_of_one_score_come_in_order_of_their_bytes_while_all_are_removed(
     client: redis.Redis, read: Read
 ) -> None:
@@ -210,8 +244,8 @@ def test_any_interleaving_reads_what_stays_exactly_once_and_nothing_that_never_w
     steady, ever = dict(start), set(start.items())
     found: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redset.operations, "FIRST_PAGE", 1)
-        patch.setattr(redset.operations, "LAST_PAGE", 2)
+        patch.setattr(walking, "FIRST_PAGE", 1)
+        patch.setattr(walking, "LAST_PAGE", 2)
         reading = read(items)
         for step, given_with in [*steps, ("read", None)]:
             if step == "read":

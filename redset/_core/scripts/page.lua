@@ -2,8 +2,9 @@
 --
 -- KEYS[1]  the set
 -- ARGV     'forward' or 'backward', score and member of the last one read (two '' for none yet),
---          how many to read, 'scores' (forward only) or 'members'
--- Reply    member, score, member, score, ... or: score of the last one, {member, member, ...}
+--          how many to read, 'scores' or 'members'
+-- Reply    {how many members came before the first one, in that direction, {score, score, ...},
+--          {member, member, ...}}; without 'scores' only the score of the last one
 -- Cost     O(log n + k) for k members read; O(log n * log t) more if the last one read has been
 --          removed or moved and t members share its score
 -- Why      a rank skips members when others are removed, SCAN repeats them, and no command starts
@@ -21,7 +22,7 @@ local function before(a, b)
   return #a < #b
 end
 
--- How many members come before the place (score, last).
+-- How many members come before the place (score, last), and how many of them are that place itself.
 local function place()
   if score == '' then return backward and redis.call('ZCARD', set) or 0, 0 end
   local there = redis.call('ZSCORE', set, last)
@@ -38,21 +39,19 @@ local function place()
   return low, 0
 end
 
-local function read(first, last_one)
-  if with_scores then return redis.call('ZRANGE', set, first, last_one, 'WITHSCORES') end
-  return redis.call('ZRANGE', set, first, last_one)
-end
-
 local rank, itself = place()
-local found
-if not backward then
-  found = read(rank + itself, rank + itself + num - 1)
-elseif rank == 0 then
-  found = {}
+local first = backward and redis.call('ZCARD', set) - rank or rank + itself
+local words = {'ZRANGE', set, first, first + num - 1}
+if backward then words[#words + 1] = 'REV' end
+local found, scores = {}, {}
+if with_scores then
+  words[#words + 1] = 'WITHSCORES'
+  local pairs = redis.call(unpack(words))
+  for i = 1, #pairs, 2 do
+    found[#found + 1], scores[#scores + 1] = pairs[i], pairs[i + 1]
+  end
 else
-  local forward = read(math.max(rank - num, 0), rank - 1)
-  found = {}
-  for i = #forward, 1, -1 do found[#found + 1] = forward[i] end
+  found = redis.call(unpack(words))
+  if #found > 0 then scores[1] = redis.call('ZSCORE', set, found[#found]) end
 end
-if with_scores then return found end
-return {#found > 0 and redis.call('ZSCORE', set, found[#found]) or '0', found}
+return {first, scores, found}
