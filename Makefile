@@ -10,7 +10,7 @@ BENCH := .venv-bench/.installed
 BENCH_PYTHON := .venv-bench/bin/python
 BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo test test-servers test-long lint types bench bench-quick clean
+.PHONY: help demo demo-async test test-servers test-long lint types bench bench-quick clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -30,6 +30,9 @@ $(DEV): pyproject.toml setup.py | $(BIN)/python
 
 demo: $(DEMO) ## several processes map the standard library's imports through one set
 	@$(BIN)/python -m redset demo $(DEMO_ARGS)
+
+demo-async: $(DEMO) ## the same, with several tasks of asyncio in each process
+	@$(BIN)/python -m redset demo --asyncio $(DEMO_ARGS)
 
 test: $(DEV) ## all tests on an embedded Valkey, with the coverage floor
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import redset.asyncio.demo
 from redset import demo
 
 
@@ -25,6 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--workers", type=worker_count, default=4, help="processes (default: 4)")
     command.add_argument("--url", help="a server to use (default: one that lives for this run)")
     command.add_argument("--package", help="an installed package to map instead")
+    command.add_argument(
+        "--asyncio",
+        dest="target",
+        action="store_const",
+        const=redset.asyncio.demo.work_in_tasks,
+        default=demo.work_alone,
+        help="let each process run several tasks in an event loop",
+    )
     return demo.main(**vars(parser.parse_args(arguments)))
 
 

@@ -16,6 +16,7 @@ import multiprocessing
 import signal
 import sys
 import sysconfig
+import threading
 import time
 import types
 import uuid
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import redis
 
@@ -40,6 +41,10 @@ TICK = 0.1  # seconds
 USAGE_ERROR = 2
 INTERRUPTED = 128 + signal.SIGINT
 
+# Warnings are ignored by all threads or by none; and Python parses one source at a time anyway.
+PARSING = threading.Lock()
+
+S = TypeVar("S")
 Sources = dict[str, str]  # module name -> path of its source
 Modules = SortedSet[str]
 Pipe = connection.Connection
@@ -50,6 +55,9 @@ class Mapped(NamedTuple):
 
     module: str
     imports: set[str]
+
+
+Target = Callable[[str, str, Sources], list[Mapped]]  # what a worker process runs
 
 
 def depth(module: str) -> int:
@@ -75,6 +83,17 @@ def work(frontier: Modules, seen: Modules, done: Modules, sources: Sources) -> l
         if not batch:
             time.sleep(IDLE)
     return mapped
+
+
+def work_alone(url: str, run: str, sources: Sources) -> list[Mapped]:
+    """Do the `work` of one process, over a client of its own."""
+    return work(*open_sets(Modules, connect(url), run), sources)
+
+
+def open_sets(kind: Callable[..., S], client: Any, run: str) -> tuple[S, S, S]:
+    """Open the sets of one *run*: frontier, seen, done; in any process, and of either surface."""
+    frontier = kind(client, f"{run}:frontier", scorer=depth)
+    return frontier, kind(client, f"{run}:seen"), kind(client, f"{run}:done")
 
 
 def walk(seeds: Iterable[str], sources: Sources) -> set[str]:
@@ -118,9 +137,10 @@ def imports_of(module: str, sources: Sources) -> set[str]:
     """
     path = Path(sources[module])
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    text = path.read_bytes()
     try:
-        with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(path.read_bytes())
+        with PARSING, warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text)
     except (SyntaxError, ValueError):  # a template, or written for another version of Python
         return set()
     names = itertools.chain.from_iterable(imported_names(node, package) for node in ast.walk(tree))
@@ -143,21 +163,21 @@ def imported_names(node: ast.AST, package: str) -> list[str]:
     return []
 
 
-def crawl(client: redis.Redis, sources: Sources, seeds: list[str], workers: int) -> list[Mapped]:
+def crawl(
+    url: str, sources: Sources, seeds: list[str], workers: int, target: Target = work_alone
+) -> list[Mapped]:
     """Let *workers* processes map all that *seeds* lead to; leave nothing on the server.
 
     Raises `EOFError` when a worker ends without a result.
     """
     run = f"redset-demo:{uuid.uuid4().hex}"
-    frontier = Modules(client, f"{run}:frontier", scorer=depth)
-    seen = Modules(client, f"{run}:seen")
-    done = Modules(client, f"{run}:done")
+    frontier, seen, done = open_sets(Modules, connect(url), run)
     try:
         frontier.update(seen.insert(*seeds))
         mapped = list[Mapped]()
         with (
             progress_bar() as draw,
-            started_workers(workers, frontier, seen, done, sources) as results,
+            started_workers(workers, target, url, run, sources) as results,
         ):
             while results:
                 ready = connection.wait(results, timeout=TICK)
@@ -172,24 +192,25 @@ def crawl(client: redis.Redis, sources: Sources, seeds: list[str], workers: int)
 
 
 @contextlib.contextmanager
-def open_client(url: str | None) -> Iterator[redis.Redis]:
-    """Yield a client of the server at *url*, or else of one that lives as long as the block."""
+def open_server(url: str | None) -> Iterator[str]:
+    """Yield *url*, or else that of a server which lives as long as the block."""
     with contextlib.ExitStack() as stack:
         with interrupts_postponed():
-            client = connect(url) if url is not None else stack.enter_context(Server()).client()
-        yield client
+            there = url if url is not None else stack.enter_context(Server()).url
+        yield there
 
 
 @contextlib.contextmanager
-def started_workers(count: int, *arguments: Any) -> Iterator[list[Pipe]]:
-    """Start *count* processes that `work`; yield the pipes of their results; leave none behind."""
+def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[list[Pipe]]:
+    """Start *count* processes of *target*; yield the pipes of their results; leave none behind."""
     spawn = multiprocessing.get_context("spawn")
     results, processes = [], list[SpawnProcess]()
     try:
         with interrupts_postponed():
             for _ in range(count):
                 result, outlet = spawn.Pipe(duplex=False)
-                process = spawn.Process(target=send_work, args=(outlet, *arguments), daemon=True)
+                sent = (outlet, target, *arguments)
+                process = spawn.Process(target=send_work, args=sent, daemon=True)
                 process.start()
                 outlet.close()  # so that a worker that dies ends its pipe
                 results.append(result)
@@ -204,9 +225,9 @@ def started_workers(count: int, *arguments: Any) -> Iterator[list[Pipe]]:
             process.join()
 
 
-def send_work(outlet: Pipe, *arguments: Any) -> None:
-    """Run `work` in a process of its own and send the result home."""
-    outlet.send(work(*arguments))
+def send_work(outlet: Pipe, target: Target, *arguments: Any) -> None:
+    """Run *target* in a process of its own and send the result home."""
+    outlet.send(target(*arguments))
 
 
 @contextlib.contextmanager
@@ -287,11 +308,17 @@ def report(mapped: list[Mapped], seeds: list[str], seconds: float, walked: set[s
     return int(any(difference))
 
 
-def main(*, workers: int = 4, url: str | None = None, package: str | None = None) -> int:
+def main(
+    *,
+    workers: int = 4,
+    url: str | None = None,
+    package: str | None = None,
+    target: Target = work_alone,
+) -> int:
     """Run the demo and return its exit code: 0, 1 (it differs), 2 (it can't run), 130 (Ctrl-C).
 
     Without *url* it starts a server of its own, which is gone when it ends. Without *package* it
-    maps the standard library of the Python that runs.
+    maps the standard library of the Python that runs. *target* is what each worker process runs.
     """
     before = signal.signal(signal.SIGINT, interrupt_once)
     try:
@@ -304,9 +331,9 @@ def main(*, workers: int = 4, url: str | None = None, package: str | None = None
         if not seeds:
             return complain(f"no Python source found for package {package!r}")
         print(f"mapping {package or 'the standard library'} with {workers} processes", flush=True)
-        with open_client(url) as client:
+        with open_server(url) as there:
             start = time.perf_counter()
-            mapped = crawl(client, sources, seeds, workers)
+            mapped = crawl(there, sources, seeds, workers, target)
             seconds = time.perf_counter() - start
         return report(mapped, seeds, seconds, walk(seeds, sources))
     except KeyboardInterrupt:

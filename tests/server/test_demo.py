@@ -1,13 +1,18 @@
 """The demo, run as its user runs it, and the parts of it that a lucky run would not prove."""
 
+import ast
+import asyncio
 import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from typing import Any
 import pytest
 import redis
 
+import redset.asyncio.demo
 from redset import SortedSet, demo
 from redset.__main__ import main
 from tests.servers import TestServer
@@ -22,6 +28,10 @@ from tests.servers import TestServer
 WAIT = 60  # seconds until a hanging demo fails its test
 COMMAND = [sys.executable, "-m", "redset", "demo"]
 PROJECT = Path(__file__).parents[2]
+SURFACES = {
+    "processes": ([], demo.work_alone),
+    "asyncio": (["--asyncio"], redset.asyncio.demo.work_in_tasks),
+}
 PARCEL = {
     # Importing the package would raise: it must be read only.
     "__init__": "from . import labels\nraise RuntimeError('imported')\n",
@@ -55,6 +65,10 @@ def lasting_keys(client: redis.Redis) -> list[Any]:
     return [key for key in client.scan_iter() if client.ttl(key) == -1]
 
 
+def url_of(server: TestServer) -> str:
+    return f"unix://{server.unix_socket}"
+
+
 def start(*arguments: str, temporary: Path, path: Path = PROJECT) -> subprocess.Popen[str]:
     search = os.pathsep.join((str(PROJECT), str(path)))
     return subprocess.Popen(
@@ -83,8 +97,12 @@ def test_four_workers_map_the_standard_library_as_one_process_does(temporary: Pa
     assert list(temporary.iterdir()) == []
 
 
-def test_a_package_is_mapped_without_being_imported(parcel: Path, temporary: Path) -> None:
-    process = start("--workers", "2", "--package", "parcel", temporary=temporary, path=parcel)
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_package_is_mapped_without_being_imported(
+    surface: str, parcel: Path, temporary: Path
+) -> None:
+    arguments = ["--workers", "2", "--package", "parcel", *SURFACES[surface][0]]
+    process = start(*arguments, temporary=temporary, path=parcel)
     output, errors = process.communicate(timeout=WAIT)
     assert (process.returncode, errors) == (0, "")
     found = figures(output)
@@ -127,31 +145,83 @@ def test_imports_are_resolved_as_python_does(parcel: Path) -> None:
     }
 
 
-def test_a_worker_waits_while_another_may_find_more(
-    client: redis.Redis, parcel: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frontier, seen, done = (SortedSet[str](client, name) for name in ("frontier", "seen", "done"))
-    seen.add("parcel.scale")  # taken by somebody else, who is still reading it
+def modules_of(client: redis.Redis, *seeds: str) -> tuple[SortedSet[str], ...]:
+    """The three sets of a run named "run", with the *seeds* in them."""
+    frontier, seen, done = demo.open_sets(SortedSet[str], client, "run")
+    frontier.update(seen.insert(*seeds))
+    return frontier, seen, done
 
-    def the_other_finds_more(seconds: float) -> None:
+
+@pytest.mark.parametrize(("surface", "module"), [("processes", time), ("asyncio", asyncio)])
+def test_a_worker_waits_while_another_may_find_more(
+    surface: str,
+    module: Any,
+    client: redis.Redis,
+    server: TestServer,
+    parcel: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frontier, seen, done = modules_of(client)
+    seen.add("parcel.scale")  # taken by somebody else, who is still reading it
+    sleep = module.sleep
+
+    def the_other_finds_more(seconds: float) -> Any:
         monkeypatch.undo()
         frontier.update(seen.insert("parcel.template"))
         done.add("parcel.scale")
+        return sleep(0)
 
-    monkeypatch.setattr(time, "sleep", the_other_finds_more)
-    mapped = demo.work(frontier, seen, done, demo.find_sources(parcel, ["parcel"]))
+    monkeypatch.setattr(module, "sleep", the_other_finds_more)
+    target: demo.Target = SURFACES[surface][1]
+    mapped = target(url_of(server), "run", demo.find_sources(parcel, ["parcel"]))
     assert mapped == [demo.Mapped("parcel.template", set())]
 
 
-def test_outer_modules_are_mapped_first(client: redis.Redis, parcel: Path) -> None:
+def test_outer_modules_are_mapped_first(
+    client: redis.Redis, server: TestServer, parcel: Path
+) -> None:
     sources = demo.find_sources(parcel, ["parcel"])
-    frontier = SortedSet[str](client, "frontier", scorer=demo.depth)
-    seen, done = SortedSet[str](client, "seen"), SortedSet[str](client, "done")
-    frontier.update(seen.insert(*sources))
-    mapped = demo.work(frontier, seen, done, sources)
+    modules_of(client, *sources)
+    mapped = demo.work_alone(url_of(server), "run", sources)
     depths = [demo.depth(each.module) for each in mapped]
     assert depths == sorted(depths)
     assert len(mapped) == len(sources)
+
+
+def test_tasks_of_one_process_read_modules_at_the_same_time(
+    client: redis.Redis, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = redset.asyncio.demo.TASKS
+    together = threading.Barrier(tasks)
+
+    def read_with_the_others(module: str, sources: demo.Sources) -> set[str]:
+        together.wait(WAIT)
+        return set()
+
+    monkeypatch.setattr(redset.asyncio.demo, "imports_of", read_with_the_others)
+    seeds = [f"module_{number}" for number in range(demo.BATCH * tasks)]
+    modules_of(client, *seeds)
+    mapped = redset.asyncio.demo.work_in_tasks(url_of(server), "run", {})
+    assert sorted(each.module for each in mapped) == sorted(seeds)
+
+
+def test_no_thread_is_warned_of_what_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "careless.py"
+    path.write_text(r"'\ '" + "\nimport careless, other\n")
+    sources = {"careless": str(path), "other": str(path)}
+    parse = ast.parse
+
+    def parse_while_others_begin(text: bytes) -> ast.AST:
+        time.sleep(0.001)
+        return parse(text)
+
+    with monkeypatch.context() as patch, warnings.catch_warnings(action="error"):
+        patch.setattr(ast, "parse", parse_while_others_begin)
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(demo.imports_of, ["other"] * 16, [sources] * 16))
+    assert found == [{"careless"}] * 16
 
 
 def mapped(modules: Iterable[str]) -> list[demo.Mapped]:
@@ -180,8 +250,8 @@ def test_the_exit_code_of_a_run_is_that_of_its_check(
     server: TestServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "walk", lambda seeds, sources: {"json", "json.lost"})
-    url = f"unix://{server.unix_socket}"
-    assert main(["demo", "--workers", "1", "--package", "json", "--url", url]) == 1
+    arguments = ["--workers", "1", "--package", "json", "--url", url_of(server)]
+    assert main(["demo", *arguments]) == 1
     assert "1 lost" in capsys.readouterr().out
 
 
@@ -189,18 +259,19 @@ def test_a_server_of_the_users_is_left_as_it_was(
     client: redis.Redis, server: TestServer, temporary: Path
 ) -> None:
     client.set("mine", "stays")
-    url = f"unix://{server.unix_socket}"
-    process = start("--package", "json", "--url", url, temporary=temporary)
+    process = start("--package", "json", "--url", url_of(server), temporary=temporary)
     output, errors = process.communicate(timeout=WAIT)
     assert (process.returncode, errors) == (0, ""), output
     assert lasting_keys(client) in (["mine"], [b"mine"])
 
 
+@pytest.mark.parametrize("surface", SURFACES)
 def test_a_worker_that_fails_ends_the_run_and_leaves_nothing(
-    client: redis.Redis, capfd: pytest.CaptureFixture[str]
+    surface: str, client: redis.Redis, server: TestServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    sources = {"gone": "/nowhere/gone.py"}
     with pytest.raises(EOFError):
-        demo.crawl(client, {"gone": "/nowhere/gone.py"}, ["gone"], workers=2)
+        demo.crawl(url_of(server), sources, ["gone"], workers=2, target=SURFACES[surface][1])
     assert active_children() == []
     assert lasting_keys(client) == []
     assert "FileNotFoundError" in capfd.readouterr().err
@@ -249,9 +320,15 @@ def processes_of(demo_process: subprocess.Popen[str], temporary: Path) -> dict[i
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
-@pytest.mark.parametrize("to_group", [True, False], ids=["to the group", "to the parent"])
-def test_an_interrupt_leaves_no_process_and_no_directory(to_group: bool, temporary: Path) -> None:
-    process = start("--workers", "2", temporary=temporary)
+@pytest.mark.parametrize(
+    ("surface", "interrupt"),
+    [("processes", os.killpg), ("processes", os.kill), ("asyncio", os.killpg)],
+    ids=["to the group", "to the parent", "to the group, asyncio"],
+)
+def test_an_interrupt_leaves_no_process_and_no_directory(
+    surface: str, interrupt: Callable[[int, int], None], temporary: Path
+) -> None:
+    process = start("--workers", "2", *SURFACES[surface][0], temporary=temporary)
     deadline = time.monotonic() + WAIT
     commands = ""
     while commands.count("spawn_main") < 2 or "-server" not in commands:
@@ -261,7 +338,6 @@ def test_an_interrupt_leaves_no_process_and_no_directory(to_group: bool, tempora
         commands = "\n".join(running.values())
     assert list(temporary.iterdir()) != []
 
-    interrupt = os.killpg if to_group else os.kill
     interrupt(process.pid, signal.SIGINT)
     errors = process.communicate(timeout=WAIT)[1]
     assert (process.returncode, errors) == (130, "redset demo: interrupted\n")
@@ -272,10 +348,12 @@ def test_an_interrupt_leaves_no_process_and_no_directory(to_group: bool, tempora
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("surface", SURFACES)
 def test_an_interrupt_clears_the_users_server(
-    client: redis.Redis, server: TestServer, temporary: Path
+    surface: str, client: redis.Redis, server: TestServer, temporary: Path
 ) -> None:
-    process = start("--url", f"unix://{server.unix_socket}", temporary=temporary)
+    arguments = ["--workers", "2", "--url", url_of(server), *SURFACES[surface][0]]
+    process = start(*arguments, temporary=temporary)
     deadline = time.monotonic() + WAIT
     while not client.keys("*done*"):
         assert process.poll() is None, process.communicate()
