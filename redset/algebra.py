@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 from redset._core import algebra, plans
 from redset._core.algebra import Local, Remote
 from redset._core.connection import same_server
+from redset._core.members import CHUNK_MEMBERS
+from redset._core.sources import Source, scored, unscored
 from redset.exceptions import InvalidTypeError
 from redset.operations import OnConflict
 from redset.ordered import Ordered
@@ -293,18 +295,18 @@ class Algebra(Ordered[T]):
     def _operand(self, other: Iterable[Any]) -> Remote | Local[Any]:
         """Say how *other* takes part: where it is, or item by item."""
         if not isinstance(other, Algebra):
-            return Local(_pairs(other))
+            return Local(_source(other))
         together = self._shares_commands(other, cluster=self._connection.is_cluster)
         if together and same_server(self._connection, other._connection):
             return other._remote()
-        return Local(_pairs(other))
+        return Local(_source(other))
 
     def _operands(
         self, others: Iterable[Iterable[Any]], *, travel: bool = False
     ) -> list[Remote | Local[Any]]:
         """Say how *others* take part; if they *travel*, members that are refused are left out."""
         if travel and not self._spec.admits_all:
-            return [Local(_pairs(other)) for other in others]
+            return [Local(_source(other)) for other in others]
         return [self._operand(other) for other in others]
 
     def _combine(
@@ -324,7 +326,7 @@ class Algebra(Ordered[T]):
 
     def _sift(self, items: Iterable[S], wanted: bool) -> Iterable[S]:
         iterator = iter(items)
-        while chunk := list(islice(iterator, plans.CHUNK_MEMBERS)):
+        while chunk := list(islice(iterator, CHUNK_MEMBERS)):
             scores = self._run(plans.scores(self._spec, cast(list[Any], chunk)))
             for item, score in zip(chunk, scores, strict=True):
                 if (score is not None) is wanted:
@@ -338,9 +340,9 @@ class Algebra(Ordered[T]):
         )
 
 
-def _pairs(other: Iterable[T]) -> Iterable[tuple[T, float | None]]:
+def _source(other: Iterable[Any]) -> Source:
     """The items of *other* with their scores, or with ``None`` for the scorer."""
-    return other.items() if isinstance(other, Algebra) else plans.unscored(other)
+    return scored(other.items()) if isinstance(other, Algebra) else unscored(other)
 
 
 def _kind(other: Set[Any]) -> type[set[Any]] | type[frozenset[Any]]:

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from redset._core.algebra import Remote, Target
+from redset._core.arguments import check_most
 from redset._core.encoding import Encoding, check_serializer
 from redset._core.keys import check_name, companion
-from redset._core.plans import UNIQUE, Spec, Terms, check_most
-from redset._core.scores import Clock, unique_times
+from redset._core.scores import Clock, unique_times, zero
+from redset._core.spec import UNIQUE, Spec, Terms
 from redset._core.turns import Turns
 from redset.codecs import ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, RedsetError
@@ -85,7 +86,7 @@ class Base(Generic[T]):
         return _rebuild, (type(self), client, *place, self._settings, self._options())
 
     def _default_scorer(self) -> Callable[[T], Any]:
-        return _zero
+        return zero
 
     def _time_scorer(self) -> Callable[[T], Any]:
         """A scorer that gives each item a later time."""
@@ -165,10 +166,6 @@ class Base(Generic[T]):
     def _own(self, keys: tuple[bytes, bytes]) -> None:
         """Delete *keys*, of a result, once this handle is gone."""
         raise NotImplementedError
-
-
-def _zero(_item: object) -> float:
-    return 0.0
 
 
 def _text(name: str | bytes) -> str:

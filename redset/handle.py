@@ -4,7 +4,7 @@ from typing import Any, Self, TypeVar
 
 from redset._core.connection import ClientConnection, check_client
 from redset._core.driver import run
-from redset._core.plans import Plan
+from redset._core.spec import Plan
 from redset.locks import Lock
 from redset.operations import Operations
 from redset.results import ResultConnection, own

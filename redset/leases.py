@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from redset._core.leasing import Holds
-from redset._core.plans import Plan
+from redset._core.spec import Plan
 from redset.exceptions import LeaseLost
 
 if TYPE_CHECKING:

@@ -10,12 +10,14 @@ from typing import Any, Literal, TypeVar
 
 from redset._core import algebra, leasing, plans
 from redset._core.algebra import Local, Remote, Target, new_result
+from redset._core.arguments import check_count, check_most, check_seconds, check_timeout
 from redset._core.commands import number
 from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import Holds
-from redset._core.plans import Plan, Terms, check_count, check_most, check_seconds, check_timeout
+from redset._core.members import decoded
 from redset._core.scores import check_score
 from redset._core.sources import chained
+from redset._core.spec import Plan, Terms
 from redset.base import Base
 from redset.exceptions import InvalidTypeError, InvalidValueError, LeaseLost, MissingRankError
 
@@ -162,7 +164,7 @@ class Operations(Base[T]):
         pairs = yield from plans.by_rank(self._spec, rank, rank)
         if not pairs:
             raise MissingRankError(f"redset {self._name!r}: no item of rank {index}")
-        return next((item for item, _ in plans.decoded(self._spec, pairs)), None)
+        return next((item for item, _ in decoded(self._spec, pairs)), None)
 
     def _to_slice(self, index: slice) -> Plan[list[T]]:
         start, stop, step = (
@@ -182,7 +184,7 @@ class Operations(Base[T]):
         if empty:
             return []
         pairs = yield from plans.by_rank(self._spec, first, last)
-        return [item for item, _ in plans.decoded(self._spec, pairs[::step])]
+        return [item for item, _ in decoded(self._spec, pairs[::step])]
 
     def _to_count(self, min: float, max: float, inclusive: tuple[bool, bool]) -> Plan[int]:
         return (yield from plans.count(self._spec, self._ends(min, max, inclusive)))
@@ -207,7 +209,7 @@ class Operations(Base[T]):
         if most == 0:
             return []
         pairs = yield from plans.by_score(self._spec, ends, skip, most, reverse=reverse)
-        return [item for item, _ in plans.decoded(self._spec, pairs)]
+        return [item for item, _ in decoded(self._spec, pairs)]
 
     def _to_remove_range(self, min: float, max: float, inclusive: tuple[bool, bool]) -> Plan[int]:
         return (yield from plans.remove_range(self._spec, self._ends(min, max, inclusive)))
@@ -265,14 +267,14 @@ class Operations(Base[T]):
             yield from algebra.combine(self._spec, verb, everyone, target, conflict=conflict)
 
     def _to_update(self, operands: Sequence[Remote | Local[T]], conflict: str) -> Plan[None]:
-        local = [operand.pairs for operand in operands if isinstance(operand, Local)]
+        local = [operand.source for operand in operands if isinstance(operand, Local)]
         if self._spec.admits_all and (conflict == "sum" or len(local) < len(operands)):
             yield from self._to_store_own("union", operands, conflict)
         else:
             yield from plans.update(self._spec, chained(local), conflict)
 
     def _to_difference_update(self, operands: Sequence[Remote | Local[Any]]) -> Plan[None]:
-        local = [operand.pairs for operand in operands if isinstance(operand, Local)]
+        local = [operand.source for operand in operands if isinstance(operand, Local)]
         if len(local) < len(operands):
             yield from self._to_store_own("difference", operands, "keep")
         else:

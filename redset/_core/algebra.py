@@ -4,7 +4,7 @@ Nothing here opens a socket or awaits. A local operand travels once, in chunks, 
 lives for ten minutes at the most; the script combines it with the others and deletes it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from secrets import token_hex
@@ -13,16 +13,17 @@ from typing import Any, Generic, TypeVar
 from redset._core import commands
 from redset._core.commands import FLAGS, Command, Operand
 from redset._core.keys import companion
-from redset._core.plans import (
+from redset._core.members import (
     CHUNK_BYTES,
     CHUNK_MEMBERS,
-    Plan,
-    Spec,
+    Chunk,
     each_chunk,
     encode_known,
     scored,
+    scored_all,
 )
-from redset._core.sources import Pairs, chained
+from redset._core.sources import Source, chained
+from redset._core.spec import Plan, Spec
 from redset._core.turns import KEEP_SECONDS
 from redset.exceptions import InvalidValueError, KeyTypeError, ResultExpired
 
@@ -52,7 +53,7 @@ class Remote:
 class Local(Generic[T]):
     """An operand of which only the items are known, with scores or, for the scorer, ``None``."""
 
-    pairs: Pairs[T]
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ def _joined(operands: Sequence[Remote | Local[T]]) -> list[Remote | Local[T]]:
         if is_remote:
             joined.extend(group)
         else:
-            pairs = [operand.pairs for operand in group if isinstance(operand, Local)]
-            joined.append(Local(chained(pairs)))
+            sources = [operand.source for operand in group if isinstance(operand, Local)]
+            joined.append(Local(chained(sources)))
     return joined
 
 
@@ -192,13 +193,13 @@ class _Staging(Generic[T]):
         key = companion(self._spec.key, f"staged:{_token()}")
         kept = commands.expire(key, STAGED_SECONDS)
 
-        def send(chunk: list[tuple[bytes, Any]]) -> Plan[None]:
-            size = sum(len(member) for member, _ in chunk)
+        def send(chunk: Chunk) -> Plan[None]:
+            size = sum(map(len, chunk.members))
             begun = self.keys[-1:] == [key]
-            if begun or len(chunk) > self._room[0] or size > self._room[1]:
+            if begun or len(chunk.members) > self._room[0] or size > self._room[1]:
                 yield from self._send()
-            self._room = (self._room[0] - len(chunk), self._room[1] - size)
-            added = commands.add(key, chunk, flag=self._flag)
+            self._room = (self._room[0] - len(chunk.members), self._room[1] - size)
+            added = commands.add(key, *chunk, flag=self._flag)
             if begun:
                 # Made anew by this chunk, the key has no time-to-live: that tells the script.
                 self._renews = True
@@ -207,7 +208,7 @@ class _Staging(Generic[T]):
                 self.keys.append(key)
                 self.waiting += [added, kept]
 
-        yield from each_chunk(operand.pairs, self._members, send)
+        yield from each_chunk(operand.source, self._encoded, send)
         return key
 
     def _send(self) -> Plan[None]:
@@ -219,16 +220,23 @@ class _Staging(Generic[T]):
             if renews and not replies[0]:
                 raise _dropped(self._spec)
 
-    def _members(self, pairs: Iterable[tuple[T, Any]]) -> Iterator[tuple[bytes, Any]]:
+    def _encoded(self, items: Sequence[T], scores: Sequence[Any]) -> Chunk:
         spec = self._spec
-        for item, score in pairs:
-            member = spec.encoding.encode(item) if self._strict else encode_known(spec, item)
-            if member is None:
-                yield _STRANGER, 0.0
-            elif self._with_scores:
-                yield member, scored(spec, item, score)
-            else:
-                yield member, 0.0
+        members: Sequence[bytes | None]
+        if self._strict:
+            members = spec.encoding.encode_all(items)
+        else:
+            members = [encode_known(spec, item) for item in items]
+        if not self._with_scores:
+            checked = [0.0] * len(items)
+        elif None not in members:
+            checked = scored_all(spec, items, scores)
+        else:
+            checked = [
+                0.0 if member is None else scored(spec, item, score)
+                for member, item, score in zip(members, items, scores, strict=True)
+            ]
+        return Chunk([_STRANGER if each is None else each for each in members], checked)
 
 
 # Stands for all items that this set can't hold, so that a comparison with a local set knows of

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from redset._core import commands
 from redset._core.async_watch import ClientWatch, borrow
-from redset._core.commands import Command, Word
+from redset._core.commands import Command
 from redset._core.connection import (
     RAW,
     is_async,
@@ -134,7 +134,7 @@ class Wire:
     def _hand_in(
         self, loop: asyncio.AbstractEventLoop, client: Any, batch: Sequence[Command[Any]]
     ) -> Parcel:
-        packed = b"".join([pack(command.words) for command in batch])
+        packed = b"".join([command.packed() for command in batch])
         parcel = Parcel(client, batch, packed, loop.create_future())
         if self._pipelining:
             self._waiting.append(parcel)
@@ -273,16 +273,6 @@ async def _ask_through(client: Any, batch: list[Command[Any]]) -> list[Any]:
     for command in batch:
         pipeline.execute_command(*command.words, **RAW)
     return list(await pipeline.execute(raise_on_error=False))
-
-
-def pack(words: Sequence[Word]) -> bytes:
-    """Write a command as the server reads it, an array of strings in RESP."""
-    parts = [b"*%d\r\n" % len(words)]
-    for word in words:
-        if not isinstance(word, bytes):
-            word = (word if isinstance(word, str) else repr(word)).encode()  # noqa: PLW2901
-        parts.append(b"$%d\r\n%b\r\n" % (len(word), word))
-    return b"".join(parts)
 
 
 _exceptions: WeakKeyDictionary[type, Any] = WeakKeyDictionary()

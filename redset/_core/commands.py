@@ -24,19 +24,41 @@ class Script:
         self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
 class Command(Generic[R]):
     """The words of one command, the parser of its reply, and the script if it calls one."""
 
-    words: tuple[Word, ...]
-    parse: Callable[[Any], R]
-    script: Script | None = None
+    __slots__ = ("_words", "parse", "script")
+
+    def __init__(
+        self, words: tuple[Word, ...], parse: Callable[[Any], R], script: Script | None = None
+    ) -> None:
+        self._words, self.parse, self.script = words, parse, script
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The command as clients take it."""
+        return self._words
 
     def with_source(self) -> "Command[R]":
         """The same call for a server that doesn't have the script yet."""
         if self.script is None:
             return self
         return Command(("EVAL", self.script.source, *self.words[2:]), self.parse)
+
+    def packed(self) -> bytes:
+        """The command as the server reads it, an array of strings in RESP."""
+        return b"*%d\r\n%b" % (len(self._words), _packed(self._words))
+
+
+def _packed(words: Sequence[Word]) -> bytes:
+    ready = [word if type(word) is bytes else _as_bytes(word) for word in words]
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in ready])
+
+
+def _as_bytes(word: Word) -> bytes:
+    if isinstance(word, bytes):
+        return word
+    return (word if isinstance(word, str) else repr(word)).encode()
 
 
 TAKE, INSERT, PAGE = Script("leasing", "take"), Script("insert"), Script("page")
@@ -79,10 +101,40 @@ def _call(
 
 
 def add(
-    key: bytes, pairs: Sequence[tuple[bytes, float]], *, flag: str | None = None
+    key: bytes, members: Sequence[bytes], scores: Sequence[float], *, flag: str | None = None
 ) -> Command[int]:
-    flags = () if flag is None else (flag,)
-    return Command(("ZADD", key, *flags, *_flat(pairs)), replies.integer)
+    return Addition(("ZADD", key) if flag is None else ("ZADD", key, flag), members, scores)
+
+
+class Addition(Command[int]):
+    """A ``ZADD`` of many members, which is packed in one go."""
+
+    __slots__ = ("_members", "_scores")
+
+    def __init__(
+        self, head: tuple[Word, ...], members: Sequence[bytes], scores: Sequence[float]
+    ) -> None:
+        super().__init__(head, replies.integer)
+        self._members, self._scores = members, scores
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The command as clients take it; made only for those that pack it themselves."""
+        return (*self._words, *_flat(list(zip(self._members, self._scores, strict=True))))
+
+    def packed(self) -> bytes:
+        """As `Command.packed`, for members most of which share a score."""
+        known = _PackedNumbers()
+        pairs = zip(self._scores, self._members, strict=True)
+        rest = [b"%b$%d\r\n%b\r\n" % (known[score], len(each), each) for score, each in pairs]
+        count = len(self._words) + 2 * len(rest)
+        return b"*%d\r\n%b%b" % (count, _packed(self._words), b"".join(rest))
+
+
+class _PackedNumbers(dict[float, bytes]):
+    def __missing__(self, score: float) -> bytes:
+        packed = self[score] = _packed([number(score)])
+        return packed
 
 
 def remove(key: bytes, members: Sequence[bytes]) -> Command[int]:
@@ -296,7 +348,7 @@ def add_with(key: bytes, member: bytes, score: float, conflict: str) -> list[Com
     if conflict == "sum":
         return [increment(key, member, score)]
     kept = Command(("ZSCORE", key, member), replies.optional_score)
-    return [add(key, [(member, score)], flag=FLAGS[conflict]), kept]
+    return [add(key, [member], [score], flag=FLAGS[conflict]), kept]
 
 
 def rank(key: bytes, member: bytes, *, reverse: bool) -> Command[int | None]:

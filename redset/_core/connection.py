@@ -86,8 +86,8 @@ class ClientConnection:
             lane = None if self._lanes is None else self._lanes.mine()
             if lane is not None:
                 if len(batch) > 1:
-                    return lane.call_all([command.words for command in batch])
-                return [lane.call(batch[0].words)]
+                    return lane.call_all([command.packed() for command in batch])
+                return [lane.call(batch[0].packed())]
             if len(batch) > 1:
                 with self.client.pipeline(transaction=False) as pipeline:
                     for command in batch:

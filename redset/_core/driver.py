@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from redset._core.connection import AsyncConnection, Connection
-from redset._core.plans import Pause, Plan
 from redset._core.sources import Pull, pull
+from redset._core.spec import Pause, Plan
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ async def run_async(
                     watch = watch or connection.watch(step.key)
                     answer, failed = [await watch.wait(step.seconds)], False
                 elif isinstance(step, Pull):
-                    answer, failed = await pull(step.source), False
+                    answer, failed = await pull(step.source, 1), False
             except BaseException as error:
                 answer, failed = error, True
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from redset.exceptions import InvalidTypeError
@@ -27,6 +28,7 @@ class Encoding(Generic[T]):
         )
         self._loads = getattr(serializer, "loads", None)
         # Of redset's own: the same for many, where that is faster.
+        self._dumps_all = getattr(serializer, "dumps_all", None)
         self._loads_all = getattr(serializer, "loads_all", None)
         self._text: bool | None = True if self._dumps is str else _annotated_text(self._dumps)
 
@@ -46,6 +48,12 @@ class Encoding(Generic[T]):
             f"redset {self._name!r}: serializer.dumps must return str or bytes, "
             f"got {type(member).__name__} for {item!r}"
         )
+
+    def encode_all(self, items: Sequence[T]) -> list[bytes]:
+        """Give the members of *items*; what ``dumps`` raises for one of them passes through."""
+        if self._dumps_all is not None:
+            return self._dumps_all(items)  # type: ignore[no-any-return]
+        return list(map(self.encode, items))
 
     def decode(self, member: bytes) -> T:
         """Give the item of *member*; what ``loads`` raises passes through."""

@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from redset._core.commands import Word
 from redset._core.watch import borrow
 
 R = TypeVar("R")
@@ -39,18 +38,18 @@ class Lane:
         self._poll: Any = None
         self._settled = True  # no reply is on its way
 
-    def call(self, words: Sequence[Word]) -> Any:
+    def call(self, packed: bytes) -> Any:
         """Send one command; give its reply, undecoded, or raise it if it is an error."""
         connection = self._ready()
         try:
-            connection.send_packed_command(connection.pack_command(*words))
+            connection.send_packed_command([packed])
             reply = connection.read_response(disable_decoding=True)
         except Exception as error:
-            return self._retry(error, lambda: _ask_all(connection, [words])[0])
+            return self._retry(error, lambda: _ask_all(connection, [packed])[0])
         self._settled = True
         return reply
 
-    def call_all(self, batch: Sequence[Sequence[Word]]) -> list[Any]:
+    def call_all(self, batch: Sequence[bytes]) -> list[Any]:
         """Send commands in one write; give their replies, undecoded, errors among them."""
         connection = self._ready()
         try:
@@ -123,8 +122,8 @@ class Lane:
             self.give_back()
 
 
-def _ask_all(connection: Any, batch: Sequence[Sequence[Word]]) -> list[Any]:
-    connection.send_packed_command(connection.pack_commands(batch))
+def _ask_all(connection: Any, batch: Sequence[bytes]) -> list[Any]:
+    connection.send_packed_command([b"".join(batch)])
     replies = []
     for _ in batch:
         try:

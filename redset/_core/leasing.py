@@ -10,15 +10,10 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 from redset._core import commands
 from redset._core.commands import Command
 from redset._core.keys import companion, leasing_keys, wake_channel
-from redset._core.plans import (
-    Plan,
-    Spec,
-    Terms,
-    chunks,
-    decoded,
-    when_there,
-)
+from redset._core.members import chunks, decoded
+from redset._core.plans import when_there
 from redset._core.replies import Held, Pair
+from redset._core.spec import Plan, Spec, Terms
 from redset._core.turns import KEEP_SECONDS, Turn
 from redset.exceptions import InvalidValueError, LeaseLost
 

@@ -5,102 +5,33 @@ trip: a list of commands goes out, the list of their parsed replies comes back. 
 yielded waits, a `Pull` reads on.
 """
 
-import logging
 import math
-import operator
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from numbers import Real
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar
 
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
-from redset._core.encoding import Encoding
-from redset._core.keys import companion, leasing_keys, wake_channel
-from redset._core.replies import Pair
-from redset._core.scores import Clock, check_score
-from redset._core.sources import Pairs, Pull
-from redset._core.turns import KEEP_SECONDS, Turn
-from redset.exceptions import (
-    EmptySetError,
-    InvalidTypeError,
-    InvalidValueError,
-    MissingItemError,
+from redset._core.keys import leasing_keys, wake_channel
+from redset._core.members import (
+    Chunk,
+    chunks,
+    decoded,
+    each_chunk,
+    encode_known,
+    encode_sought,
+    scored,
+    scored_all,
 )
+from redset._core.replies import Pair
+from redset._core.scores import check_score
+from redset._core.sources import Source
+from redset._core.spec import Pause, Plan, Spec, Terms
+from redset._core.turns import KEEP_SECONDS, Turn
+from redset.exceptions import EmptySetError, MissingItemError
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """What a plan yields to wait until *key* may have changed, for *seconds* at the most.
-
-    It comes back with whether the key has.
-    """
-
-    key: bytes
-    seconds: float
-
-
-Plan = Generator[list[Command[Any]] | Pause | Pull, list[Any], R]
-
-# One command carries at most this much: a larger one would hold up the server's other clients.
-CHUNK_MEMBERS = 5_000
-CHUNK_BYTES = 1 << 20
-
-logger = logging.getLogger("redset")
-
-
-@dataclass(frozen=True, slots=True)
-class Spec(Generic[T]):
-    """What a plan knows of its set."""
-
-    name: str
-    key: bytes
-    encoding: Encoding[T]
-    scorer: Callable[[T], Any]
-    # Until when an item that is added again is the one that was there: see `UNIQUE`.
-    unique: str = "until_taken"
-
-    @property
-    def undecodable(self) -> bytes:
-        return companion(self.key, "undecodable")
-
-    @property
-    def seen(self) -> bytes:
-        return companion(self.key, "seen")
-
-    @property
-    def admits_all(self) -> bool:
-        return self.unique == "until_taken"
-
-    def admission(self) -> tuple[bytes, bytes, bytes]:
-        """The keys that tell which members have to stay out, the set's own first."""
-        return self.key, leasing_keys(self.key)[1], self.seen
-
-    def handing_out(self, turn: Turn) -> tuple[bytes, ...]:
-        """The keys that all scripts of handing out work with."""
-        return (self.key, turn.given, *leasing_keys(self.key))
-
-
-UNIQUE = ("until_taken", "until_done", "for_good")
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How many seconds to wait for something to hand out (``None``: for ever), and what is due.
-
-    By the clock *now*, what has a score of at most that; without one, everything.
-    """
-
-    now: Clock | None
-    timeout: float | None = 0.0
-
-    def highest(self) -> str:
-        return HIGHEST if self.now is None else commands.number(self.now())
 
 
 # One item
@@ -111,7 +42,7 @@ def add(spec: Spec[T], item: T, score: Any) -> Plan[Any]:
     if not spec.admits_all:
         kept = yield from admit(spec, [(member, score)], "replace")
         return None if kept is None else score
-    yield [commands.add(spec.key, [(member, score)])]
+    yield [commands.add(spec.key, [member], [score])]
     return score
 
 
@@ -186,23 +117,23 @@ def server_time() -> Plan[float]:
 # Many items
 
 
-def update(spec: Spec[T], pairs: Pairs[T], conflict: str = "keep") -> Plan[None]:
+def update(spec: Spec[T], source: Source, conflict: str = "keep") -> Plan[None]:
     """Add items with their scores, a chunk at a time; an error says how many of them got in."""
     sent = 0
 
-    def encoded(some: Iterable[tuple[T, Any]]) -> Iterator[tuple[bytes, Any]]:
-        return ((spec.encoding.encode(item), scored(spec, item, score)) for item, score in some)
+    def encoded(items: Sequence[T], scores: Sequence[Any]) -> Chunk:
+        return Chunk(spec.encoding.encode_all(items), scored_all(spec, items, scores))
 
-    def send(chunk: list[tuple[bytes, Any]]) -> Plan[None]:
+    def send(chunk: Chunk) -> Plan[None]:
         nonlocal sent
         if spec.admits_all:
-            yield [commands.add(spec.key, chunk, flag=commands.FLAGS[conflict])]
+            yield [commands.add(spec.key, *chunk, flag=commands.FLAGS[conflict])]
         else:
-            yield from admit(spec, chunk, conflict)
-        sent += len(chunk)
+            yield from admit(spec, list(zip(*chunk, strict=True)), conflict)
+        sent += len(chunk.members)
 
     try:
-        yield from each_chunk(pairs, encoded, send)
+        yield from each_chunk(source, encoded, send)
     except Exception as error:
         if sent:
             error.add_note(f"redset {spec.name!r}: the first {sent} items were added before this")
@@ -229,15 +160,15 @@ def scores(spec: Spec[T], items: Sequence[T]) -> Plan[list[float | None]]:
     return found
 
 
-def discard_all(spec: Spec[T], pairs: Pairs[T]) -> Plan[None]:
-    def encoded(some: Iterable[tuple[T, Any]]) -> Iterator[tuple[bytes, Any]]:
-        members = (encode_known(spec, item) for item, _ in some)
-        return ((member, None) for member in members if member is not None)
+def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
+    def encoded(items: Sequence[T], _scores: Sequence[Any]) -> Chunk:
+        members = [member for item in items if (member := encode_known(spec, item)) is not None]
+        return Chunk(members, [None] * len(members))
 
-    def send(chunk: list[tuple[bytes, Any]]) -> Plan[None]:
-        yield [commands.remove(spec.key, [member for member, _ in chunk])]
+    def send(chunk: Chunk) -> Plan[None]:
+        yield [commands.remove(spec.key, chunk.members)]
 
-    yield from each_chunk(pairs, encoded, send)
+    yield from each_chunk(source, encoded, send)
 
 
 # Handing out
@@ -268,7 +199,7 @@ def _hand_out(
     broken: list[Pair] = []
     items = [item for item, _ in decoded(spec, pairs, broken)]
     if broken:
-        yield [commands.add(spec.undecodable, broken)]
+        yield [commands.add(spec.undecodable, *zip(*broken, strict=True))]
     return pairs, items
 
 
@@ -376,142 +307,3 @@ def random(spec: Spec[T]) -> Plan[T | None]:
     if not members:
         raise EmptySetError(f"redset {spec.name!r}: no item to choose from")
     return next((item for item, _ in decoded(spec, [(members[0], 0.0)])), None)
-
-
-# Between items and members
-
-
-def encode_known(spec: Spec[T], item: T) -> bytes | None:
-    """Give the member of *item*, ``None`` for one that the set can't hold and so hasn't.
-
-    What isn't even hashable is an error, as with ``set``.
-    """
-    try:
-        return spec.encoding.encode(item)
-    except Exception:
-        try:
-            hash(item)
-        except TypeError:
-            unhashable = True
-        else:
-            unhashable = False
-        if unhashable:
-            raise
-        return None
-
-
-def encode_sought(spec: Spec[T], item: T) -> bytes | None:
-    """`encode_known` for one item: a ``set`` is looked up as its ``frozenset``, as in ``set``."""
-    try:
-        return encode_known(spec, item)
-    except Exception:
-        if not isinstance(item, set):
-            raise
-    return encode_known(spec, cast(T, frozenset(item)))
-
-
-def scored(spec: Spec[T], item: T, score: Any = None) -> Any:
-    """The score for *item*: the one given (0 is one), else the scorer's; checked."""
-    return check_score(spec.name, item, spec.scorer(item) if score is None else score)
-
-
-def decoded(
-    spec: Spec[T], pairs: Iterable[Pair], broken: list[Pair] | None = None
-) -> Iterator[tuple[T, float]]:
-    """Pairs of item and score; a member that can't be deserialized is logged and left out."""
-    for member, score in pairs:
-        try:
-            item = spec.encoding.decode(member)
-        except Exception:
-            logger.exception("redset %r: can't deserialize %r", spec.name, member[:100])
-            if broken is not None:
-                broken.append((member, score))
-        else:
-            yield item, score
-
-
-def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
-    """The items of *members*, but for what can't be deserialized, which is logged."""
-    try:
-        return spec.encoding.decode_all(members)
-    except Exception:
-        return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
-
-
-def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:
-    """Cut *pairs* into lists that one command may carry; never holds more than one of them."""
-    chunk: list[tuple[bytes, Any]] = []
-    room = CHUNK_BYTES
-    for pair in pairs:
-        chunk.append(pair)
-        room -= len(pair[0])
-        if room <= 0 or len(chunk) == CHUNK_MEMBERS:
-            yield chunk
-            chunk, room = [], CHUNK_BYTES
-    if chunk:
-        yield chunk
-
-
-def each_chunk(
-    pairs: Pairs[T],
-    encoded: Callable[[Iterable[tuple[T, Any]]], Iterable[tuple[bytes, Any]]],
-    send: Callable[[list[tuple[bytes, Any]]], Plan[None]],
-) -> Plan[None]:
-    """Have what *pairs* are *encoded* to sent a chunk at a time."""
-    if isinstance(pairs, Iterable):
-        for chunk in chunks(encoded(pairs)):
-            yield from send(chunk)
-        return
-    waiting: list[tuple[bytes, Any]] = []
-    while some := (yield Pull(pairs)):
-        *full, waiting = [*chunks(chain(waiting, encoded(some)))] or [[]]
-        for chunk in full:
-            yield from send(chunk)
-    if waiting:
-        yield from send(waiting)
-
-
-def unscored(items: Iterable[T]) -> Iterator[tuple[T, None]]:
-    """Pairs for the items of an iterable, whose scores the scorer is asked for."""
-    return ((item, None) for item in items)
-
-
-def check_count(name: str, argument: str, value: object) -> int:
-    """Give *value* as an int (anything with ``__index__``), or say which argument is wrong."""
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InvalidTypeError(
-            f"redset {name!r}: {argument} must be an integer, got {type(value).__name__} {value!r}"
-        ) from None
-
-
-def check_seconds(name: str, argument: str, value: Any, *, least: float = 0.0) -> float:
-    """Give *value* as a float, or say which argument is no number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidTypeError(
-            f"redset {name!r}: {argument} must be a number of seconds, "
-            f"got {type(value).__name__} {value!r}"
-        )
-    seconds = float(value)
-    if not least <= seconds < math.inf:
-        raise InvalidValueError(
-            f"redset {name!r}: {argument} must be at least {least:g} seconds and finite, "
-            f"got {value!r}"
-        )
-    return seconds
-
-
-def check_timeout(name: str, value: Any) -> float | None:
-    """Give the seconds to wait, ``None`` for ever."""
-    return None if value is None else check_seconds(name, "timeout", value)
-
-
-def check_most(name: str, value: object) -> int | None:
-    """Give the number of deliveries after which an item that comes back is dead."""
-    if value is None:
-        return None
-    most = check_count(name, "max_deliveries", value)
-    if most < 1:
-        raise InvalidValueError(f"redset {name!r}: max_deliveries must be 1 or more, got {value!r}")
-    return most

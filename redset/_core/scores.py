@@ -14,6 +14,11 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 Clock = Callable[[], float]
 
 
+def zero(_item: object) -> float:
+    """The scorer of a set that has none."""
+    return 0.0
+
+
 def check_score(name: str, item: object, score: Any) -> Any:
     """Give *score* back if the server can keep it exactly as it is; name what is wrong if not."""
     if type(score) is float and not math.isnan(score):

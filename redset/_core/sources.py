@@ -1,56 +1,93 @@
 """Sources: where a plan has the items from that are not on its server yet.
 
 Any iterable will do, and on the asyncio surface an asynchronous one too: a plan can't wait for
-that, so it yields a `Pull` and is given the next items.
+that, so it yields a `Pull` and is given the next batch of items.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, TypeVar
+from itertools import chain, islice
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-# An item with its score, or with `None` for the scorer's.
-Pair = tuple[T, Any]
-Pairs = Iterable[Pair[T]] | AsyncIterator[Pair[T]]
+# So many items are read and encoded together: few calls for many items, and little memory.
+AT_ONCE = 250
+
+
+class Batch(NamedTuple):
+    """Items, and for each of them its score, or ``None`` for the scorer's."""
+
+    items: Sequence[Any]
+    scores: Sequence[Any]
+
+
+Source = Iterator[Batch] | AsyncIterator[Batch]
 
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What a plan yields to be given the next items of *source*, none at its end."""
+    """What a plan yields to be given the next batch of *source* in a list, ``[]`` at its end."""
 
-    source: AsyncIterator[Any]
+    source: AsyncIterator[Batch]
 
 
-async def pull(source: AsyncIterator[T], most: int = 250) -> list[T]:
-    """Read up to so many items, fewer only at the end: the answer to a `Pull`."""
-    items: list[T] = []
+async def pull(source: AsyncIterator[T], most: int) -> list[T]:
+    """Read up to so many of *source*, fewer only at its end."""
+    found: list[T] = []
     with suppress(StopAsyncIteration):
-        while len(items) < most:
-            items.append(await anext(source))
-    return items
+        while len(found) < most:
+            found.append(await anext(source))
+    return found
 
 
-async def unscored(items: AsyncIterable[T]) -> AsyncIterator[tuple[T, None]]:
-    """Pairs for the items of an asynchronous iterable; the scorer is asked for their scores."""
-    async for item in items:
-        yield item, None
+def unscored(items: Iterable[Any]) -> Iterator[Batch]:
+    """The items of an iterable; the scorer is asked for their scores."""
+    # What is no iterable is an error at once, and not when the first ones are sent.
+    reading = iter(items)
+    return map(_without_scores, iter(lambda: list(islice(reading, AT_ONCE)), []))
 
 
-def chained(sources: Sequence[Pairs[T]]) -> Pairs[T]:
-    """All pairs of *sources*, one source after the other."""
+def scored(pairs: Iterator[tuple[Any, Any]]) -> Iterator[Batch]:
+    """Pairs of item and score."""
+    return map(_with_scores, iter(lambda: list(islice(pairs, AT_ONCE)), []))
+
+
+async def unscored_later(items: AsyncIterable[Any]) -> AsyncIterator[Batch]:
+    """`unscored` for an asynchronous iterable."""
+    reading = aiter(items)
+    while some := await pull(reading, AT_ONCE):
+        yield _without_scores(some)
+
+
+async def scored_later(pairs: AsyncIterator[tuple[Any, Any]]) -> AsyncIterator[Batch]:
+    """`scored` for pairs that come asynchronously."""
+    while some := await pull(pairs, AT_ONCE):
+        yield _with_scores(some)
+
+
+def _without_scores(items: list[Any]) -> Batch:
+    return Batch(items, [None] * len(items))
+
+
+def _with_scores(pairs: list[tuple[Any, Any]]) -> Batch:
+    items, scores = zip(*pairs, strict=True)
+    return Batch(items, scores)
+
+
+def chained(sources: Sequence[Source]) -> Source:
+    """All batches of *sources*, one source after the other."""
     if any(isinstance(source, AsyncIterator) for source in sources):
         return _chained_later(sources)
-    return chain.from_iterable(source for source in sources if isinstance(source, Iterable))
+    return chain.from_iterable(source for source in sources if isinstance(source, Iterator))
 
 
-async def _chained_later(sources: Sequence[Pairs[T]]) -> AsyncIterator[Pair[T]]:
+async def _chained_later(sources: Sequence[Source]) -> AsyncIterator[Batch]:
     for source in sources:
         if isinstance(source, AsyncIterator):
-            async for pair in source:
-                yield pair
+            async for batch in source:
+                yield batch
         else:
-            for pair in source:
-                yield pair
+            for batch in source:
+                yield batch

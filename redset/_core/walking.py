@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from redset._core import commands
-from redset._core.plans import Plan, Spec, decoded, decoded_members
+from redset._core.members import decoded, decoded_members
 from redset._core.replies import Page, Pair
+from redset._core.spec import Plan, Spec
 
 T = TypeVar("T")
 

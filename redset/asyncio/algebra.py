@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import redset.algebra
-from redset._core import algebra, plans, sources
+from redset._core import algebra, sources
 from redset._core.algebra import Local, Remote
 from redset._core.async_connection import same_server
 from redset.asyncio.handle import Opening
@@ -141,14 +141,14 @@ class Algebra(Ordered[T]):
             together = self._shares_commands(other, cluster=self._connection.is_cluster)
             if together and await same_server(self._connection, other._connection):
                 return other._remote()
-        return Local(_pairs(other))
+        return Local(_source(other))
 
     async def _operands(
         self, others: Sequence[Items[Any]], *, travel: bool = False
     ) -> list[Remote | Local[Any]]:
         """Say how *others* take part; if they *travel*, members that are refused are left out."""
         if travel and not self._spec.admits_all:
-            return [Local(_pairs(other)) for other in others]
+            return [Local(_source(other)) for other in others]
         return [await self._operand(other) for other in others]
 
     async def _combine(
@@ -170,10 +170,10 @@ class Algebra(Ordered[T]):
         return self._run(algebra.compare(self._spec, verb, one, other))
 
 
-def _pairs(other: Items[Any]) -> sources.Pairs[Any]:
+def _source(other: Items[Any]) -> sources.Source:
     """The items of *other* with their scores, or with ``None`` for the scorer."""
     if isinstance(other, Algebra):
-        return other.items()
+        return sources.scored_later(other.items())
     if isinstance(other, AsyncIterable):
-        return sources.unscored(other)
-    return plans.unscored(other)
+        return sources.unscored_later(other)
+    return sources.unscored(other)

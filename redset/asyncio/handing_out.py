@@ -8,8 +8,8 @@ from typing import Any, Self, TypeVar
 import redset.handing_out
 from redset._core import leasing
 from redset._core.leasing import Leased, Stats
-from redset._core.plans import Plan
 from redset._core.sources import pull
+from redset._core.spec import Plan
 from redset.asyncio.handle import Opening
 from redset.asyncio.leases import Lease
 from redset.asyncio.ordered import Ordered

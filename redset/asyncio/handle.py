@@ -14,8 +14,8 @@ from redset._core.algebra import renew
 from redset._core.async_connection import AsyncClientConnection, check_async_client
 from redset._core.commands import Command
 from redset._core.driver import run_async
-from redset._core.plans import Plan
 from redset._core.scores import Clock
+from redset._core.spec import Plan
 from redset.asyncio.locks import Lock
 from redset.asyncio.twins import documented
 from redset.base import Unique

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import redset.leases
 from redset._core.leasing import Holds
-from redset._core.plans import Plan
+from redset._core.spec import Plan
 from redset.asyncio.tasks import to_the_end
 from redset.asyncio.twins import documented
 from redset.exceptions import LeaseLost

@@ -5,7 +5,7 @@ text becomes a member, and which types count as equal to each other, is the seri
 business.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
@@ -51,6 +51,15 @@ def undecodable(serializer: object, member: object, reason: object) -> Serialize
     """The error for *member*, shown only by its beginning: it can be megabytes long."""
     start = shown(member[:60] if isinstance(member, bytes | str) else member)
     return SerializerError(f"{type(serializer).__name__} can't read member {start}: {reason}")
+
+
+def encode_texts(prefix: str, items: Sequence[Any]) -> list[bytes] | None:
+    """Encode many items in one go; ``None`` unless each is a ``str`` without a line break."""
+    if set(map(type, items)) != {str}:
+        return None
+    joined = prefix + f"\n{prefix}".join(items)
+    members = joined.encode("utf-8", "surrogatepass").split(b"\n")
+    return members if len(members) == len(items) else None
 
 
 def as_bytes(serializer: object, member: str | bytes) -> bytes:

@@ -1,5 +1,7 @@
 """TextSerializer: every item is its ``str``, and its member the UTF-8 of that."""
 
+from collections.abc import Sequence
+
 from redset.codecs import _scalars
 from redset.exceptions import InvalidValueError
 
@@ -39,6 +41,10 @@ class TextSerializer:
             return member.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise _scalars.undecodable(self, member, error) from error
+
+    def dumps_all(self, items: Sequence[object], /) -> list[bytes]:
+        """``dumps`` for many items at once, without a call for each."""
+        return _scalars.encode_texts("", items) or [self.dumps(item) for item in items]
 
     def loads_all(self, members: list[bytes], /) -> list[str]:
         """``loads`` for a page of members at once, without a call for each."""

@@ -5,7 +5,7 @@ A tuple (``t:``) or frozenset (``z:``) is a row of lengths and members: ``t:3 s:
 Numbers are written by their exact value, so that ``1``, ``1.0`` and ``True`` are one member.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +16,8 @@ from redset.exceptions import InvalidTypeError, SerializerError
 
 # Above it, 10 to that power is given back as a Decimal: an int would fill the memory.
 _MOST_ZEROS = 100_000
+# An integer of fewer digits is read without ado.
+_LONG = 300
 
 
 class ValueSerializer:
@@ -46,6 +48,19 @@ class ValueSerializer:
             return b"s:" + item.encode("utf-8", "surrogatepass")
         return _encode(item, 0)
 
+    def dumps_all(self, items: Sequence[object], /) -> list[bytes]:
+        """``dumps`` for many items at once, without a call for each."""
+        return _scalars.encode_texts("s:", items) or [_encode(item, 0) for item in items]
+
+    def loads_all(self, members: Iterable[bytes], /) -> list[Any]:
+        """``loads`` for many members at once; what goes wrong raises whatever it happens to be."""
+        return [
+            member[2:].decode("utf-8", "surrogatepass")
+            if member[:2] == b"s:"
+            else _decode(member, 0)
+            for member in members
+        ]
+
     def loads(self, member: str | bytes, /) -> Any:
         """Turn *member* back into an item equal to the one that it was made of.
 
@@ -61,7 +76,10 @@ class ValueSerializer:
 
 def _encode(item: Any, depth: int) -> bytes:
     kind: type | None = type(item)
-    if kind not in _ATOMS and kind not in _CONTAINERS:
+    encode = _ATOMS.get(kind)
+    if encode is not None:
+        return encode(item)
+    if kind not in _CONTAINERS:
         kind = _scalars.base_of(item, _BASES)
     if kind in _ATOMS:
         return _ATOMS[kind](item)
@@ -169,6 +187,10 @@ def _decode(member: bytes, depth: int) -> Any:
     tag, body = member[:2], member[2:]
     if tag == b"s:":
         return body.decode("utf-8", "surrogatepass")
+    if tag == b"i:" and len(body) < _LONG and b"*" not in body:
+        number = int(body)
+        if b"i:%d" % number == member:
+            return number
     if tag == b"b:":
         return body
     if tag in _CONTAINERS.values():

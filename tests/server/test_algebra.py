@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from redset import InvalidValueError, KeyTypeError, RedisSortedSet, SortedSet, TimeSortedSet
-from redset._core import algebra, plans
+from redset._core import algebra
+from redset._core.sources import unscored
 from redset.algebra import OnConflict
 from redset.codecs import JSONSerializer
 from tests.server.conftest import MakeClient, RoundTrips
@@ -450,7 +451,7 @@ def test_a_repeated_command_makes_the_same_result(client: redis.Redis, a: Redset
     plan = algebra.combine(
         a._spec,
         "union",
-        [a._remote(), algebra.Local(plans.unscored(range(6_000)))],
+        [a._remote(), algebra.Local(unscored(range(6_000)))],
         algebra.new_result(a._spec),
     )
     batch: Any = next(plan)

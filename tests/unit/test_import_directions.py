@@ -42,7 +42,9 @@ def forbidden(path: Path, modules_not_to_import: set[str]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", ["plans", "commands", "replies", "keys", "encoding"])
+@pytest.mark.parametrize(
+    "name", ["plans", "members", "spec", "walking", "commands", "replies", "keys", "encoding"]
+)
 def test_the_core_without_io_imports_no_client_and_no_connection(name: str) -> None:
     for path in modules(f"_core/{name}.py"):
         assert not forbidden(path, SERVER_CLIENTS), path

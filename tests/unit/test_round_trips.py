@@ -8,8 +8,9 @@ import pytest
 from redset._core import plans
 from redset._core.commands import HIGHEST, Command
 from redset._core.encoding import Encoding
-from redset._core.plans import CHUNK_BYTES, CHUNK_MEMBERS, Plan, Spec, Terms
-from redset._core.plans import unscored as pairs
+from redset._core.members import CHUNK_BYTES, CHUNK_MEMBERS, chunks
+from redset._core.sources import unscored
+from redset._core.spec import Plan, Spec, Terms
 from redset._core.turns import Turn
 from redset.codecs import ValueSerializer
 from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
@@ -61,7 +62,9 @@ def test_one_operation_is_one_round_trip(
 
 
 def test_update_of_100_000_items_takes_at_most_100_round_trips() -> None:
-    _, batches = play(plans.update(SPEC, pairs(f"item-{i}" for i in range(100_000))), *[[0]] * 101)
+    _, batches = play(
+        plans.update(SPEC, unscored(f"item-{i}" for i in range(100_000))), *[[0]] * 101
+    )
     assert len(batches) <= 100
     assert sum(len(command.words) // 2 - 1 for [command] in batches) == 100_000
 
@@ -74,24 +77,24 @@ def test_update_reads_no_further_than_the_chunk_that_it_sends() -> None:
             read.append(number)
             yield number
 
-    plan = plans.update(SPEC, pairs(watched()))
+    plan = plans.update(SPEC, unscored(watched()))
     next(plan)
     assert len(read) == CHUNK_MEMBERS
 
 
 def test_chunks_are_cut_by_bytes_too() -> None:
     given = [(b"x" * (CHUNK_BYTES // 2), 0.0)] * 4
-    assert [len(chunk) for chunk in plans.chunks(given)] == [2, 2]
+    assert [len(chunk) for chunk in chunks(given)] == [2, 2]
 
 
 def test_update_of_nothing_sends_nothing() -> None:
-    assert play(plans.update(SPEC, []))[1] == []
+    assert play(plans.update(SPEC, unscored([])))[1] == []
     assert play(plans.insert(SPEC, Turn(b"jobs"), ()))[1] == []
 
 
 def test_an_item_that_cannot_be_kept_sends_nothing() -> None:
     with pytest.raises(InvalidTypeError):
-        next(plans.update(SPEC, pairs(["x", ["unhashable"]])))
+        next(plans.update(SPEC, unscored(["x", ["unhashable"]])))
 
 
 def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
@@ -99,7 +102,7 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
         yield from range(CHUNK_MEMBERS + 1)
         raise OSError("the file ended")
 
-    plan = plans.update(SPEC, pairs(broken()))
+    plan = plans.update(SPEC, unscored(broken()))
     next(plan)
     with pytest.raises(OSError, match="the file ended") as caught:
         plan.send([CHUNK_MEMBERS])

@@ -1,0 +1,49 @@
+"""Arguments: what an operation may be asked for, said in the words of its set."""
+
+import math
+import operator
+from numbers import Real
+from typing import Any
+
+from redset.exceptions import InvalidTypeError, InvalidValueError
+
+
+def check_count(name: str, argument: str, value: object) -> int:
+    """Give *value* as an int (anything with ``__index__``), or say which argument is wrong."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidTypeError(
+            f"redset {name!r}: {argument} must be an integer, got {type(value).__name__} {value!r}"
+        ) from None
+
+
+def check_seconds(name: str, argument: str, value: Any, *, least: float = 0.0) -> float:
+    """Give *value* as a float, or say which argument is no number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidTypeError(
+            f"redset {name!r}: {argument} must be a number of seconds, "
+            f"got {type(value).__name__} {value!r}"
+        )
+    seconds = float(value)
+    if not least <= seconds < math.inf:
+        raise InvalidValueError(
+            f"redset {name!r}: {argument} must be at least {least:g} seconds and finite, "
+            f"got {value!r}"
+        )
+    return seconds
+
+
+def check_timeout(name: str, value: Any) -> float | None:
+    """Give the seconds to wait, ``None`` for ever."""
+    return None if value is None else check_seconds(name, "timeout", value)
+
+
+def check_most(name: str, value: object) -> int | None:
+    """Give the number of deliveries after which an item that comes back is dead."""
+    if value is None:
+        return None
+    most = check_count(name, "max_deliveries", value)
+    if most < 1:
+        raise InvalidValueError(f"redset {name!r}: max_deliveries must be 1 or more, got {value!r}")
+    return most

@@ -1,0 +1,152 @@
+"""Members: from items, many at a time, to chunks of bytes that one command may carry, and back."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar, cast
+
+from redset._core.replies import Pair
+from redset._core.scores import check_score, zero
+from redset._core.sources import Pull, Source
+from redset._core.spec import Plan, Spec
+
+T = TypeVar("T")
+
+# One command carries at most this much: a larger one would hold up the server's other clients.
+CHUNK_MEMBERS = 5_000
+CHUNK_BYTES = 1 << 20
+
+logger = logging.getLogger("redset")
+
+
+def encode_known(spec: Spec[T], item: T) -> bytes | None:
+    """Give the member of *item*, ``None`` for one that the set can't hold and so hasn't.
+
+    What isn't even hashable is an error, as with ``set``.
+    """
+    try:
+        return spec.encoding.encode(item)
+    except Exception:
+        try:
+            hash(item)
+        except TypeError:
+            unhashable = True
+        else:
+            unhashable = False
+        if unhashable:
+            raise
+        return None
+
+
+def encode_sought(spec: Spec[T], item: T) -> bytes | None:
+    """`encode_known` for one item: a ``set`` is looked up as its ``frozenset``, as in ``set``."""
+    try:
+        return encode_known(spec, item)
+    except Exception:
+        if not isinstance(item, set):
+            raise
+    return encode_known(spec, cast(T, frozenset(item)))
+
+
+def scored(spec: Spec[T], item: T, score: Any = None) -> Any:
+    """The score for *item*: the one given (0 is one), else the scorer's; checked."""
+    return check_score(spec.name, item, spec.scorer(item) if score is None else score)
+
+
+def scored_all(spec: Spec[T], items: Sequence[T], scores: Sequence[Any]) -> list[Any]:
+    """`scored` for many items; ``None`` stands for a score that is not given."""
+    if spec.scorer is zero and scores.count(None) == len(scores):
+        return [0.0] * len(items)
+    return [scored(spec, item, score) for item, score in zip(items, scores, strict=True)]
+
+
+def decoded(
+    spec: Spec[T], pairs: Iterable[Pair], broken: list[Pair] | None = None
+) -> Iterator[tuple[T, float]]:
+    """Pairs of item and score; a member that can't be deserialized is logged and left out."""
+    for member, score in pairs:
+        try:
+            item = spec.encoding.decode(member)
+        except Exception:
+            logger.exception("redset %r: can't deserialize %r", spec.name, member[:100])
+            if broken is not None:
+                broken.append((member, score))
+        else:
+            yield item, score
+
+
+def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
+    """The items of *members*, but for what can't be deserialized, which is logged."""
+    try:
+        return spec.encoding.decode_all(members)
+    except Exception:
+        return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
+
+
+def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:
+    """Cut *pairs* into lists that one command may carry; never holds more than one of them."""
+    chunk: list[tuple[bytes, Any]] = []
+    room = CHUNK_BYTES
+    for pair in pairs:
+        chunk.append(pair)
+        room -= len(pair[0])
+        if room <= 0 or len(chunk) == CHUNK_MEMBERS:
+            yield chunk
+            chunk, room = [], CHUNK_BYTES
+    if chunk:
+        yield chunk
+
+
+class Chunk(NamedTuple):
+    """Members that travel together, and their scores."""
+
+    members: list[bytes]
+    scores: list[Any]
+
+
+class _Filling:
+    """A chunk that is not full yet."""
+
+    def __init__(self) -> None:
+        self._members: list[bytes] = []
+        self._scores: list[Any] = []
+        self._room = CHUNK_BYTES
+
+    def take_in(self, more: Chunk) -> Iterator[Chunk]:
+        """Add *more*; give each chunk that is full."""
+        size = sum(map(len, more.members))
+        if size < self._room and len(self._members) + len(more.members) < CHUNK_MEMBERS:
+            self._members += more.members
+            self._scores += more.scores
+            self._room -= size
+            return
+        for member, score in zip(*more, strict=True):
+            self._members.append(member)
+            self._scores.append(score)
+            self._room -= len(member)
+            if self._room <= 0 or len(self._members) == CHUNK_MEMBERS:
+                yield self.rest()
+
+    def rest(self) -> Chunk:
+        """Give what there is, and begin anew."""
+        chunk = Chunk(self._members, self._scores)
+        self._members, self._scores, self._room = [], [], CHUNK_BYTES
+        return chunk
+
+
+def each_chunk(
+    source: Source,
+    encoded: Callable[[Sequence[T], Sequence[Any]], Chunk],
+    send: Callable[[Chunk], Plan[None]],
+) -> Plan[None]:
+    """Have what *source* gives *encoded* and sent, a chunk at a time; read little beyond it."""
+    filling = _Filling()
+    while True:
+        batches = list(islice(source, 1)) if isinstance(source, Iterator) else (yield Pull(source))
+        if not batches:
+            break
+        for full in filling.take_in(encoded(*batches[0])):
+            yield from send(full)
+    rest = filling.rest()
+    if rest.members:
+        yield from send(rest)

@@ -1,0 +1,79 @@
+"""What plans are, and what each of them knows of its set. No I/O, and no operation."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from redset._core import commands
+from redset._core.commands import HIGHEST, Command
+from redset._core.encoding import Encoding
+from redset._core.keys import companion, leasing_keys
+from redset._core.scores import Clock
+from redset._core.sources import Pull
+from redset._core.turns import Turn
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a plan yields to wait until *key* may have changed, for *seconds* at the most.
+
+    It comes back with whether the key has.
+    """
+
+    key: bytes
+    seconds: float
+
+
+Plan = Generator[list[Command[Any]] | Pause | Pull, list[Any], R]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec(Generic[T]):
+    """What a plan knows of its set."""
+
+    name: str
+    key: bytes
+    encoding: Encoding[T]
+    scorer: Callable[[T], Any]
+    # Until when an item that is added again is the one that was there: see `UNIQUE`.
+    unique: str = "until_taken"
+
+    @property
+    def undecodable(self) -> bytes:
+        return companion(self.key, "undecodable")
+
+    @property
+    def seen(self) -> bytes:
+        return companion(self.key, "seen")
+
+    @property
+    def admits_all(self) -> bool:
+        return self.unique == "until_taken"
+
+    def admission(self) -> tuple[bytes, bytes, bytes]:
+        """The keys that tell which members have to stay out, the set's own first."""
+        return self.key, leasing_keys(self.key)[1], self.seen
+
+    def handing_out(self, turn: Turn) -> tuple[bytes, ...]:
+        """The keys that all scripts of handing out work with."""
+        return (self.key, turn.given, *leasing_keys(self.key))
+
+
+UNIQUE = ("until_taken", "until_done", "for_good")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How many seconds to wait for something to hand out (``None``: for ever), and what is due.
+
+    By the clock *now*, what has a score of at most that; without one, everything.
+    """
+
+    now: Clock | None
+    timeout: float | None = 0.0
+
+    def highest(self) -> str:
+        return HIGHEST if self.now is None else commands.number(self.now())
