@@ -65,6 +65,7 @@ class Base(Generic[T]):
         self._most = check_most(self._name, max_deliveries)
         self._clock = clock
         self._times = unique_times(clock)
+        self._at_once = Terms(self._due_by())
         if serializer is None:
             serializer = self._serializer_class()
         encoding = Encoding[T](self._name, check_serializer(self._name, serializer))
@@ -99,7 +100,7 @@ class Base(Generic[T]):
 
     def _highest(self) -> str:
         """The highest score that is handed out now, as the server reads it."""
-        return Terms(self._due_by()).highest()
+        return self._at_once.highest()
 
     def _begin_turns(self) -> None:
         """Forget what calls under another name, or of another handle, were answered."""

@@ -152,6 +152,8 @@ class Operations(Base[T]):
             raise InvalidValueError(f"redset {self._name!r}: batch must be 1 or more, got {batch}")
 
     def _terms(self, timeout: float | None) -> Terms:
+        if type(timeout) is float and timeout == 0.0:
+            return self._at_once
         return Terms(self._due_by(), check_timeout(self._name, timeout))
 
     def _companion(self, purpose: str) -> Target:

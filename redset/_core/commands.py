@@ -6,6 +6,7 @@ Each function gives one `Command`: its words, ready to be sent, and the parser o
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
@@ -25,29 +26,37 @@ class Script:
 
 
 class Command(Generic[R]):
-    """The words of one command, the parser of its reply, and the script if it calls one."""
+    """The words of one command, the parser of its reply, and the script if it calls one.
 
-    __slots__ = ("_words", "parse", "script")
+    Its *head* is the same in many commands, and packed only once; the *rest* is not.
+    """
+
+    __slots__ = ("_head", "_rest", "parse", "script")
 
     def __init__(
-        self, words: tuple[Word, ...], parse: Callable[[Any], R], script: Script | None = None
+        self,
+        head: tuple[Word, ...],
+        rest: Sequence[Word],
+        parse: Callable[[Any], R],
+        script: Script | None = None,
     ) -> None:
-        self._words, self.parse, self.script = words, parse, script
+        self._head, self._rest, self.parse, self.script = head, rest, parse, script
 
     @property
     def words(self) -> tuple[Word, ...]:
         """The command as clients take it."""
-        return self._words
+        return (*self._head, *self._rest)
 
     def with_source(self) -> "Command[R]":
         """The same call for a server that doesn't have the script yet."""
         if self.script is None:
             return self
-        return Command(("EVAL", self.script.source, *self.words[2:]), self.parse)
+        return Command((), ("EVAL", self.script.source, *self.words[2:]), self.parse)
 
     def packed(self) -> bytes:
         """The command as the server reads it, an array of strings in RESP."""
-        return b"*%d\r\n%b" % (len(self._words), _packed(self._words))
+        number_of_words = len(self._head) + len(self._rest)
+        return b"*%d\r\n%b%b" % (number_of_words, _packed_once(self._head), _packed(self._rest))
 
 
 def _packed(words: Sequence[Word]) -> bytes:
@@ -55,10 +64,15 @@ def _packed(words: Sequence[Word]) -> bytes:
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in ready])
 
 
+@lru_cache(maxsize=1024)
+def _packed_once(words: tuple[Word, ...]) -> bytes:
+    return _packed(words)
+
+
 def _as_bytes(word: Word) -> bytes:
-    if isinstance(word, bytes):
-        return word
-    return (word if isinstance(word, str) else repr(word)).encode()
+    if isinstance(word, str):
+        return word.encode()
+    return word if isinstance(word, bytes) else repr(word).encode()
 
 
 TAKE, INSERT, PAGE = Script("leasing", "take"), Script("insert"), Script("page")
@@ -97,7 +111,15 @@ def _milliseconds(seconds: float) -> int:
 def _call(
     script: Script, keys: Sequence[bytes], arguments: Sequence[Word], parse: Callable[[Any], R]
 ) -> Command[R]:
-    return Command(("EVALSHA", script.digest, len(keys), *keys, *arguments), parse, script)
+    return Command(("EVALSHA", script.digest, len(keys), *keys), arguments, parse, script)
+
+
+def _call_once(
+    script: Script, keys: Sequence[bytes], arguments: Sequence[Word], parse: Callable[[Any], R]
+) -> Command[R]:
+    """`_call` with keys that no other call has."""
+    words = ("EVALSHA", script.digest, len(keys), *keys, *arguments)
+    return Command((), words, parse, script)
 
 
 def add(
@@ -114,21 +136,21 @@ class Addition(Command[int]):
     def __init__(
         self, head: tuple[Word, ...], members: Sequence[bytes], scores: Sequence[float]
     ) -> None:
-        super().__init__(head, replies.integer)
+        super().__init__(head, (), replies.integer)
         self._members, self._scores = members, scores
 
     @property
     def words(self) -> tuple[Word, ...]:
         """The command as clients take it; made only for those that pack it themselves."""
-        return (*self._words, *_flat(list(zip(self._members, self._scores, strict=True))))
+        return (*self._head, *_flat(list(zip(self._members, self._scores, strict=True))))
 
     def packed(self) -> bytes:
         """As `Command.packed`, for members most of which share a score."""
         known = _PackedNumbers()
         pairs = zip(self._scores, self._members, strict=True)
         rest = [b"%b$%d\r\n%b\r\n" % (known[score], len(each), each) for score, each in pairs]
-        count = len(self._words) + 2 * len(rest)
-        return b"*%d\r\n%b%b" % (count, _packed(self._words), b"".join(rest))
+        number_of_words = len(self._head) + 2 * len(rest)
+        return b"*%d\r\n%b%b" % (number_of_words, _packed_once(self._head), b"".join(rest))
 
 
 class _PackedNumbers(dict[float, bytes]):
@@ -138,38 +160,38 @@ class _PackedNumbers(dict[float, bytes]):
 
 
 def remove(key: bytes, members: Sequence[bytes]) -> Command[int]:
-    return Command(("ZREM", key, *members), replies.integer)
+    return Command(("ZREM", key), members, replies.integer)
 
 
 def score(key: bytes, member: bytes) -> Command[float | None]:
-    return Command(("ZSCORE", key, member), replies.optional_score)
+    return Command(("ZSCORE", key), (member,), replies.optional_score)
 
 
 def scores(key: bytes, members: Sequence[bytes]) -> Command[list[float | None]]:
-    return Command(("ZMSCORE", key, *members), replies.optional_scores)
+    return Command(("ZMSCORE", key), members, replies.optional_scores)
 
 
 def size(key: bytes) -> Command[int]:
-    return Command(("ZCARD", key), replies.integer)
+    return Command(("ZCARD", key), (), replies.integer)
 
 
 def count(key: bytes, lowest: str, highest: str) -> Command[int]:
-    return Command(("ZCOUNT", key, lowest, highest), replies.integer)
+    return Command(("ZCOUNT", key), (lowest, highest), replies.integer)
 
 
 def delete(*keys: bytes) -> Command[int]:
-    return Command(("DEL", *keys), replies.integer)
+    return Command(("DEL",), keys, replies.integer)
 
 
 def by_rank(key: bytes, first: int, last: int) -> Command[list[replies.Pair]]:
-    return Command(("ZRANGE", key, first, last, "WITHSCORES"), replies.pairs)
+    return Command(("ZRANGE", key), (first, last, "WITHSCORES"), replies.pairs)
 
 
 def by_score(
     key: bytes, lowest: str, highest: str, offset: int, limit: int
 ) -> Command[list[replies.Pair]]:
-    words = ("ZRANGEBYSCORE", key, lowest, highest, "WITHSCORES", "LIMIT", offset, limit)
-    return Command(words, replies.pairs)
+    rest = (lowest, highest, "WITHSCORES", "LIMIT", offset, limit)
+    return Command(("ZRANGEBYSCORE", key), rest, replies.pairs)
 
 
 def page_at_rank(
@@ -187,10 +209,10 @@ def page_at_rank(
     """
 
     def between(first: int, last: int, *, scored: bool) -> Command[Any]:
-        words: tuple[Word, ...] = ("ZRANGE", key, first, last, *(("REV",) if reverse else ()))
+        rest: tuple[Word, ...] = (first, last, *(("REV",) if reverse else ()))
         if scored:
-            return Command((*words, "WITHSCORES"), replies.pairs)
-        return Command(words, replies.members)
+            return Command(("ZRANGE", key), (*rest, "WITHSCORES"), replies.pairs)
+        return Command(("ZRANGE", key), rest, replies.members)
 
     last = rank + limit - 1
     asked = [between(rank, last, scored=scored)]
@@ -232,11 +254,11 @@ def transaction(
             [each.parse(found) for each, found in zip(asked, replies.all_of(reply), strict=True)]
         )
 
-    queued = [Command(each.words, replies.nothing) for each in asked]
+    queued = [Command((), each.words, replies.nothing) for each in asked]
     return [
-        Command(("MULTI",), replies.nothing),
+        Command(("MULTI",), (), replies.nothing),
         *queued,
-        Command(("EXEC",), all_of),
+        Command(("EXEC",), (), all_of),
     ]
 
 
@@ -308,15 +330,15 @@ def requeue(set_key: bytes, dead: bytes, members: Sequence[bytes]) -> Command[in
 
 
 def fields(key: bytes, names: Sequence[bytes]) -> Command[list[bytes | None]]:
-    return Command(("HMGET", key, *names), replies.members)
+    return Command(("HMGET", key), names, replies.members)
 
 
 def server_time() -> Command[float]:
-    return Command(("TIME",), replies.seconds)
+    return Command(("TIME",), (), replies.seconds)
 
 
 def expire(key: bytes, seconds: float) -> Command[int]:
-    return Command(("PEXPIRE", key, _milliseconds(seconds)), replies.integer)
+    return Command(("PEXPIRE", key), (_milliseconds(seconds),), replies.integer)
 
 
 def algebra(
@@ -340,24 +362,24 @@ def algebra(
         *temporary,
     )
     all_keys = (*keys, *(operand.key for operand in operands), *signs)
-    return _call(ALGEBRA, all_keys, arguments, replies.verdict)
+    return _call_once(ALGEBRA, all_keys, arguments, replies.verdict)
 
 
 def add_with(key: bytes, member: bytes, score: float, conflict: str) -> list[Command[Any]]:
     """Add one member whose score may meet another; the last reply is the score it has then."""
     if conflict == "sum":
         return [increment(key, member, score)]
-    kept = Command(("ZSCORE", key, member), replies.optional_score)
+    kept = Command(("ZSCORE", key), (member,), replies.optional_score)
     return [add(key, [member], [score], flag=FLAGS[conflict]), kept]
 
 
 def rank(key: bytes, member: bytes, *, reverse: bool) -> Command[int | None]:
     name = "ZREVRANK" if reverse else "ZRANK"
-    return Command((name, key, member), replies.optional_integer)
+    return Command((name, key), (member,), replies.optional_integer)
 
 
 def increment(key: bytes, member: bytes, amount: float) -> Command[float]:
-    return Command(("ZINCRBY", key, number(amount), member), float)
+    return Command(("ZINCRBY", key), (number(amount), member), float)
 
 
 def range_by_score(
@@ -367,21 +389,22 @@ def range_by_score(
     name, first, last = ("ZRANGEBYSCORE", lowest, highest)
     if reverse:
         name, first, last = ("ZREVRANGEBYSCORE", highest, lowest)
-    return Command((name, key, first, last, "WITHSCORES", "LIMIT", offset, limit), replies.pairs)
+    rest = (first, last, "WITHSCORES", "LIMIT", offset, limit)
+    return Command((name, key), rest, replies.pairs)
 
 
 def remove_by_score(key: bytes, ends: tuple[str, str]) -> Command[int]:
-    return Command(("ZREMRANGEBYSCORE", key, *ends), replies.integer)
+    return Command(("ZREMRANGEBYSCORE", key), ends, replies.integer)
 
 
 def sample(key: bytes, size: int) -> Command[list[bytes]]:
-    return Command(("ZRANDMEMBER", key, size), replies.members)
+    return Command(("ZRANDMEMBER", key), (size,), replies.members)
 
 
 def server_info() -> Command[str]:
-    return Command(("INFO", "server"), replies.run_id)
+    return Command(("INFO", "server"), (), replies.run_id)
 
 
 def rename(keys: Sequence[bytes], once: tuple[str, float]) -> Command[tuple[str, int]]:
     token, keep = once
-    return _call(RENAME, keys, (token, _milliseconds(keep)), replies.verdict)
+    return _call_once(RENAME, keys, (token, _milliseconds(keep)), replies.verdict)

@@ -63,7 +63,7 @@ def lease(
     name = f"{turn.name}.{turn.calls}"
 
     def ask(highest: str, woken: bytes) -> Command[tuple[float, list[Held]]]:
-        keys, token = spec.handing_out(turn), turn.attempt
+        keys, token = turn.keys, turn.attempt
         return commands.lease(
             *(keys, token, num, highest, KEEP_SECONDS),
             name=name,
@@ -114,7 +114,7 @@ def _settle(
     for member in members:
         digest.update(b"%d:%b" % (len(member), member))
     return commands.settle(
-        spec.handing_out(turn),
+        turn.keys,
         digest.hexdigest(),
         KEEP_SECONDS,
         verb,

@@ -190,14 +190,15 @@ def _hand_out(
     spec: Spec[T], turn: Turn, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
     def ask(highest: str, woken: bytes) -> Command[list[Pair]]:
-        return commands.take(
-            spec.handing_out(turn), turn.attempt, num, highest, KEEP_SECONDS, woken
-        )
+        return commands.take(turn.keys, turn.attempt, num, highest, KEEP_SECONDS, woken)
 
     pairs = yield from when_there(spec, terms, ask, bool)
     turn.found = bool(pairs)
     broken: list[Pair] = []
-    items = [item for item, _ in decoded(spec, pairs, broken)]
+    try:
+        items = spec.encoding.decode_all([member for member, _ in pairs])
+    except Exception:
+        items = [item for item, _ in decoded(spec, pairs, broken)]
     if broken:
         yield [commands.add(spec.undecodable, *zip(*broken, strict=True))]
     return pairs, items

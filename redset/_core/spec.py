@@ -10,7 +10,6 @@ from redset._core.encoding import Encoding
 from redset._core.keys import companion, leasing_keys
 from redset._core.scores import Clock
 from redset._core.sources import Pull
-from redset._core.turns import Turn
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,10 +55,6 @@ class Spec(Generic[T]):
     def admission(self) -> tuple[bytes, bytes, bytes]:
         """The keys that tell which members have to stay out, the set's own first."""
         return self.key, leasing_keys(self.key)[1], self.seen
-
-    def handing_out(self, turn: Turn) -> tuple[bytes, ...]:
-        """The keys that all scripts of handing out work with."""
-        return (self.key, turn.given, *leasing_keys(self.key))
 
 
 UNIQUE = ("until_taken", "until_done", "for_good")

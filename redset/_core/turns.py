@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from secrets import token_hex
 
 from redset._core.forks import renewed_in_children
-from redset._core.keys import companion
+from redset._core.keys import companion, leasing_keys
 
 # Longer than redis-py keeps repeating a command by itself (10 times, 5 seconds each).
 KEEP_SECONDS = 300.0
@@ -23,11 +23,13 @@ MOST_FAILED = 1_000
 class Turn:
     """The companion key of one taker, and how many of its calls are settled."""
 
-    __slots__ = ("attempts", "calls", "found", "given", "name")
+    __slots__ = ("attempts", "calls", "found", "given", "keys", "name")
 
     def __init__(self, key: bytes) -> None:
         self.name = token_hex(8)
         self.given = companion(key, f"given:{self.name}")
+        # What all scripts of handing out work with.
+        self.keys = (key, self.given, *leasing_keys(key))
         self.calls = self.attempts = 0
         # Whether the call was given something. One that wasn't is not settled: what reaches the
         # server when nobody waits for it any more may be given something yet.
@@ -41,6 +43,22 @@ class Turn:
     def attempt(self) -> bytes:
         """The token of a call that must not be obeyed when a later attempt was."""
         return b"%d.%d" % (self.calls, self.attempts)
+
+
+class Loan:
+    """A turn that is lent for the time of a block."""
+
+    __slots__ = ("_about", "_turn", "_turns")
+
+    def __init__(self, turns: "Turns", about: Hashable) -> None:
+        self._turns, self._about = turns, about
+
+    def __enter__(self) -> Turn:
+        self._turn = self._turns.take_up(self._about)
+        return self._turn
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._turns.lay_down(self._about, self._turn, failed=kind is not None)
 
 
 class Turns:
@@ -57,32 +75,37 @@ class Turns:
         self._settled: list[Turn] = []
         self._failed: list[tuple[Hashable, Turn]] = []
 
-    @contextmanager
-    def lend(self, about: Hashable = None) -> Iterator[Turn]:
-        """Lend a turn for one call; an exception, of whatever kind, leaves it to be repeated.
+    def lend(self, about: Hashable = None) -> "Loan":
+        """Lend a turn for one call, the block; an exception leaves it to be repeated.
 
         Only a call that is *about* the same is a repetition.
         """
+        return Loan(self, about)
+
+    def take_up(self, about: Hashable) -> Turn:
+        """Give the turn of a call that failed, or one that is free."""
         with self._lock:
             if self._process != os.getpid():
                 self._forget()
-            turn = self._failed_call(about) or (self._settled.pop() if self._settled else None)
+            turn = self._failed_call(about) if self._failed else None
+            if turn is None and self._settled:
+                turn = self._settled.pop()
         turn = turn or Turn(self._key)
         turn.found = True
-        try:
-            yield turn
-        except BaseException:
-            turn.attempts += 1
-            with self._lock:
-                self._failed.append((about, turn))
-                del self._failed[:-MOST_FAILED]
-            raise
-        if turn.found:
+        return turn
+
+    def lay_down(self, about: Hashable, turn: Turn, *, failed: bool) -> None:
+        """Take back what was taken up."""
+        if turn.found and not failed:
             turn.calls, turn.attempts = turn.calls + 1, 0
         else:
             turn.attempts += 1
         with self._lock:
-            self._settled.append(turn)
+            if failed:
+                self._failed.append((about, turn))
+                del self._failed[:-MOST_FAILED]
+            else:
+                self._settled.append(turn)
 
     def _failed_call(self, about: Hashable) -> Turn | None:
         for place, (what, turn) in enumerate(self._failed):

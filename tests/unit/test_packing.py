@@ -23,7 +23,7 @@ def sent(command: Command[Any]) -> bytes:
 
 @given(st.lists(words, min_size=1))
 def test_words_of_any_kind_are_packed(given_words: list[Any]) -> None:
-    command = Command(("ZREM", *given_words), bool)
+    command = Command(("ZREM", "key"), given_words, bool)
     assert command.packed() == sent(command)
 
 

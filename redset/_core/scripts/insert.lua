@@ -1,7 +1,7 @@
 -- Add the members that are not there; leave the others, and their scores, as they are.
 --
 -- KEYS[1]  the set
--- KEYS[2]  what was new in this caller's last call: a list of token, member, member, ...
+-- KEYS[2]  what was new in this caller's last call: its token, a space and the members, packed
 -- KEYS[3]  held, as leasing.lua has it
 -- KEYS[4]  seen, as admit.lua has it
 -- ARGV     token of this call, milliseconds to keep the list, "until_taken", "until_done" or
@@ -20,15 +20,13 @@ local function admits(member)
   return redis.call('HEXISTS', held, member) == 0
 end
 
-local untold = {}
-local again = redis.call('LINDEX', given, 0) == token
-if again then
-  for _, member in ipairs(redis.call('LRANGE', given, 1, -1)) do untold[member] = true end
-else
-  redis.call('DEL', given)
+local untold, added, new = {}, {}, {}
+local last = redis.call('GET', given)
+if last and string.sub(last, 1, #token + 1) == token .. ' ' then
+  added = cmsgpack.unpack(string.sub(last, #token + 2))
+  for _, member in ipairs(added) do untold[member] = true end
 end
 
-local new, added = {}, again and {} or {token}
 for i = FIRST, #ARGV, 2 do
   local member = ARGV[i + 1]
   if untold[member] then  -- added already, and perhaps taken by now
@@ -40,10 +38,9 @@ for i = FIRST, #ARGV, 2 do
   end
 end
 
-if #new > 0 then
-  for first = 1, #added, 4000 do
-    redis.call('RPUSH', given, unpack(added, first, math.min(first + 3999, #added)))
-  end
-  redis.call('PEXPIRE', given, keep)
+if #added > 0 then
+  redis.call('SET', given, token .. ' ' .. cmsgpack.pack(added), 'PX', keep)
+elseif last then
+  redis.call('DEL', given)
 end
 return new

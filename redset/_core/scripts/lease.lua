@@ -16,11 +16,11 @@ local PATIENCE = 15000
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
 
-local before = answered(token)
+local before, words = answered(token)
 if before == 'late' then return {deadline} end
 if before == 'again' then
   local reply, still = {deadline}, {}
-  for _, member in ipairs(redis.call('LRANGE', given, 1, -1)) do
+  for _, member in ipairs(words) do
     local entry = redis.call('HGET', held, member)
     local holder, count, _, score = string.match(entry or '', '^(%S+) (%d+) (%d+) (%S+)$')
     if holder == lease and #reply < 3 * num then

@@ -1,7 +1,8 @@
 -- What all scripts of handing out share; their own text follows this.
 --
 -- KEYS[1]  the set
--- KEYS[2]  what this caller was answered last, for a call whose reply is lost and that is repeated
+-- KEYS[2]  what this caller was answered last, for a call whose reply is lost and that is repeated:
+--          a string of the call's token, a space and the words, packed
 -- KEYS[3]  leased: a sorted set, member -> deadline, in milliseconds of the server's clock
 -- KEYS[4]  held: a hash, member -> "lease deliveries most score"; "-" is the lease of nobody
 -- KEYS[5]  deliveries: a hash, member -> how often it was handed out, of members that came back
@@ -28,25 +29,23 @@ local function call_in_parts(arguments, group, ...)
   end
 end
 
--- Whether this caller was answered the call of *token* already, 'again' or, if a later attempt of his
--- was answered, 'late'. A token is the number of the call, a dot, the number of the attempt.
+-- Whether this caller was answered the call of *token* already: 'again' and the words or, if a later
+-- attempt of his was answered, 'late'. A token is the number of the call, a dot, that of the attempt.
 local function answered(token)
-  local last = redis.call('LINDEX', given, 0)
+  local last = redis.call('GET', given)
   if not last then return nil end
-  local call, attempt = string.match(last, '^(%d+)%.(%d+)$')
+  local call, attempt, words = string.match(last, '^(%d+)%.(%d+) ()')
   local this_call, this_attempt = string.match(token, '^(%d+)%.(%d+)$')
   call, this_call = tonumber(call), tonumber(this_call)
   if call > this_call then return 'late' end
   if call < this_call then return nil end
-  return tonumber(attempt) > tonumber(this_attempt) and 'late' or 'again'
+  if tonumber(attempt) > tonumber(this_attempt) then return 'late' end
+  return 'again', cmsgpack.unpack(string.sub(last, words))
 end
 
 local function remember(token, words, keep)
   if #words > 0 then
-    redis.call('DEL', given)
-    redis.call('RPUSH', given, token)
-    call_in_parts(words, 1, 'RPUSH', given)
-    redis.call('PEXPIRE', given, keep)
+    redis.call('SET', given, token .. ' ' .. cmsgpack.pack(words), 'PX', keep)
   end
 end
 

@@ -8,23 +8,28 @@
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
 local token, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
-local before = answered(token)
+local before, words = answered(token)
 if before == 'late' then return {} end
 if before == 'again' then
-  local again = redis.call('LRANGE', given, 1, 2 * num)
   -- The repeated call may ask for fewer: what it leaves goes back where it was.
-  local rest = redis.call('LRANGE', given, 1 + 2 * num, -1)
-  for i = 1, #rest, 2 do
-    redis.call('ZADD', set, 'NX', rest[i + 1], rest[i])
+  local again = {}
+  for i = 1, #words, 2 do
+    if #again < 2 * num then
+      again[#again + 1], again[#again + 2] = words[i], words[i + 1]
+    else
+      redis.call('ZADD', set, 'NX', words[i + 1], words[i])
+    end
   end
   remember(token, again, keep)
   return again
 end
 
-if redis.call('EXISTS', leased) == 1 then reclaim(now_in_milliseconds()) end
+-- Both are rare where nobody leases: asked for together.
+local any_leases = redis.call('EXISTS', leased, deliveries) > 0
+if any_leases then reclaim(now_in_milliseconds()) end
 local taken = take_lowest(num, highest, ARGV[5])
 remember(token, taken, keep)
-if #taken > 0 and redis.call('EXISTS', deliveries) == 1 then
+if #taken > 0 and any_leases then
   for i = 1, #taken, 2 do redis.call('HDEL', deliveries, taken[i]) end
 end
 return taken
