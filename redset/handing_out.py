@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Generator, Iterator
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from redset._core import leasing
 from redset._core.leasing import Leased, Stats
 from redset.exceptions import LeaseLost
-from redset.leases import Lease
+from redset.leases import Lease, Renewal
 from redset.ordered import Ordered
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class HandingOut(Ordered[T]):
 
         """
         holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries))
-        return Lease(self, holds, float(ttl), renew=renew)
+        return Lease(self, holds, float(ttl), Renewal(self._name, ttl) if renew and holds else None)
 
     def consume(
         self,
@@ -109,20 +109,29 @@ class HandingOut(Ordered[T]):
 
         """
         self._check_batch(batch)
-        options: dict[str, Any] = {"renew": renew, "max_deliveries": max_deliveries}
-        while lease := self.lease(batch, ttl, timeout=timeout, **options):
-            done = 0
-            try:
-                with lease:
-                    try:
-                        for item in lease:
-                            yield item
-                            done += 1
-                    except BaseException:
-                        lease.ack_first(done)
-                        raise
-            except LeaseLost as lost:
-                logger.warning("%s", lost)
+        renewal: Renewal | None = None
+        try:
+            while holds := self._run(self._to_lease(batch, ttl, timeout, max_deliveries)):
+                if renew and renewal is None:
+                    renewal = Renewal(self._name, ttl, many=True)
+                yield from self._consume(Lease(self, holds, float(ttl), renewal))
+        finally:
+            if renewal is not None:
+                renewal.stop()
+
+    def _consume(self, lease: Lease[T]) -> Iterator[T]:
+        done = 0
+        try:
+            with lease:
+                try:
+                    for item in lease:
+                        yield item
+                        done += 1
+                except BaseException:
+                    lease.ack_first(done)
+                    raise
+        except LeaseLost as lost:
+            logger.warning("%s", lost)
 
     def leased(self) -> Iterator[Leased[T]]:
         """Iterate over what is on lease now, the nearest deadline first.

@@ -6,6 +6,7 @@ Owns what a taker does with them, and the thread that prolongs a lease while he 
 import logging
 import os
 import threading
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -46,13 +47,20 @@ class Lease(Holds[T]):
     """
 
     def __init__(
-        self, handle: "HandingOut[T]", holds: Holds[T], ttl: float, *, renew: bool
+        self,
+        handle: "HandingOut[T]",
+        holds: Holds[T],
+        ttl: float,
+        renewal: "Renewal | None" = None,
     ) -> None:
         super().__init__(holds.spec, holds.name, list(holds.open.values()), holds.deadline)
         self._handle, self._ttl = handle, ttl
         self._process = os.getpid()
         self._guard = threading.Lock()
-        self._renewal = Renewal(self, ttl) if renew and holds else None
+        self._lost_meanwhile: list[T] = []
+        self._renewal = renewal if holds else None
+        if self._renewal is not None:
+            self._renewal.begin(self)
 
     def deliveries(self, item: T) -> int:
         """How often *item* was handed out, this time included. No I/O."""
@@ -91,6 +99,17 @@ class Lease(Holds[T]):
         """
         self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
 
+    def renew(self) -> None:
+        """Extend the lease while a block works on it; what is lost is told at the end of that."""
+        if not self.open:
+            return
+        try:
+            self.extend()
+        except LeaseLost as error:
+            self._lost_meanwhile += error.items
+        except Exception:
+            logger.exception("redset %r: can't renew a lease", self.spec.name)
+
     def ack_first(self, count: int) -> None:
         """Acknowledge the first *count* of what is left; cost as `ack`.
 
@@ -121,7 +140,7 @@ class Lease(Holds[T]):
         if self._is_a_copy():
             return
         if self._renewal is not None:
-            self._renewal.stop()
+            self._renewal.end()
         if error is None:
             self._finish()
             return
@@ -138,7 +157,7 @@ class Lease(Holds[T]):
         return self._process != os.getpid()
 
     def _finish(self) -> None:
-        lost = [] if self._renewal is None else self._renewal.lost
+        lost = self._lost_meanwhile
         try:
             self.ack()
         except LeaseLost as error:
@@ -148,27 +167,46 @@ class Lease(Holds[T]):
 
 
 class Renewal(threading.Thread):
-    """A thread that prolongs a lease again and again until it is stopped."""
+    """A thread that prolongs one lease again and again, or one lease after the other."""
 
-    def __init__(self, lease: Lease[Any], ttl: float) -> None:
-        super().__init__(name=f"redset lease of {lease.spec.name}", daemon=True)
-        self._lease, self._ttl = lease, ttl
+    def __init__(self, name: str, ttl: float, *, many: bool = False) -> None:
+        super().__init__(name=f"redset lease of {name}", daemon=True)
+        self._pause, self._many = ttl * RENEW_AFTER, many
+        self._guard = threading.Lock()
+        self._lease: Lease[Any] | None = None
+        self._due = 0.0
         self._stopped = threading.Event()
-        self.lost: list[Any] = []
-        self.start()
+
+    def begin(self, lease: Lease[Any]) -> None:
+        """Prolong *lease* from now on."""
+        with self._guard:
+            self._lease, self._due = lease, monotonic() + self._pause
+        if self.ident is None:
+            self.start()
+
+    def end(self) -> None:
+        """Let the lease run out, or be settled."""
+        with self._guard:
+            self._lease = None
+        if not self._many:
+            self.stop()
 
     def stop(self) -> None:
-        """Let the lease run out, or be settled."""
+        """End the thread."""
         self._stopped.set()
 
     def run(self) -> None:
-        """Renew until the lease is stopped or settled."""
-        while not self._stopped.wait(self._ttl * RENEW_AFTER):
-            if not self._lease.open:
-                return
-            try:
-                self._lease.extend()
-            except LeaseLost as error:
-                self.lost += error.items
-            except Exception:
-                logger.exception("redset %r: can't renew a lease", self._lease.spec.name)
+        """Renew until it is stopped."""
+        pause = self._pause
+        # A lease that begins while it waits is due no earlier than the end of the longest pause.
+        while not self._stopped.wait(pause):
+            with self._guard:
+                lease, pause = self._lease, self._due - monotonic()
+            if lease is None:
+                pause = self._pause
+            elif pause <= 0:
+                lease.renew()
+                pause = self._pause
+                with self._guard:
+                    if self._lease is lease:
+                        self._due = monotonic() + pause

@@ -297,7 +297,7 @@ def test_only_what_is_due_is_leased(client: redis.Redis) -> None:
 
 
 def test_a_lease_is_renewed_while_its_block_runs(numbers: Numbers) -> None:
-    with numbers.lease(2, ttl=0.3, renew=True):
+    with numbers.lease(2, ttl=0.6, renew=True):
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
             assert numbers.stats().leased == 2
@@ -308,7 +308,7 @@ def test_a_lease_is_renewed_while_its_block_runs(numbers: Numbers) -> None:
 
 def test_a_renewal_that_comes_too_late_is_an_error_at_the_end(numbers: Numbers) -> None:
     with pytest.raises(LeaseLost) as caught, numbers.lease(2, ttl=3, renew=True) as batch:
-        expire(Lease(numbers, batch, 1.0, renew=False))  # as a process that was suspended
+        expire(Lease(numbers, batch, 1.0))  # as a process that was suspended
         assert numbers.take(2) == [0, 1]
         renewed_by = time.monotonic() + WAIT
         while batch.open and time.monotonic() < renewed_by:
@@ -321,6 +321,20 @@ def test_no_thread_goes_on_after_the_block(numbers: Numbers) -> None:
         time.sleep(0.1)
     gone_by = time.monotonic() + WAIT
     while any("redset lease" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < gone_by
+        time.sleep(0.01)
+
+
+def test_one_thread_renews_the_leases_of_a_loop_one_after_the_other(numbers: Numbers) -> None:
+    renewing: set[int | None] = set()
+    for number in numbers.consume(ttl=0.6, timeout=0):
+        renewing |= {each.ident for each in threading.enumerate() if "redset lease" in each.name}
+        if number == 7:
+            time.sleep(1.5)
+            assert (numbers.stats().leased, numbers.stats().expired) == (1, 0)
+    assert len(renewing) == 1
+    gone_by = time.monotonic() + WAIT
+    while any(each.ident in renewing for each in threading.enumerate()):
         assert time.monotonic() < gone_by
         time.sleep(0.01)
 

@@ -1,4 +1,11 @@
 from tests.server.bridged import loaded
 
-# One makes a lease by hand, as no user does.
-vars().update(loaded("test_leases", "a_renewal_that_comes_too_late"))
+vars().update(
+    loaded(
+        "test_leases",
+        # It makes a lease by hand, as no user does.
+        "a_renewal_that_comes_too_late",
+        # Tasks renew the leases of this surface.
+        "one_thread_renews",
+    )
+)
