@@ -53,6 +53,8 @@ class AsyncClientConnection:
     async def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """As `redset._core.connection.ClientConnection.execute`, awaited."""
         replies = await self._send(batch)
+        if len(batch) == 1 and not isinstance(reply := replies[0], Exception):
+            return [batch[0].parse(reply)]
         for reply in replies:
             if isinstance(reply, Exception):
                 return parsed(batch, await self._with_scripts(batch, replies))
@@ -134,7 +136,10 @@ class Wire:
     def _hand_in(
         self, loop: asyncio.AbstractEventLoop, client: Any, batch: Sequence[Command[Any]]
     ) -> Parcel:
-        packed = b"".join([command.packed() for command in batch])
+        if len(batch) == 1:
+            packed = batch[0].packed()
+        else:
+            packed = b"".join([command.packed() for command in batch])
         parcel = Parcel(client, batch, packed, loop.create_future())
         if self._pipelining:
             self._waiting.append(parcel)

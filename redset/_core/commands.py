@@ -60,6 +60,8 @@ class Command(Generic[R]):
 
 
 def _packed(words: Sequence[Word]) -> bytes:
+    if len(words) == 1 and type(word := words[0]) is bytes:
+        return b"$%d\r\n%b\r\n" % (len(word), word)
     ready = [word if type(word) is bytes else _as_bytes(word) for word in words]
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in ready])
 
