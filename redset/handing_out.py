@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Self, TypeVar
 
 from redset._core import leasing
+from redset._core.driver import Rhythm
 from redset._core.leasing import Leased, Stats
 from redset.exceptions import LeaseLost
 from redset.leases import Lease, Renewal
@@ -34,7 +35,7 @@ class HandingOut(Ordered[T]):
         An item that can't be deserialized gives ``None`` and is logged; its bytes move to the
         companion set ``…:undecodable``.
 
-        Cost: 1 round trip, O(log n). Atomic; takes no lock. To wait takes 6 more to begin, 1 for
+        Cost: 1 round trip, O(log n). Atomic; takes no lock. To wait takes 7 more to begin, 1 for
         each change of the set, and 4 a minute.
         Raises: ``KeyError`` if nothing is left, or came in time.
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
@@ -110,12 +111,16 @@ class HandingOut(Ordered[T]):
         """
         self._check_batch(batch)
         renewal: Renewal | None = None
+        rhythm = Rhythm()
         try:
-            while holds := self._run(self._to_lease(batch, ttl, timeout, max_deliveries)):
+            while holds := self._run(
+                self._to_lease(batch, ttl, timeout, max_deliveries), rhythm.vigil()
+            ):
                 if renew and renewal is None:
                     renewal = Renewal(self._name, ttl, many=True)
                 yield from self._consume(Lease(self, holds, float(ttl), renewal))
         finally:
+            rhythm.end()
             if renewal is not None:
                 renewal.stop()
 

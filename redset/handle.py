@@ -3,7 +3,7 @@
 from typing import Any, Self, TypeVar
 
 from redset._core.connection import ClientConnection, check_client
-from redset._core.driver import run
+from redset._core.driver import Vigil, run
 from redset._core.spec import Plan
 from redset.locks import Lock
 from redset.operations import Operations
@@ -68,9 +68,9 @@ class Handle(Operations[T]):
     def _own(self, keys: tuple[bytes, bytes]) -> None:
         self._owner = own(self, self._client, keys)
 
-    def _run(self, plan: Plan[R]) -> R:
+    def _run(self, plan: Plan[R], vigil: Vigil | None = None) -> R:
         try:
-            return run(plan, self._connection)
+            return run(plan, self._connection, vigil)
         except Exception as error:
             explained = self._explained(error)
             if explained is error:

@@ -1,19 +1,17 @@
 """dramatiq: no middleware but what acknowledges."""
 
-import os
-
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from bench import tasks_of
 
-broker = RedisBroker(port=int(os.environ.get("BENCH_PORT", "6379")), middleware=[])
+broker = RedisBroker(port=tasks_of.PORT, middleware=[])
 dramatiq.set_broker(broker)
 
 
 @dramatiq.actor
 def task() -> None:
-    tasks_of.count()
+    tasks_of.task()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """huey: a queue without results."""
 
-import os
-
 from huey import RedisHuey
 
 from bench import tasks_of
 
-huey = RedisHuey("bench", results=False, port=int(os.environ.get("BENCH_PORT", "6379")))
+huey = RedisHuey("bench", results=False, port=tasks_of.PORT)
 
 
 @huey.task()
 def task() -> None:
-    tasks_of.count()
+    tasks_of.task()
 
 
 if __name__ == "__main__":

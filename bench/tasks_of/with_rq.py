@@ -2,14 +2,16 @@
 
 import sys
 
+import redis
 from rq import Queue, SimpleWorker
 
 from bench import tasks_of
 
-queue = Queue("bench", connection=tasks_of.client)
+client = redis.Redis(port=tasks_of.PORT)
+queue = Queue("bench", connection=client)
 
 if __name__ == "__main__":
     if sys.argv[1] == "worker":
-        SimpleWorker([queue], connection=tasks_of.client).work(logging_level="ERROR")
+        SimpleWorker([queue], connection=client).work(logging_level="ERROR")
     else:
-        tasks_of.produce(lambda: queue.enqueue(tasks_of.count, result_ttl=0))
+        tasks_of.produce(lambda: queue.enqueue(tasks_of.task, result_ttl=0))

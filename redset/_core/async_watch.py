@@ -19,6 +19,8 @@ S = TypeVar("S")
 
 logger = logging.getLogger("redset")
 
+MOST_UNREAD = 1_000
+
 
 async def borrow(pool: Any) -> Any:
     """Take a connection from *pool*; older clients want to know for which command."""
@@ -70,7 +72,9 @@ class Station:
                 while not self._closed:
                     *_, channel, said = await self._read(timeout=math.inf)
                     for messages in self.waiting:
-                        messages.put_nowait((channel, said))
+                        # Who doesn't listen now needs to hear no more than that there was much.
+                        if messages.qsize() < MOST_UNREAD:
+                            messages.put_nowait((channel, said))
             finally:
                 await give_back(self._pool, self._connection)
         except Exception:
@@ -146,6 +150,13 @@ class ClientWatch:
                 self._attention.woken = False
         await asyncio.sleep(min(seconds, POLL_SECONDS))
         return False
+
+    def catch_up(self) -> None:
+        """As `redset._core.watch.Watch.catch_up`."""
+        self._attention.woken = False
+        while not self._messages.empty():
+            if self._messages.get_nowait() is None:
+                self.close()
 
     async def _message(self, seconds: float) -> Message | None:
         assert self._station is not None  # noqa: S101

@@ -1,6 +1,8 @@
 """Driver: runs a plan over a connection, synchronous or asynchronous."""
 
+import math
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from redset._core.connection import AsyncConnection, Connection
@@ -9,17 +11,61 @@ from redset._core.spec import Pause, Plan
 
 T = TypeVar("T")
 
+SOON_SECONDS = 1.0
 
-def run(plan: Plan[T], connection: Connection) -> T:
+
+class Vigil:
+    """Keeps the watch of one plan for the next, of one who waits again and again."""
+
+    def __init__(self) -> None:
+        self.watch: Any = None
+
+    def close(self) -> None:
+        """Watch no more, until a plan waits again."""
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
+
+
+class Rhythm:
+    """Whether one who works and waits in turns keeps his watch while he works.
+
+    What changes meanwhile is told, and piles up unread: so only if the work is done soon. That it
+    was last time is taken as a sign.
+    """
+
+    def __init__(self) -> None:
+        self._vigil = Vigil()
+        self._began = math.inf
+
+    def vigil(self) -> Vigil | None:
+        """Give what the next wait keeps its watch in, if it is to be kept."""
+        took, self._began = monotonic() - self._began, monotonic()
+        if took <= SOON_SECONDS:
+            return self._vigil
+        self.end()
+        return None
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._vigil.close()
+
+
+def run(plan: Plan[T], connection: Connection, vigil: Vigil | None = None) -> T:
     """Answer each batch that *plan* yields with its replies; give what the plan returns."""
     answer: Any = None
     failed = False
-    watch = None
+    watch = None if vigil is None else vigil.watch
+    ended = False
     try:
+        if vigil is not None and watch is not None:
+            vigil.watch = None
+            watch.catch_up()
         while True:
             try:
                 step = plan.throw(answer) if failed else plan.send(answer)
             except StopIteration as stop:
+                ended = True
                 return stop.value  # type: ignore[no-any-return]
             try:
                 if type(step) is list:
@@ -33,13 +79,17 @@ def run(plan: Plan[T], connection: Connection) -> T:
                 answer, failed = error, True
     finally:
         if watch is not None:
-            watch.close()
+            if vigil is not None and ended:
+                vigil.watch = watch
+            else:
+                watch.close()
 
 
 async def run_async(
     plan: Plan[T],
     connection: AsyncConnection,
     explained: Callable[[Exception], Exception] = lambda error: error,
+    vigil: Vigil | None = None,
 ) -> T:
     """`run` for asyncio: to the plan, a task that is cancelled meanwhile is one more error.
 
@@ -47,12 +97,17 @@ async def run_async(
     """
     answer: Any = None
     failed = False
-    watch = None
+    watch = None if vigil is None else vigil.watch
+    ended = False
     try:
+        if vigil is not None and watch is not None:
+            vigil.watch = None
+            watch.catch_up()
         while True:
             try:
                 step = plan.throw(answer) if failed else plan.send(answer)
             except StopIteration as stop:
+                ended = True
                 return stop.value  # type: ignore[no-any-return]
             try:
                 if type(step) is list:
@@ -71,4 +126,7 @@ async def run_async(
         raise better from error
     finally:
         if watch is not None:
-            watch.close()
+            if vigil is not None and ended:
+                vigil.watch = watch
+            else:
+                watch.close()

@@ -215,10 +215,10 @@ def when_there(
     *ask* is told the highest score that is due, and, if a change of the set is why it is called,
     the channel on which to tell the others that were woken when nothing is left for them.
     """
-    if terms.timeout == 0:
-        [reply] = yield [ask(terms.highest(), b"")]
-        return reply  # type: ignore[no-any-return]
     end = math.inf if terms.timeout is None else monotonic() + terms.timeout
+    [reply] = yield [ask(terms.highest(), b"")]
+    if terms.timeout == 0 or found(reply):
+        return reply  # type: ignore[no-any-return]
     leased, *_ = leasing_keys(spec.key)
     woken = False
     while True:

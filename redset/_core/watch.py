@@ -118,6 +118,15 @@ class Watch:
             time.sleep(min(seconds, POLL_SECONDS))
             return False
 
+    def catch_up(self) -> None:
+        """Pass over what was said so far; what changes from now on will be heard."""
+        self._attention.woken = False
+        try:
+            while self._connection is not None and self._message(0) is not None:
+                pass
+        except Exception:
+            self.close()
+
     def _begin(self) -> None:
         if self._pool is None:
             raise NotImplementedError("no connection of a cluster can watch")

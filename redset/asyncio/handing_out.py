@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import redset.handing_out
 from redset._core import leasing
+from redset._core.driver import Rhythm
 from redset._core.leasing import Leased, Stats
 from redset._core.sources import pull
 from redset._core.spec import Plan
@@ -73,20 +74,26 @@ class HandingOut(Ordered[T]):
         max_deliveries: int | None = None,
     ) -> AsyncGenerator[T, None]:
         self._check_batch(batch)
-        options: dict[str, Any] = {"renew": renew, "max_deliveries": max_deliveries}
-        while lease := await self.lease(batch, ttl, timeout=timeout, **options):
-            done = 0
-            try:
-                async with lease:
-                    try:
-                        for item in lease:
-                            yield item
-                            done += 1
-                    except BaseException:
-                        await lease.ack_first(done)
-                        raise
-            except LeaseLost as lost:
-                logger.warning("%s", lost)
+        rhythm = Rhythm()
+        try:
+            while holds := await self._run(
+                self._to_lease(batch, ttl, timeout, max_deliveries), rhythm.vigil()
+            ):
+                lease = Lease(self, holds, float(ttl), renew=renew)
+                done = 0
+                try:
+                    async with lease:
+                        try:
+                            for item in lease:
+                                yield item
+                                done += 1
+                        except BaseException:
+                            await lease.ack_first(done)
+                            raise
+                except LeaseLost as lost:
+                    logger.warning("%s", lost)
+        finally:
+            rhythm.end()
 
     async def leased(self) -> AsyncIterator[Leased[T]]:
         held = self._sibling(self._companion("leased")).items()

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import redis
 
 import redset._core.watch
 from redset import RedisSortedSet, ScheduledSet, SortedSet
+from redset._core.watch import Watch
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -457,6 +460,56 @@ def test_a_broken_off_loop_gives_its_item_back(jobs: Strings) -> None:
     for _job in jobs.consume():
         break
     assert list(jobs) == ["a", "b"]
+
+
+def test_a_busy_loop_begins_to_watch_once(
+    client: redis.Redis, jobs: Strings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    begin = Watch._begin
+
+    def noted_begin(watch: Watch) -> None:
+        begun.append(watch)
+        begin(watch)
+
+    monkeypatch.setattr(Watch, "_begin", noted_begin)
+
+    def feed(job: str) -> None:
+        while not begun or len(jobs):  # until the loop waits for it
+            time.sleep(0.001)
+        jobs.add(job)
+
+    names = [f"job {number}" for number in range(20)]
+    with ThreadPoolExecutor(1) as pool:
+        fed = [pool.submit(feed, name) for name in names]
+        done = list(islice(jobs.consume(timeout=WAIT), len(names)))
+        assert (done, [each.result() for each in fed]) == (names, [None] * len(names))
+    assert len(begun) == 1
+    wait_for_watchers(client, 0)
+
+
+def test_what_was_said_while_a_loop_worked_is_passed_over(
+    client: redis.Redis, jobs: Strings, round_trips: RoundTrips
+) -> None:
+    jobs.add("first")
+    loop = jobs.consume(timeout=WAIT)
+    assert next(loop) == "first"
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(next, loop)
+        wait_for_watchers(client, 1)
+        jobs.add("second")
+        assert second.result() == "second"
+        for _ in range(100):
+            jobs.add("other")
+            jobs.discard("other")
+        with round_trips(client) as count:
+            third = pool.submit(next, loop)
+            time.sleep(0.3)
+            jobs.add("third")
+            assert third.result() == "third"
+    # The acknowledgement, two looks, the addition, and a look when it is heard of.
+    assert count.value <= 6
+    loop.close()
 
 
 def test_a_batch_is_consumed_in_two_round_trips(

@@ -1,6 +1,10 @@
 from tests.server.bridged import loaded
 
-# Of threads alone: how often a crowd of them asks (tasks that are woken together ask in one write),
-# and how many connections they listen with (tasks share one).
-OF_THREADS = ("crowds_learn_to_let_one_go_first", "leave_half_of_the_pool")
+OF_THREADS = (
+    # Tasks that wait share what they watch with.
+    "a_busy_loop_begins",
+    "leave_half_of_the_pool",
+    # Tasks that are woken together ask in one write.
+    "crowds_learn_to_let_one_go_first",
+)
 vars().update(loaded("test_waiting", *OF_THREADS))
