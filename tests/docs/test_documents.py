@@ -115,9 +115,21 @@ def test_readme_shows_the_worker_of_the_demo_as_it_is() -> None:
     assert without_docstring(shown) == without_docstring(inspect.getsource(demo.work))
 
 
+def test_the_web_example_is_shown_as_it_is() -> None:
+    text = (ROOT / "docs" / "asyncio.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    [shown] = [block for block in blocks if block.startswith("async def consume(")]
+    example = ast.parse((ROOT / "examples" / "web.py").read_text()).body
+    functions = {each.name: each for each in example if isinstance(each, ast.AsyncFunctionDef)}
+    for function in ast.parse(shown).body:
+        assert isinstance(function, ast.AsyncFunctionDef)
+        written = without_docstring(ast.unparse(functions[function.name]))
+        assert ast.unparse(function) == written
+
+
 def without_docstring(source: str) -> str:
     [function] = ast.parse(source).body
-    assert isinstance(function, ast.FunctionDef)
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
     if ast.get_docstring(function) is not None:
         function.body = function.body[1:]
     return ast.unparse(function)
