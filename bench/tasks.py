@@ -2,7 +2,7 @@
 
 The task does next to nothing. Each system has the same number of worker processes, which have
 started before the clock does, and is asked to do its least: no results kept, nothing logged.
-Prints, and with ``--json FILE`` writes, tasks per second; fails if tasks were not done exactly once.
+Prints, and with ``--json FILE`` writes, tasks per second; fails if not each was done once.
 """
 
 import argparse
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 900
 
 
 class System(NamedTuple):
-    """A module of `bench.tasks_of`, how its workers and its producer start, and how much it does."""
+    """A module of `bench.tasks_of`, how workers and producer start, and how much they do."""
 
     module: str
     worker: list[str]

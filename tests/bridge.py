@@ -92,9 +92,9 @@ class Loop:
     def close(self) -> None:
         for client in self._clients.values():
             self.run(client.connection_pool.disconnect())
+        self.run(asyncio.sleep(0))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
 

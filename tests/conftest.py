@@ -1,5 +1,10 @@
-"""Settings of every test: how many examples Hypothesis generates, and that SIGINT interrupts."""
+"""Settings of every test: how many examples Hypothesis generates, and that SIGINT interrupts.
 
+``REDSET_TEST_LOOP=uvloop`` has every event loop of the tests be one of uvloop.
+"""
+
+import asyncio
+import importlib
 import os
 import signal
 
@@ -19,6 +24,9 @@ settings.register_profile(
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
+
+if os.environ.get("REDSET_TEST_LOOP") == "uvloop":
+    asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
 
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -51,16 +51,31 @@ class Rhythm:
         self._vigil.close()
 
 
+def _kept_in(vigil: Vigil | None) -> Any:
+    """Take the watch that was kept, to hear of what changes from now on."""
+    if vigil is None or vigil.watch is None:
+        return None
+    watch, vigil.watch = vigil.watch, None
+    watch.catch_up()
+    return watch
+
+
+def _put_away(watch: Any, vigil: Vigil | None) -> None:
+    if watch is None:
+        return
+    if vigil is None:
+        watch.close()
+    else:
+        vigil.watch = watch
+
+
 def run(plan: Plan[T], connection: Connection, vigil: Vigil | None = None) -> T:
     """Answer each batch that *plan* yields with its replies; give what the plan returns."""
     answer: Any = None
     failed = False
-    watch = None if vigil is None else vigil.watch
+    watch = _kept_in(vigil)
     ended = False
     try:
-        if vigil is not None and watch is not None:
-            vigil.watch = None
-            watch.catch_up()
         while True:
             try:
                 step = plan.throw(answer) if failed else plan.send(answer)
@@ -78,11 +93,7 @@ def run(plan: Plan[T], connection: Connection, vigil: Vigil | None = None) -> T:
             except BaseException as error:
                 answer, failed = error, True
     finally:
-        if watch is not None:
-            if vigil is not None and ended:
-                vigil.watch = watch
-            else:
-                watch.close()
+        _put_away(watch, vigil if ended else None)
 
 
 async def run_async(
@@ -97,12 +108,9 @@ async def run_async(
     """
     answer: Any = None
     failed = False
-    watch = None if vigil is None else vigil.watch
+    watch = _kept_in(vigil)
     ended = False
     try:
-        if vigil is not None and watch is not None:
-            vigil.watch = None
-            watch.catch_up()
         while True:
             try:
                 step = plan.throw(answer) if failed else plan.send(answer)
@@ -125,8 +133,4 @@ async def run_async(
             raise
         raise better from error
     finally:
-        if watch is not None:
-            if vigil is not None and ended:
-                vigil.watch = watch
-            else:
-                watch.close()
+        _put_away(watch, vigil if ended else None)
