@@ -10,7 +10,7 @@ BENCH := .venv-bench/.installed
 BENCH_PYTHON := .venv-bench/bin/python
 BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo demo-async test test-servers test-long lint types bench bench-quick clean
+.PHONY: help demo demo-async test test-uvloop test-servers test-long lint types bench bench-quick clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -35,13 +35,17 @@ demo-async: $(DEMO) ## the same, with several tasks of asyncio in each process
 	@$(BIN)/python -m redset demo --asyncio $(DEMO_ARGS)
 
 test: $(DEV) ## all tests on an embedded Valkey, with the coverage floor
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term $(PYTEST_ARGS)
+
+test-uvloop: $(DEV) ## the tests of asyncio in event loops of uvloop
+	REDSET_TEST_LOOP=uvloop $(BIN)/python -m pytest -q tests/server/test_asyncio.py \
+		tests/server/test_asyncio_cancellation.py $(PYTEST_ARGS)
 
 test-servers: $(DEV) ## tests/server on each server, protocol, decoding and client library
 	@PYTHON=$(BIN)/python sh tests/each_server.sh $(PYTEST_ARGS)
 
 test-long: $(DEV) ## the equality laws on 100,000 generated examples
-	HYPOTHESIS_PROFILE=law $(BIN)/python -m pytest -m law $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=law $(BIN)/python -m pytest -m law --timeout 0 $(PYTEST_ARGS)
 
 lint: $(DEV) ## ruff's rules and format
 	$(BIN)/ruff check .
@@ -65,6 +69,7 @@ bench: $(BENCH) ## all questions of bench/, and the report of their answers in d
 		--benchmark-sort=mean --benchmark-json=bench/results/operations.json
 	$(BENCH_PYTHON) -m bench.tasks --json bench/results/tasks.json
 	$(BENCH_PYTHON) -m bench.growth --json bench/results/growth.json
+	$(BENCH_PYTHON) -m bench.bench_asyncio --json bench/results/asyncio.json
 	@for name in memory waiting; do \
 		echo "== $$name"; $(BENCH_PYTHON) -m bench.bench_$$name || exit 1; done
 	$(BENCH_PYTHON) -m bench.report
@@ -72,7 +77,7 @@ bench: $(BENCH) ## all questions of bench/, and the report of their answers in d
 bench-quick: $(BENCH) ## the same on small sizes, without a report
 	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q --quick \
 		--benchmark-columns=median,iqr --benchmark-sort=mean
-	@for name in tasks growth bench_memory bench_waiting; do \
+	@for name in tasks growth bench_asyncio bench_memory bench_waiting; do \
 		echo "== $$name"; $(BENCH_PYTHON) -m bench.$$name --quick || exit 1; done
 
 clean: ## remove .venv and everything that the targets made

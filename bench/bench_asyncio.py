@@ -4,11 +4,13 @@ By hand is what one writes without redset: ``await client.zscore(name, member)``
 connections, for members that are bytes already. Both take turns in one run, over TCP.
 """
 
+import argparse
 import asyncio
+import json
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import redis.asyncio
@@ -17,9 +19,13 @@ from redis.asyncio.connection import AbstractConnection
 from redset.asyncio import RedisSortedSet
 from tests.servers import TestServer
 
-TASKS = 100 if "--quick" in sys.argv else 1_000
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--quick", action="store_true")
+parser.add_argument("--json", type=Path)
+OPTIONS = parser.parse_args()
+TASKS = 100 if OPTIONS.quick else 1_000
 EACH = 10  # operations of a task, one after the other
-ROUNDS = 3 if "--quick" in sys.argv else 25
+ROUNDS = 3 if OPTIONS.quick else 25
 
 Ask = Callable[[int], Awaitable[bool]]
 writes = 0
@@ -38,7 +44,7 @@ async def alone(ask: Ask) -> None:
         assert await ask(number)
 
 
-async def measure(server: TestServer) -> None:
+async def measure(server: TestServer) -> dict[str, dict[str, tuple[float, int]]]:
     address: dict[str, Any] = {"host": "127.0.0.1", "port": server.port}
     pool = redis.asyncio.BlockingConnectionPool(max_connections=50, **address)
     by_hand = redis.asyncio.Redis(connection_pool=pool)
@@ -59,13 +65,17 @@ async def measure(server: TestServer) -> None:
         print(
             f"{TASKS:,} tasks, {EACH} times contains each; microseconds an operation, round trips"
         )
-        await compare(ways, together, TASKS * EACH)
+        many = await compare(ways, together, TASKS * EACH)
         print("one task alone")
-        await compare(ways, alone, TASKS)
+        one = await compare(ways, alone, TASKS)
     await pool.aclose()
+    return {f"{TASKS:,} tasks": many, "one task alone": one}
 
 
-async def compare(ways: dict[str, Ask], work: Callable[[Ask], Awaitable[None]], size: int) -> None:
+async def compare(
+    ways: dict[str, Ask], work: Callable[[Ask], Awaitable[None]], size: int
+) -> dict[str, tuple[float, int]]:
+    """Microseconds an operation (median), and the round trips of all."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     trips = dict.fromkeys(ways, 0)
     for _ in range(ROUNDS + 1):  # the first one connects
@@ -78,6 +88,7 @@ async def compare(ways: dict[str, Ask], work: Callable[[Ask], Awaitable[None]], 
     for name, found in times.items():
         took = statistics.median(found[1:])
         print(f"  {name:20}{took:8.1f} µs{hand / took:8.1f} x{trips[name]:10,} round trips")
+    return {name: (statistics.median(found[1:]), trips[name]) for name, found in times.items()}
 
 
 def count_writes() -> None:
@@ -94,4 +105,6 @@ def count_writes() -> None:
 if __name__ == "__main__":
     count_writes()
     with TestServer.start("valkey-9.1") as started:
-        asyncio.run(measure(started))
+        results = asyncio.run(measure(started))
+    if OPTIONS.json:
+        OPTIONS.json.write_text(json.dumps(results))

@@ -1,13 +1,15 @@
 """How does the cost of an operation grow with the size of the set?
 
-Medians in microseconds at each size; algebra and iteration only where they take seconds, not
-minutes. ``--json FILE`` writes what `bench.report` draws.
+At each size the median in microseconds, and the memory that the client needs at its peak in KiB, in
+a run of its own; algebra and iteration only where they take seconds, not minutes. ``--json FILE``
+writes what `bench.report` draws.
 """
 
 import argparse
 import json
 import statistics
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +36,7 @@ OPERATIONS: dict[str, tuple[Callable[[Numbers, Numbers], object], int, bool]] = 
 }
 
 
-def measure(client: redis.Redis, size: int) -> dict[str, float]:
+def measure(client: redis.Redis, size: int) -> dict[str, tuple[float, float]]:
     client.flushall()
     a: Numbers = RedisSortedSet(client, "a", scorer=int)
     a.update(range(size))
@@ -48,8 +50,17 @@ def measure(client: redis.Redis, size: int) -> dict[str, float]:
                 begin = time.perf_counter()
                 operation(a, b)
                 seconds.append(time.perf_counter() - begin)
-            costs[name] = 1e6 * statistics.median(seconds)
+            costs[name] = (1e6 * statistics.median(seconds), peak(operation, a, b))
     return costs
+
+
+def peak(operation: Callable[[Numbers, Numbers], object], a: Numbers, b: Numbers) -> float:
+    """The KiB that Python allocates beyond what it has, at the most."""
+    tracemalloc.start()
+    operation(a, b)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most / 1024
 
 
 def main() -> None:
@@ -64,10 +75,11 @@ def main() -> None:
         redis.Redis(unix_socket_path=server.unix_socket, socket_timeout=120) as client,
     ):
         costs = {size: measure(client, size) for size in sizes}
-    print(f"{'microseconds':12}" + "".join(f"{size:>14,}" for size in sizes))
-    for name in OPERATIONS:
-        cells = (costs[size].get(name) for size in sizes)
-        print(f"{name:12}" + "".join("" if c is None else f"{c:14,.0f}" for c in cells))
+    for place, unit in enumerate(("microseconds", "KiB")):
+        print(f"{unit:12}" + "".join(f"{size:>14,}" for size in sizes))
+        for name in OPERATIONS:
+            cells = (costs[size].get(name) for size in sizes)
+            print(f"{name:12}" + "".join("" if c is None else f"{c[place]:14,.0f}" for c in cells))
     if options.json:
         options.json.write_text(json.dumps(costs))
 

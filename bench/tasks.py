@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rounds, part = (1, 10) if options.quick else (5, 1)
+    rounds, part = (1, 10) if options.quick else (3, 1)
     results: dict[str, list[float]] = {name: [] for name in SYSTEMS}
     with (
         TestServer.start("valkey-9.1") as server,

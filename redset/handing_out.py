@@ -81,7 +81,7 @@ class HandingOut(Ordered[T]):
 
         """
         holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries))
-        return Lease(self, holds, float(ttl), Renewal(self._name, ttl) if renew and holds else None)
+        return Lease(self, holds, float(ttl), renew=renew)
 
     def consume(
         self,
@@ -116,9 +116,11 @@ class HandingOut(Ordered[T]):
             while holds := self._run(
                 self._to_lease(batch, ttl, timeout, max_deliveries), rhythm.vigil()
             ):
-                if renew and renewal is None:
-                    renewal = Renewal(self._name, ttl, many=True)
-                yield from self._consume(Lease(self, holds, float(ttl), renewal))
+                lease = Lease(self, holds, float(ttl), renew=False)
+                if renew:
+                    renewal = renewal or Renewal(self._name, ttl, many=True)
+                    lease._renew_by(renewal)
+                yield from self._consume(lease)
         finally:
             rhythm.end()
             if renewal is not None:

@@ -47,20 +47,16 @@ class Lease(Holds[T]):
     """
 
     def __init__(
-        self,
-        handle: "HandingOut[T]",
-        holds: Holds[T],
-        ttl: float,
-        renewal: "Renewal | None" = None,
+        self, handle: "HandingOut[T]", holds: Holds[T], ttl: float, *, renew: bool
     ) -> None:
         super().__init__(holds.spec, holds.name, list(holds.open.values()), holds.deadline)
         self._handle, self._ttl = handle, ttl
         self._process = os.getpid()
         self._guard = threading.Lock()
         self._lost_meanwhile: list[T] = []
-        self._renewal = renewal if holds else None
-        if self._renewal is not None:
-            self._renewal.begin(self)
+        self._renewal: Renewal | None = None
+        if renew and holds:
+            self._renew_by(Renewal(holds.spec.name, ttl))
 
     def deliveries(self, item: T) -> int:
         """How often *item* was handed out, this time included. No I/O."""
@@ -99,7 +95,11 @@ class Lease(Holds[T]):
         """
         self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
 
-    def renew(self) -> None:
+    def _renew_by(self, renewal: "Renewal") -> None:
+        self._renewal = renewal
+        renewal.begin(self)
+
+    def _renew(self) -> None:
         """Extend the lease while a block works on it; what is lost is told at the end of that."""
         if not self.open:
             return
@@ -205,7 +205,7 @@ class Renewal(threading.Thread):
             if lease is None:
                 pause = self._pause
             elif pause <= 0:
-                lease.renew()
+                lease._renew()
                 pause = self._pause
                 with self._guard:
                     if self._lease is lease:

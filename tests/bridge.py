@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import redset
 import redset.asyncio
+from redset._core.async_connection import _wires
 from redset.asyncio.handle import Opening
 from redset.asyncio.operators import ABSENT
 
@@ -89,12 +90,23 @@ class Loop:
         """Close *client*, which has no synchronous original, with the others."""
         self._clients[client] = client
 
+    async def _end(self) -> None:
+        # Who deletes a result in the middle of this would connect anew, and stay so.
+        clients = self.clients()
+        wires = [wire for client in clients for wire in _wires.get(client, {}).values()]
+        patience = self._loop.time() + 1.0
+        try:
+            while any(wire._sender for wire in wires) and self._loop.time() < patience:
+                await asyncio.sleep(0.001)
+            for client in clients:
+                await client.connection_pool.disconnect()
+        finally:
+            self._loop.stop()
+
     def close(self) -> None:
-        for client in self._clients.values():
-            self.run(client.connection_pool.disconnect())
-        self.run(asyncio.sleep(0))
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         self._thread.join()
+        self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
 

@@ -12,7 +12,8 @@ run() { # server protocol decode client
     echo "== $1, RESP$2, decode_responses=$3, $4-py"
     REDSET_TEST_SERVER=$1 REDSET_TEST_PROTOCOL=$2 REDSET_TEST_DECODE=$3 \
         REDSET_TEST_CLIENT=$4 \
-        "$PYTHON" -m pytest tests/server -q $PYTEST_ARGS || failed="$failed $1:$2:$3:$4"
+        "$PYTHON" -m pytest tests/server -q --numprocesses auto --maxprocesses 4 \
+        $PYTEST_ARGS || failed="$failed $1:$2:$3:$4"
 }
 
 PYTEST_ARGS=$*

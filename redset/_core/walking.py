@@ -62,14 +62,15 @@ def walk_pairs(spec: Spec[T], walk: Walk) -> Plan[Iterable[tuple[T, float]]]:
 
 def _next_page(spec: Spec[T], walk: Walk, *, scored: bool) -> Plan[Page]:
     where = (spec.key, walk.after, walk.limit)
-    page: Page | None = None
     # Members so large that few make a page would be sent twice to see that they are still there.
     if walk.steady and walk.limit >= FIRST_PAGE:
-        *_, page = yield commands.page_at_rank(
+        *_, found = yield commands.page_at_rank(
             *where, walk.rank, reverse=walk.reverse, scored=scored
         )
-    if page is None:
-        [page] = yield [commands.page_after(*where, reverse=walk.reverse, scored=scored)]
-        walk.steady = page.rank == walk.rank
+        if found is not None:
+            walk.go_on(found)
+            return found  # type: ignore[no-any-return]
+    [page] = yield [commands.page_after(*where, reverse=walk.reverse, scored=scored)]
+    walk.steady = page.rank == walk.rank
     walk.go_on(page)
-    return page
+    return page  # type: ignore[no-any-return]
