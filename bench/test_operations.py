@@ -71,7 +71,7 @@ def test_iterate(benchmark: BenchmarkFixture, client: redis.Redis, kind: Any, la
     competitor = kind(client)
     shared = competitor.make("whole")
     competitor.fill(shared, items(large))
-    assert benchmark.pedantic(competitor.iterate(shared), rounds=7) == large
+    assert benchmark.pedantic(competitor.iterate(shared), rounds=15, warmup_rounds=1) == large
 
 
 @pytest.mark.parametrize("kind", those_with("take"))
@@ -92,7 +92,7 @@ def test_algebra(
     one, other = competitor.make("algebra:1"), competitor.make("algebra:2")
     competitor.fill(one, items(large))
     competitor.fill(other, items(large, start=0 if job == "subset" else large // 2))
-    benchmark.pedantic(getattr(competitor, job)(one, other), rounds=7, warmup_rounds=1)
+    benchmark.pedantic(getattr(competitor, job)(one, other), rounds=25, warmup_rounds=2)
 
 
 @pytest.mark.parametrize("kind", those_with("lease"))
