@@ -35,7 +35,7 @@ class HandingOut(Ordered[T]):
         An item that can't be deserialized gives ``None`` and is logged; its bytes move to the
         companion set ``…:undecodable``.
 
-        Cost: 1 round trip, O(log n). Atomic; takes no lock. To wait takes 7 more to begin, 1 for
+        Cost: 1 round trip, O(log n). Atomic; takes no lock. To wait takes 6 more to begin, 1 for
         each change of the set, and 4 a minute.
         Raises: ``KeyError`` if nothing is left, or came in time.
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.

@@ -93,7 +93,8 @@ class Station:
         # The client's `wait_for` may swallow a cancellation (Python 3.11).
         if self._closed:
             raise asyncio.CancelledError
-        await self._connection.send_command(*words)
+        if words:
+            await self._connection.send_command(*words)
         return await self._read()
 
     async def _read(self, **options: Any) -> Any:

@@ -32,13 +32,16 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 0.016
 
 
 def greet(key: bytes, protocol: Any) -> Generator[tuple[Any, ...], Any, None]:
-    """What a connection that is to tell of changes of *key* says first: command by command."""
+    """What a connection that is to tell of changes of *key* says first: command by command.
+
+    No words stand for a second reply to what was said last.
+    """
     if str(protocol) == "3":
         yield "HELLO", 2  # then messages come as those of a channel, for every parser
     own = yield "CLIENT", "ID"
     yield "CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", key
-    for channel in (CHANNEL, wake_channel(key)):
-        yield "SUBSCRIBE", channel
+    yield "SUBSCRIBE", CHANNEL, wake_channel(key)
+    yield ()
 
 
 def follow(steps: Generator[S, A, R], answer: Callable[[S], A]) -> R:
@@ -139,7 +142,8 @@ class Watch:
         follow(greet(self._key, getattr(self._connection, "protocol", 2)), self._ask)
 
     def _ask(self, words: tuple[Any, ...]) -> Any:
-        self._connection.send_command(*words)
+        if words:
+            self._connection.send_command(*words)
         return self._connection.read_response(disable_decoding=True)
 
     def _message(self, seconds: float) -> Message | None:
