@@ -1,13 +1,12 @@
 """Clocks that a set can be given: callables without arguments that return UNIX seconds."""
 
-import threading
 import time
 from typing import Any
 
 from redset._core import plans
 from redset._core.connection import ClientConnection, check_client
 from redset._core.driver import run
-from redset._core.forks import renewed_in_children
+from redset._core.forks import reentrant_lock
 from redset.portable import PortableClient
 
 
@@ -44,12 +43,11 @@ class ServerClock(BaseClock):
     def __init__(self, client: Any, *, refresh: float = 60.0) -> None:
         super().__init__(check_client("ServerClock", client), refresh)
         self._connection = ClientConnection(self._client)
-        self._lock = threading.Lock()
-        renewed_in_children(self)
+        self._lock = reentrant_lock()
 
     def __call__(self) -> float:
         """Give the server's UNIX time in seconds, as it is now."""
-        with self._lock:
+        with self._lock.get():
             now = time.monotonic()
             if self._is_due(now):
                 now = self._learn(run(plans.server_time(), self._connection), now)

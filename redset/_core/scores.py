@@ -1,14 +1,13 @@
 """Scores: what may be one, and the times that serve as one."""
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from redset._core.forks import renewed_in_children
+from redset._core.forks import reentrant_lock
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 Clock = Callable[[], float]
@@ -49,23 +48,28 @@ class UniqueTimes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = -math.inf
-        self._lock = threading.Lock()
-        renewed_in_children(self)
+        self._lock = reentrant_lock()
 
     def next(self) -> float:
-        """A time later than any that was given before."""
-        with self._lock:
-            reading = float(self._clock())
-            if self._last - 1.0 < reading <= self._last:
-                reading = math.nextafter(self._last, math.inf)
-            self._last = reading
-            return reading
+        """Return a time later than any that was returned before."""
+        while True:
+            last = self._last
+            time = self._after(last)
+            # Nothing is called while the lock is held, so no signal handler can come between.
+            with self._lock.get():
+                if self._last == last:
+                    self._last = time
+                    return time
 
     def now(self) -> float:
-        """The time by which all that was given out so far has come."""
-        with self._lock:
-            reading = float(self._clock())
-            return self._last if self._last - 1.0 < reading <= self._last else reading
+        """Return the time by which all that was given out so far has come."""
+        last = self._last
+        reading = float(self._clock())
+        return last if last - 1.0 < reading <= last else reading
+
+    def _after(self, last: float) -> float:
+        reading = float(self._clock())
+        return math.nextafter(last, math.inf) if last - 1.0 < reading <= last else reading
 
 
 _system_times = UniqueTimes(time.time)

@@ -6,12 +6,11 @@ unchanged, and so the next call of the handle is given what the failed one had t
 """
 
 import os
-import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from secrets import token_hex
 
-from redset._core.forks import renewed_in_children
+from redset._core.forks import reentrant_lock
 from redset._core.keys import companion, leasing_keys
 
 # Longer than redis-py keeps repeating a command by itself (10 times, 5 seconds each).
@@ -66,8 +65,7 @@ class Turns:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._lock = threading.Lock()
-        renewed_in_children(self)
+        self._lock = reentrant_lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -84,7 +82,7 @@ class Turns:
 
     def take_up(self, about: Hashable) -> Turn:
         """Give the turn of a call that failed, or one that is free."""
-        with self._lock:
+        with self._lock.get():
             if self._process != os.getpid():
                 self._forget()
             turn = self._failed_call(about) if self._failed else None
@@ -100,7 +98,7 @@ class Turns:
             turn.calls, turn.attempts = turn.calls + 1, 0
         else:
             turn.attempts += 1
-        with self._lock:
+        with self._lock.get():
             if failed:
                 self._failed.append((about, turn))
                 del self._failed[:-MOST_FAILED]
@@ -120,11 +118,11 @@ class Turns:
 
         An exception keeps them: what a failed call was given is still to be had.
         """
-        with self._lock:
+        with self._lock.get():
             if self._process != os.getpid():
                 self._forget()
             idle = [*self._settled, *(turn for _, turn in self._failed)]
         yield [turn.given for turn in idle]
-        with self._lock:
+        with self._lock.get():
             self._settled = [turn for turn in self._settled if turn not in idle]
             self._failed = [(what, turn) for what, turn in self._failed if turn not in idle]
