@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from redset._core import compat
 from redset._core.algebra import Remote, Target
 from redset._core.arguments import check_most
 from redset._core.encoding import Encoding, check_serializer
@@ -18,7 +19,7 @@ from redset._core.scores import Clock, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
 from redset._core.turns import Turns
 from redset.codecs import ValueSerializer
-from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, RedsetError
+from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError
 from redset.portable import PortableClient
 
 T = TypeVar("T")
@@ -138,16 +139,15 @@ class Base(Generic[T]):
         _, _, timeout, expires = self._settings
         return self._client, companion(self._spec.key, "lock"), expires, timeout
 
-    def _explained(self, error: Exception) -> Exception:
-        """Give the error of redset's own that *error* stands for, or else *error* itself."""
-        if isinstance(error, RedsetError):
-            return error
-        if "WRONGTYPE" in str(error):
+    def _translate_error(self, error: Exception) -> Exception:
+        """Return the error of redset's own for what the server replied, or *error* itself."""
+        code = compat.error_code(error)
+        if code == "WRONGTYPE":
             return KeyTypeError(
                 f"redset {self._name!r}: the key holds another Redis type than a sorted set; "
                 "choose another name, or delete the key"
             )
-        if "not a number" in str(error):
+        if code == "ERR" and "resulting score is not a number" in str(error):
             return InvalidValueError(
                 f"redset {self._name!r}: inf and -inf have no sum that could be a score; "
                 "nothing was changed"

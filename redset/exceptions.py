@@ -72,6 +72,10 @@ class LeaseLost(RedsetError, RuntimeError):
         )
 
 
+class NestedCallError(RedsetError, RuntimeError):
+    """A call inside another call of its thread found no connection that it could use safely."""
+
+
 class LockTimeout(RedsetError, TimeoutError):
     """A lock was not free within the time that one was ready to wait."""
 

@@ -1,5 +1,6 @@
 """The handle: how a set runs its plans, and what it does with its key, in a synchronous program."""
 
+import os
 from typing import Any, Self, TypeVar
 
 from redset._core.connection import ClientConnection, check_client
@@ -7,7 +8,7 @@ from redset._core.driver import Vigil, run
 from redset._core.spec import Plan
 from redset.locks import Lock
 from redset.operations import Operations
-from redset.results import ResultConnection, own
+from redset.results import ResultConnection, delete_keys, delete_when_collected
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,8 +33,11 @@ class Handle(Operations[T]):
 
         Cost: 1 round trip for a result.
         """
-        if self._owner is not None:
-            self._owner()
+        owned = None if self._owner is None else self._owner.detach()
+        if owned is not None:
+            _, _, (connection, keys, process), _ = owned
+            if process == os.getpid():
+                delete_keys(connection, keys)
 
     def __enter__(self) -> Self:
         return self
@@ -66,13 +70,7 @@ class Handle(Operations[T]):
             )
 
     def _own(self, keys: tuple[bytes, bytes]) -> None:
-        self._owner = own(self, self._client, keys)
+        self._owner = delete_when_collected(self, self._client, keys)
 
     def _run(self, plan: Plan[R], vigil: Vigil | None = None) -> R:
-        try:
-            return run(plan, self._connection, vigil)
-        except Exception as error:
-            explained = self._explained(error)
-            if explained is error:
-                raise
-            raise explained from error
+        return run(plan, self._connection, self._translate_error, vigil)

@@ -5,21 +5,24 @@ each use renews them. The sign runs out first, so a set without a key is empty w
 there, and gone once it isn't.
 """
 
-import atexit
 import logging
 import os
+import sys
+import threading
 import weakref
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from redset._core import commands
 from redset._core.algebra import renew
 from redset._core.commands import Command
-from redset._core.connection import ClientConnection, calls
+from redset._core.connection import ClientConnection
 from redset.exceptions import ResultExpired
 
 logger = logging.getLogger("redset")
+
+# Code that must not be called again in the middle of itself.
+_BUSY_PACKAGES = ("redis", "valkey", "redset")
 
 
 class ResultConnection(ClientConnection):
@@ -39,30 +42,45 @@ class ResultConnection(ClientConnection):
         return replies
 
 
-def own(handle: object, client: Any, keys: Sequence[bytes]) -> "weakref.finalize[Any, Any]":
+def delete_when_collected(
+    handle: object, client: Any, keys: Sequence[bytes]
+) -> "weakref.finalize[Any, Any]":
     """Delete *keys* once *handle* is collected, or when this process exits."""
-    _delete_collected()
-    return weakref.finalize(handle, _drop, client, tuple(keys), os.getpid())
+    connection = ClientConnection(client)
+    return weakref.finalize(handle, _drop, connection, tuple(keys), os.getpid())
 
 
-# The cyclic collector may run in the middle of the client's own code, where another command
-# would find its pool in disorder: what it frees then is deleted by the next result, or at exit.
-_collected: deque[tuple[Any, tuple[bytes, ...], int]] = deque()
-
-
-def _drop(client: Any, keys: tuple[bytes, ...], process: int) -> None:
-    if process != os.getpid():
-        return  # a forked child has a copy of the handle, not of what it owns
-    if calls.depth:
-        _collected.append((client, keys, process))
-        return
+def delete_keys(connection: ClientConnection, keys: Sequence[bytes]) -> None:
+    """Delete the *keys* of a result; if that fails, the server deletes them later."""
     try:
-        ClientConnection(client).execute([commands.delete(*keys)])
+        connection.execute([commands.delete(*keys)])
     except Exception:
         logger.debug("redset: a result is left to run out on the server", exc_info=True)
 
 
-@atexit.register
-def _delete_collected() -> None:
-    while _collected:
-        _drop(*_collected.popleft())
+def delete_collected(client: Any) -> None:
+    """Delete now the results over *client* whose handles were collected."""
+    ClientConnection(client).delete_collected()
+
+
+def _drop(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -> None:
+    if process != os.getpid():
+        return  # a forked child has a copy of the handle, not of what it owns
+    if not threading.main_thread().is_alive():
+        delete_keys(connection, keys)  # the process exits: no call is under way any more
+    elif _interrupts_a_call() or not connection.delete_now(keys):
+        connection.delete_later(keys)
+
+
+def _interrupts_a_call() -> bool:
+    """Return whether this thread is in the middle of a call of redset, or of the user's client.
+
+    The collector may run anywhere, a handle may be dropped anywhere: a finalizer looks at where.
+    """
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if isinstance(name, str) and name.partition(".")[0] in _BUSY_PACKAGES:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

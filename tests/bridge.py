@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 
 import redset
 import redset.asyncio
-from redset._core.async_connection import _wires
 from redset.asyncio.handle import Opening
 from redset.asyncio.operators import ABSENT
 
@@ -93,10 +92,16 @@ class Loop:
     async def _end(self) -> None:
         # Who deletes a result in the middle of this would connect anew, and stay so.
         clients = self.clients()
-        wires = [wire for client in clients for wire in _wires.get(client, {}).values()]
+        pipeliners = [
+            pipeliner
+            for client in clients
+            for pipeliner in vars(client).get("_redset_pipeliners", {}).values()
+        ]
         patience = self._loop.time() + 1.0
         try:
-            while any(wire._sender for wire in wires) and self._loop.time() < patience:
+            while (
+                any(pipeliner._sender for pipeliner in pipeliners) and self._loop.time() < patience
+            ):
                 await asyncio.sleep(0.001)
             for client in clients:
                 await client.connection_pool.disconnect()

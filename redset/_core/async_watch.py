@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from redset._core.watch import PATIENCE_SECONDS, POLL_SECONDS, Attention, Message, greet, takes_name
+from redset._core import compat
+from redset._core.watch import PATIENCE_SECONDS, POLL_SECONDS, Attention, Message, greet
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -20,11 +21,6 @@ S = TypeVar("S")
 logger = logging.getLogger("redset")
 
 MOST_UNREAD = 1_000
-
-
-async def borrow(pool: Any) -> Any:
-    """Take a connection from *pool*; older clients want to know for which command."""
-    return await (pool.get_connection("CLIENT") if takes_name(pool) else pool.get_connection())
 
 
 async def give_back(pool: Any, connection: Any) -> None:
@@ -64,7 +60,7 @@ class Station:
 
     async def _listen(self) -> None:
         try:
-            self._connection = await borrow(self._pool)
+            self._connection = await compat.borrow_async(self._pool)
             try:
                 protocol = getattr(self._connection, "protocol", 2)
                 await _follow(greet(self._key, protocol), self._ask)

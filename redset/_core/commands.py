@@ -246,6 +246,13 @@ def page_after(
     return _call(PAGE, [key], arguments, replies.page)
 
 
+MULTI: Command[None] = Command(("MULTI",), (), replies.nothing)
+
+
+class TransactionUnsupportedError(Exception):
+    """Nothing was sent: the commands of a transaction might not travel over one connection."""
+
+
 def transaction(
     asked: Sequence[Command[Any]], parse: Callable[[list[Any]], R]
 ) -> list[Command[Any]]:
@@ -257,11 +264,7 @@ def transaction(
         )
 
     queued = [Command((), each.words, replies.nothing) for each in asked]
-    return [
-        Command(("MULTI",), (), replies.nothing),
-        *queued,
-        Command(("EXEC",), (), all_of),
-    ]
+    return [MULTI, *queued, Command(("EXEC",), (), all_of)]
 
 
 def insert(

@@ -1,31 +1,26 @@
-"""Connection: sends batches of commands through the user's own client, one round trip each.
+"""Connection: sends batches of commands to a client's server, one round trip each.
 
-The client keeps its pool, retries, credentials and protocol; only the decoding of replies is
-switched off for each call, so that binary members survive ``decode_responses=True``.
+Decides which way a batch goes (see docs/transport.md): packed, over a connection that redset keeps,
+or through the client's public methods. The client keeps its pool, retries, credentials and
+protocol; only the decoding of replies is switched off, so that binary members survive
+``decode_responses=True``.
 """
 
-import inspect
-import threading
+import contextlib
+import os
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from redset._core import commands
+from redset._core import commands, compat, watch
 from redset._core.commands import Command
-from redset._core.lanes import lanes_of
+from redset._core.compat import RAW
+from redset._core.pinned import pinned_connections_for
 from redset._core.watch import Watch
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import InvalidTypeError, NestedCallError
 
-RAW = {"NEVER_DECODE": True}
-
-
-class _Calls(threading.local):
-    """How deep this thread is in the code of a client."""
-
-    depth = 0
-
-
-calls = _Calls()
+evict_one = getattr(watch, "evict_one", lambda _pool: False)
 
 
 class Connection(Protocol):
@@ -59,59 +54,125 @@ class ClientConnection:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self._lanes = lanes_of(client)
+        self._original = compat.original_execute(client)
+        self._pinned = None if self._original is None else pinned_connections_for(client)
+        # Results whose handles were collected while it was not safe to delete them.
+        self._to_delete: deque[tuple[int, Sequence[bytes]]] = compat.shared_by_client(
+            client, "results_to_delete", deque
+        )
 
     @property
     def is_cluster(self) -> bool:
         """Whether keys must share a slot to be used together."""
-        return hasattr(self.client, "nodes_manager")
+        return compat.is_cluster(self.client)
 
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        """Send *batch* in one write, and give its parsed replies, or raise the first error.
+        """Send *batch* in one write, and return its parsed replies, or raise the first error.
 
         A script that the server doesn't have (restarted, flushed) is sent again with its source.
         """
         replies = self._send(batch)
-        if missing := without_script(replies):
+        for reply in replies:
+            if isinstance(reply, Exception):
+                return parsed(batch, self._with_scripts(batch, replies))
+        return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
+
+    def _with_scripts(self, batch: Sequence[Command[Any]], replies: list[Any]) -> list[Any]:
+        missing = without_script(replies)
+        if missing:
             again = self._send([batch[place].with_source() for place in missing])
             for place, reply in zip(missing, again, strict=True):
                 replies[place] = reply
-        return parsed(batch, replies)
+        return replies
+
+    def delete_now(self, keys: Sequence[bytes]) -> bool:
+        """Delete *keys* if a connection lies ready for it; return whether one did.
+
+        For finalizers: connects to nothing, repeats nothing, and raises nothing.
+        """
+        pinned = None if self._pinned is None else self._pinned.get()
+        if pinned is None or not compat.is_untouched(self.client, self._original):
+            return False
+        return pinned.try_call(commands.delete(*keys).packed())
+
+    def delete_later(self, keys: Sequence[bytes]) -> None:
+        """Delete *keys* with the next call that uses this client, in this process."""
+        self._to_delete.append((os.getpid(), keys))
+
+    def delete_collected(self) -> None:
+        """Delete what `delete_later` was given."""
+        while self._to_delete:
+            try:
+                process, keys = self._to_delete.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if process == os.getpid() and not self.delete_now(keys):
+                with contextlib.suppress(Exception):
+                    ClientConnection(self.client)._send([commands.delete(*keys)])
 
     def watch(self, key: bytes) -> Watch:
-        """What tells when *key* changes."""
+        """Return what tells when *key* changes."""
         return Watch(self.client, key)
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        calls.depth += 1
-        try:
-            lane = None if self._lanes is None else self._lanes.mine()
-            if lane is not None:
-                if len(batch) > 1:
-                    return lane.call_all([command.packed() for command in batch])
-                return [lane.call(batch[0].packed())]
-            if len(batch) > 1:
-                with self.client.pipeline(transaction=False) as pipeline:
-                    for command in batch:
-                        pipeline.execute_command(*command.words, **RAW)
-                    return list(pipeline.execute(raise_on_error=False))
-            return [self.client.execute_command(*batch[0].words, **RAW)]
-        except Exception as error:
-            if without_script([error]):
-                return [error]
-            raise
-        finally:
-            calls.depth -= 1
+        client = self.client
+        if self._to_delete:
+            self.delete_collected()
+        if self._pinned is not None and compat.is_untouched(client, self._original):
+            if len(batch) == 1:
+                return [self._pinned.get().call(client, batch[0].packed(), evict_one)]
+            if compat.pipeline_is_untouched(client):
+                packed = [command.packed() for command in batch]
+                return self._pinned.get().call_all(client, packed, evict_one)
+        return _send_through(client, batch)
+
+
+def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
+    """Have *client* send *batch* in its own way; return the replies, errors among them."""
+    check_transaction(batch)
+    lock = compat.single_connection_lock(client)
+    if lock is not None and compat.is_in_use_by_this_thread(lock):
+        raise NestedCallError(
+            "redset: the client has a single connection, which is in the middle of another call of "
+            "this thread (this one comes from a signal handler or a finalizer); use a client with "
+            "a pool of connections"
+        )
+    try:
+        if compat.sends_singly(client, len(batch)):
+            return [_reply(client, command) for command in batch]
+        with client.pipeline(transaction=False) as pipeline:
+            for command in batch:
+                pipeline.execute_command(*command.words, **RAW)
+            return list(pipeline.execute(raise_on_error=False))
+    except BaseException as error:
+        if not compat.is_client_error(error):
+            # It may have come between a command and its reply, which the next call would read.
+            compat.close_idle_connections(client)
+        raise
+
+
+def _reply(client: Any, command: Command[Any]) -> Any:
+    try:
+        return client.execute_command(*command.words, **RAW)
+    except Exception as error:
+        if compat.is_reply(error):
+            return error
+        raise
+
+
+def check_transaction(batch: Sequence[Command[Any]]) -> None:
+    """Refuse a transaction where its commands might not travel together, over one connection."""
+    if batch[0] is commands.MULTI:
+        raise commands.TransactionUnsupportedError
 
 
 def without_script(replies: Sequence[Any]) -> list[int]:
-    """The places of those *replies* that say that the server doesn't have the script."""
-    missing = []
-    for place, reply in enumerate(replies):
-        # redis-py and valkey-py have a class of this name each, with no common base.
-        if isinstance(reply, Exception) and type(reply).__name__ == "NoScriptError":
-            missing.append(place)
-    return missing
+    """Return the places of those *replies* that say that the server doesn't have the script."""
+    return [
+        place
+        for place, reply in enumerate(replies)
+        if isinstance(reply, Exception) and compat.is_missing_script(reply)
+    ]
 
 
 def parsed(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[Any]:
@@ -142,16 +203,10 @@ def same_address(one: Any, other: Any) -> bool | None:
         return True
     if one.is_cluster or other.is_cluster:
         return False
-    places = [_address(connection.client) for connection in (one, other)]
+    places = [compat.address_of(connection.client) for connection in (one, other)]
     if places[0] == places[1] and (places[0]["host"] or places[0]["path"]):
         return True
     return None if places[0]["db"] == places[1]["db"] else False
-
-
-def _address(client: Any) -> dict[str, Any]:
-    options = client.connection_pool.connection_kwargs
-    address = {name: options.get(name) for name in ("host", "port", "path")}
-    return address | {"db": options.get("db") or 0}
 
 
 def _run_id(connection: ClientConnection) -> str:
@@ -170,7 +225,12 @@ def is_async(name: str, client: Any, wanted: str = "redis.Redis()") -> bool:
             f"redset {name!r}: redis_client must be a client such as {wanted}, "
             f"got {type(client).__name__}"
         )
-    return inspect.iscoroutinefunction(execute)
+    if compat.is_multi_database(client):
+        raise InvalidTypeError(
+            f"redset {name!r}: redis_client is a {type(client).__name__}, which changes between "
+            "databases that don't hold the same set; give the client of one of them"
+        )
+    return compat.is_asyncio(client)
 
 
 def check_client(name: str, client: Any) -> Any:

@@ -13,6 +13,17 @@ T = TypeVar("T")
 
 SOON_SECONDS = 1.0
 
+# Returns the error of redset's own for what a server replied, or the error that it was given.
+Translate = Callable[[Exception], Exception]
+
+
+def translated(error: Exception, translate: Translate | None) -> Exception:
+    """Return *error* as redset's users shall see it; the original is its cause."""
+    better = error if translate is None else translate(error)
+    if better is not error:
+        better.__cause__ = error
+    return better
+
 
 class Vigil:
     """Keeps the watch of one plan for the next, of one who waits again and again."""
@@ -69,42 +80,16 @@ def _put_away(watch: Any, vigil: Vigil | None) -> None:
         vigil.watch = watch
 
 
-def run(plan: Plan[T], connection: Connection, vigil: Vigil | None = None) -> T:
-    """Answer each batch that *plan* yields with its replies; give what the plan returns."""
-    answer: Any = None
-    failed = False
-    watch = _kept_in(vigil)
-    ended = False
-    try:
-        while True:
-            try:
-                step = plan.throw(answer) if failed else plan.send(answer)
-            except StopIteration as stop:
-                ended = True
-                return stop.value  # type: ignore[no-any-return]
-            try:
-                if type(step) is list:
-                    answer, failed = connection.execute(step), False
-                elif isinstance(step, Pause):
-                    watch = watch or connection.watch(step.key)
-                    answer, failed = [watch.wait(step.seconds)], False
-                else:
-                    raise NotImplementedError("a synchronous plan has nothing to await")
-            except BaseException as error:
-                answer, failed = error, True
-    finally:
-        _put_away(watch, vigil if ended else None)
-
-
-async def run_async(
+def run(
     plan: Plan[T],
-    connection: AsyncConnection,
-    explained: Callable[[Exception], Exception] = lambda error: error,
+    connection: Connection,
+    translate: Translate | None = None,
     vigil: Vigil | None = None,
 ) -> T:
-    """`run` for asyncio: to the plan, a task that is cancelled meanwhile is one more error.
+    """Answer each batch that *plan* yields with its replies; return what the plan returns.
 
-    What it raises is *explained* here: one more coroutine would cost each operation.
+    What sending a batch raises is translated; what else the plan raises (a scorer, a serializer)
+    is not.
     """
     answer: Any = None
     failed = False
@@ -119,7 +104,45 @@ async def run_async(
                 return stop.value  # type: ignore[no-any-return]
             try:
                 if type(step) is list:
-                    answer, failed = await connection.execute(step), False
+                    try:
+                        answer, failed = connection.execute(step), False
+                    except Exception as error:
+                        answer, failed = translated(error, translate), True
+                elif isinstance(step, Pause):
+                    watch = watch or connection.watch(step.key)
+                    answer, failed = [watch.wait(step.seconds)], False
+                else:
+                    raise NotImplementedError("a synchronous plan has nothing to await")
+            except BaseException as error:
+                answer, failed = error, True
+    finally:
+        _put_away(watch, vigil if ended else None)
+
+
+async def run_async(
+    plan: Plan[T],
+    connection: AsyncConnection,
+    translate: Translate | None = None,
+    vigil: Vigil | None = None,
+) -> T:
+    """`run` for asyncio: to the plan, a task that is cancelled while it waits is one more error."""
+    answer: Any = None
+    failed = False
+    watch = _kept_in(vigil)
+    ended = False
+    try:
+        while True:
+            try:
+                step = plan.throw(answer) if failed else plan.send(answer)
+            except StopIteration as stop:
+                ended = True
+                return stop.value  # type: ignore[no-any-return]
+            try:
+                if type(step) is list:
+                    try:
+                        answer, failed = await connection.execute(step), False
+                    except Exception as error:
+                        answer, failed = translated(error, translate), True
                 elif isinstance(step, Pause):
                     watch = watch or connection.watch(step.key)
                     answer, failed = [await watch.wait(step.seconds)], False
@@ -127,10 +150,5 @@ async def run_async(
                     answer, failed = await pull(step.source, 1), False
             except BaseException as error:
                 answer, failed = error, True
-    except Exception as error:
-        better = explained(error)
-        if better is error:
-            raise
-        raise better from error
     finally:
         _put_away(watch, vigil if ended else None)

@@ -29,6 +29,8 @@ class Walk:
     rank: int = 0
     # Whether that is likely to be so still: nobody was seen to add or remove before it.
     steady: bool = True
+    # Whether the connection takes transactions; one of a cluster doesn't.
+    transactions: bool = True
     limit: int = field(default_factory=lambda: FIRST_PAGE)
     over: bool = False
 
@@ -64,13 +66,16 @@ def _next_page(spec: Spec[T], walk: Walk, *, scored: bool) -> Plan[Page]:
     where = (spec.key, walk.after, walk.limit)
     # Members so large that few make a page would be sent twice to see that they are still there.
     if walk.steady and walk.limit >= FIRST_PAGE:
-        *_, found = yield commands.page_at_rank(
-            *where, walk.rank, reverse=walk.reverse, scored=scored
-        )
+        try:
+            *_, found = yield commands.page_at_rank(
+                *where, walk.rank, reverse=walk.reverse, scored=scored
+            )
+        except commands.TransactionUnsupportedError:
+            walk.transactions, found = False, None
         if found is not None:
             walk.go_on(found)
             return found  # type: ignore[no-any-return]
     [page] = yield [commands.page_after(*where, reverse=walk.reverse, scored=scored)]
-    walk.steady = page.rank == walk.rank
+    walk.steady = page.rank == walk.rank and walk.transactions
     walk.go_on(page)
     return page  # type: ignore[no-any-return]

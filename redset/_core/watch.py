@@ -4,7 +4,6 @@ The server itself tells: ``CLIENT TRACKING`` in broadcast mode, whose messages g
 that asked for them. It needs no setting of the server's, and the key need not exist.
 """
 
-import inspect
 import logging
 import random
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from redset._core import compat
 from redset._core.keys import wake_channel
 
 A = TypeVar("A")
@@ -138,7 +138,7 @@ class Watch:
         if len(others) >= getattr(self._pool, "max_connections", 2) // 2:
             raise NotImplementedError("a connection to watch with can't be spared")
         others.add(self)
-        self._connection = borrow(self._pool)
+        self._connection = compat.borrow(self._pool)
         follow(greet(self._key, getattr(self._connection, "protocol", 2)), self._ask)
 
     def _ask(self, words: tuple[Any, ...]) -> Any:
@@ -166,22 +166,3 @@ class Watch:
 
 # Who watches with a connection of each pool.
 _watching: WeakKeyDictionary[Any, WeakSet[Watch]] = WeakKeyDictionary()
-
-
-def borrow(pool: Any) -> Any:
-    """Take a connection out of *pool*, as this version of the client's library wants it."""
-    return pool.get_connection("CLIENT") if takes_name(pool) else pool.get_connection()
-
-
-_takes_name: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
-
-
-def takes_name(pool: Any) -> bool:
-    """Whether *pool*, of an older client, wants to know for which command a connection is."""
-    kind = type(pool)
-    known = _takes_name.get(kind)
-    if known is None:
-        wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
-        known = wanted is not None and wanted.default is inspect.Parameter.empty
-        _takes_name[kind] = known
-    return known

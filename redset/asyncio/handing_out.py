@@ -39,13 +39,13 @@ class HandingOut(Ordered[T]):
         return await self._take_out(self._to_take(num, timeout))
 
     async def _take_out(self, plan: Plan[R]) -> R:
-        before = self._connection.abandoned
+        before = self._connection.cancelled_after_send
         try:
             return await self._run(plan)
         except asyncio.CancelledError:
             # Nobody may ever call this handle again. What somebody else's task had sent
             # meanwhile may count, too: then there is nothing to take back.
-            if self._connection.abandoned > before:
+            if self._connection.cancelled_after_send > before:
                 await within(TAKE_BACK_SECONDS, self._run(self._to_take_back()))
             raise
 

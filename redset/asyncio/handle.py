@@ -179,7 +179,7 @@ class Handle(Operations[T]):
         return super()._options() | {"pipelining": self._pipelining}
 
     def _run(self, plan: Plan[R], vigil: Vigil | None = None) -> Coroutine[Any, Any, R]:
-        running = run_async(plan, self._connection, self._explained, vigil)
+        running = run_async(plan, self._connection, self._translate_error, vigil)
         return running if self._synchronize is None else self._run_in_time(running)
 
     async def _run_in_time(self, running: Coroutine[Any, Any, R]) -> R:

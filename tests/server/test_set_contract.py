@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 from redset import RedisSortedSet
 from redset.algebra import OnConflict
 from redset.codecs import ValueSerializer
-from redset.results import _delete_collected
+from redset.results import delete_collected
 from tests.server.conftest import MakeClient
 from tests.servers import TestServer
 
@@ -187,7 +187,8 @@ class SetMachine(RuleBasedStateMachine):
             both.redset.close()
         self.sets.clear()
         gc.collect()  # an exception that was caught may still hold a handle
-        _delete_collected()
+        for client in {same, elsewhere}:
+            delete_collected(client)
         named = {b"a", b"\xff{b}", b"c"}
         left = {key for client in (same, elsewhere) for key in raw_keys(client)}
         given = {key for key in left if b":given:" in key}

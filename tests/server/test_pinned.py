@@ -1,4 +1,4 @@
-"""Lanes: a connection that a thread keeps is as good as one that the client takes each time."""
+"""Pinned connections: one that redset keeps is as good as one that the client takes each time."""
 
 import gc
 import importlib
@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from redset import RedisSortedSet, SortedSet
-from redset._core.lanes import SHARE, lanes_of
+from redset._core.pinned import POOL_DIVISOR, PinnedConnections, pinned_connections_for
 from tests.server.conftest import MakeClient
 
 Strings = SortedSet[str]
@@ -22,12 +22,18 @@ def module_of(client: redis.Redis, name: str) -> Any:
     return importlib.import_module(f"{type(client).__module__.partition('.')[0]}.{name}")
 
 
+def pinned_of(client: redis.Redis) -> PinnedConnections:
+    found = pinned_connections_for(client)
+    assert found is not None
+    return found.get()
+
+
+def idle_of(client: redis.Redis) -> list[Any]:
+    return [pinned.connection for pinned in pinned_of(client)._idle]
+
+
 def connection_of(client: redis.Redis) -> Any:
-    lanes = lanes_of(client)
-    assert lanes is not None
-    lane = lanes.mine()
-    assert lane is not None
-    return lane._connection
+    return idle_of(client)[-1]
 
 
 def in_thread(work: Callable[[], Any]) -> Any:
@@ -45,23 +51,22 @@ def jobs(client: redis.Redis) -> Strings:
     return found
 
 
-def test_all_sets_of_a_client_share_the_connection_of_a_thread(
-    client: redis.Redis, jobs: Strings
-) -> None:
+def test_all_sets_of_a_client_share_its_connections(client: redis.Redis, jobs: Strings) -> None:
     kept = connection_of(client)
     other: RedisSortedSet[int] = RedisSortedSet(client, "other")
     other.add(1)
     assert (1 in other, "a" in jobs, jobs.pop()) == (True, True, "a")
     assert connection_of(client) is kept is not None
-    assert in_thread(lambda: ("b" in jobs, connection_of(client) is not kept)) == (True, True)
+    assert in_thread(lambda: "b" in jobs)
+    assert idle_of(client) == [kept]
 
 
-def test_a_thread_that_ends_gives_its_connection_back(client: redis.Redis, jobs: Strings) -> None:
+def test_threads_one_after_the_other_need_one_connection(
+    client: redis.Redis, jobs: Strings
+) -> None:
     for _ in range(20):
         assert in_thread(lambda: len(jobs)) == 3
-    gc.collect()
-    pool: Any = client.connection_pool
-    assert pool._created_connections <= 3
+    assert len(idle_of(client)) == 1
 
 
 def test_a_client_that_is_gone_takes_its_connections_along(make_client: MakeClient) -> None:
@@ -69,9 +74,7 @@ def test_a_client_that_is_gone_takes_its_connections_along(make_client: MakeClie
     options = make_client().connection_pool.connection_kwargs
     short = library.Redis(unix_socket_path=options["path"])
     len(SortedSet(short, "jobs"))
-    lanes = lanes_of(short)
-    assert lanes is not None
-    pool = lanes._pool
+    pool = pinned_of(short)._pool
     short.close()
     del short
     gc.collect()
@@ -79,7 +82,7 @@ def test_a_client_that_is_gone_takes_its_connections_along(make_client: MakeClie
 
 
 def test_many_threads_use_no_more_than_the_pool_can_spare(make_client: MakeClient) -> None:
-    narrow = make_client(max_connections=2 * SHARE)
+    narrow = make_client(max_connections=2 * POOL_DIVISOR)
     jobs: Strings = SortedSet(narrow, "jobs")
     here, leave = threading.Barrier(6), threading.Event()
     seen = []
@@ -97,9 +100,7 @@ def test_many_threads_use_no_more_than_the_pool_can_spare(make_client: MakeClien
     here.wait()
     while len(seen) < 100:
         time.sleep(0.001)
-    lanes = lanes_of(narrow)
-    assert lanes is not None
-    assert sum(lane._connection is not None for lane in lanes.all) <= 2
+    assert len(idle_of(narrow)) <= 2
     assert all(narrow.ping() for _ in range(5))
     leave.set()
     for thread in threads:
@@ -108,9 +109,9 @@ def test_many_threads_use_no_more_than_the_pool_can_spare(make_client: MakeClien
 
 def test_a_small_pool_keeps_all_its_connections(make_client: MakeClient) -> None:
     narrow = make_client(max_connections=1)
-    assert lanes_of(narrow) is None
     jobs: Strings = SortedSet(narrow, "jobs")
     assert jobs.add("a") == 0
+    assert idle_of(narrow) == []
     assert narrow.ping()
 
 
@@ -141,7 +142,7 @@ def test_a_client_that_was_changed_is_called_as_before(
 
 def test_a_single_connection_is_not_taken_from_its_client(make_client: MakeClient) -> None:
     single = make_client(single_connection_client=True)
-    assert lanes_of(single) is None
+    assert pinned_connections_for(single) is None
     assert SortedSet[str](single, "jobs").add("a") == 0
 
 

@@ -1,0 +1,507 @@
+"""Compat: all that redset knows of the insides of redis-py and valkey-py.
+
+Each probe of a private attribute, a signature or a module name is a function here, with a canary
+test over the versions of both libraries. Nothing outside this module touches a name that the
+client's documentation doesn't have. Imports no client: a program may have one of the two only.
+"""
+
+import importlib
+import inspect
+import re
+import select
+import sys
+import threading
+from collections.abc import Callable
+from enum import Enum
+from types import FunctionType
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+R = TypeVar("R")
+
+LIBRARIES = ("redis", "valkey")
+# An option of `execute_command` that switches the decoding of one reply off.
+RAW = {"NEVER_DECODE": True}
+
+
+# Libraries and their errors
+
+
+def _library_of(kind: type) -> str | None:
+    """Return which of the two libraries *kind* comes from itself; ``None`` for a user's class."""
+    name = kind.__module__.partition(".")[0]
+    return name if name in LIBRARIES else None
+
+
+_exceptions: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+
+
+def exceptions_of(instance: object) -> Any:
+    """Return the module of the exceptions that *instance*, of either library, raises."""
+    kind = type(instance)
+    known = _exceptions.get(kind)
+    if known is None:
+        libraries = [_library_of(base) for base in kind.__mro__]
+        library = next((name for name in libraries if name), LIBRARIES[0])
+        known = _exceptions[kind] = importlib.import_module(f"{library}.exceptions")
+    return known
+
+
+def _is_named(error: BaseException, name: str) -> bool:
+    # Both libraries have classes of these names, with no common base.
+    return any(
+        kind.__name__ == name and _library_of(kind) is not None for kind in type(error).__mro__
+    )
+
+
+def is_reply(error: BaseException) -> bool:
+    """Return whether *error* is what the server replied, and no failure on the way."""
+    return _is_named(error, "ResponseError")
+
+
+def is_client_error(error: BaseException) -> bool:
+    """Return whether the client's library raised *error*, so that its connections are in order."""
+    return any(_is_named(error, name) for name in ("RedisError", "ValkeyError"))
+
+
+def is_missing_script(error: BaseException) -> bool:
+    """Return whether the server doesn't have the script that was called by its digest."""
+    return _is_named(error, "NoScriptError")
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Return whether a pool raised *error* because all its connections are in use."""
+    if _is_named(error, "MaxConnectionsError"):
+        return True
+    # Older versions have no class of its own for it; BlockingConnectionPool never had.
+    texts = ("Too many connections", "No connection available.")
+    return _is_named(error, "ConnectionError") and str(error) in texts
+
+
+def error_code(error: BaseException) -> str:
+    """Return the first word of what the server replied, ``""`` for any other error."""
+    if not is_reply(error):
+        return ""
+    text = str(error)
+    # Redis 6.2 says in which line of a script an error occurred, and then which one.
+    in_script = re.search(r"@user_script: ?\d+: (.*)", text)
+    word = (in_script[1] if in_script else text).partition(" ")[0]
+    # The libraries take away the code "ERR", which most errors have.
+    return word if word.isupper() else "ERR"
+
+
+# Which way commands may go
+
+
+class CommandPath(Enum):
+    """How a client whose commands are observed or changed is given several at once."""
+
+    PIPELINE = "in a pipeline of the client's"
+    SINGLY = "one at a time, as only `execute_command` is the user's own"
+
+
+# Methods that decide what reaches the server: one of a user's own makes the client decide.
+_DECIDING = ("execute_command", "_execute_command", "pipeline", "parse_response")
+
+
+def _provider(kind: type, method: str) -> type | None:
+    return next((base for base in kind.__mro__ if method in vars(base)), None)
+
+
+def _is_library_code(function: Any, kind: type) -> bool:
+    module = sys.modules.get(kind.__module__)
+    return isinstance(function, FunctionType) and function.__globals__ is vars(module)
+
+
+_originals: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+
+
+def original_execute(client: Any) -> Any:
+    """Return the library's own function behind ``client.execute_command``.
+
+    What a tracer has wrapped it in is taken off. ``None`` if a user's class has its own, or if
+    the function can't be found.
+    """
+    kind = type(client)
+    if kind not in _originals:
+        _originals[kind] = _find_original(kind)
+    return _originals[kind]
+
+
+def _find_original(kind: type) -> Any:
+    for method in _DECIDING:
+        provider = _provider(kind, method)
+        if provider is not None and _library_of(provider) is None:
+            return None
+    provider = _provider(kind, "execute_command")
+    if provider is None:
+        return None
+    function = inspect.unwrap(vars(provider)["execute_command"])
+    return function if _is_library_code(function, provider) else None
+
+
+def is_untouched(client: Any, original: Any) -> bool:
+    """Return whether ``client.execute_command`` is *original*, and nobody counts commands.
+
+    Asked before each call, as a tracer may come at any time: some 0.15 µs.
+    """
+    execute = client.execute_command
+    return getattr(execute, "__func__", None) is original and not _metrics_are_on()
+
+
+def pipeline_is_untouched(client: Any) -> bool:
+    """Return whether nobody listens to the pipelines of *client*, as `is_untouched` for one."""
+    pipeline = _pipeline_class(type(client))
+    if pipeline is None:
+        return True
+    own = getattr(client.pipeline, "__func__", None)
+    provider = _provider(type(client), "pipeline")
+    return (
+        provider is not None
+        and _is_library_code(own, provider)
+        and _is_library_code(vars(pipeline).get("execute"), pipeline)
+    )
+
+
+def _pipeline_class(kind: type) -> Any:
+    provider = _provider(kind, "execute_command")
+    return getattr(sys.modules.get(getattr(provider, "__module__", "")), "Pipeline", None)
+
+
+def path_through_client(client: Any) -> CommandPath:
+    """Return how a client whose commands are observed or changed sends several at once."""
+    changed = _changes(client, "execute_command") or _changes(client, "parse_response")
+    if changed and not _changes(client, "pipeline"):
+        return CommandPath.SINGLY
+    return CommandPath.PIPELINE
+
+
+def sends_singly(client: Any, number: int) -> bool:
+    """Return whether a batch of *number* commands goes to `execute_command` one by one."""
+    if has_cache(client):
+        return False  # a pipeline passes by the client's cache, whose entries may be decoded
+    if number == 1 or getattr(client, "connection", None) is not None:
+        # What its user set on the one connection of a client (SELECT) holds for all commands.
+        return True
+    return path_through_client(client) is CommandPath.SINGLY
+
+
+def renames_keys(client: Any) -> bool:
+    """Return whether commands may reach the server in another form than redset wrote them."""
+    return _changes(client, "execute_command") or _changes(client, "pipeline")
+
+
+def _changes(client: Any, method: str) -> bool:
+    if method in getattr(client, "__dict__", {}):
+        return True
+    provider = _provider(type(client), method)
+    return provider is not None and _library_of(provider) is None
+
+
+_recorder: Any = None
+
+
+def _metrics_are_on() -> bool:
+    """Return whether redis-py 8 counts the commands of all clients (``redis.observability``)."""
+    global _recorder  # noqa: PLW0603 - looked up once
+    if _recorder is None:
+        # Imported by each client of a version that has it; `False` for others.
+        _recorder = sys.modules.get("redis.observability.providers", False)
+    if _recorder is False:
+        return False
+    instance = _recorder._observability_instance
+    return instance is not None and instance._provider_manager is not None
+
+
+def is_cluster(client: Any) -> bool:
+    """Return whether *client* speaks to a cluster: keys must share a slot to be used together."""
+    return hasattr(client, "nodes_manager")
+
+
+def is_asyncio(client: Any) -> bool:
+    """Return whether the methods of *client* are awaited."""
+    if inspect.iscoroutinefunction(inspect.unwrap(client.execute_command)):
+        return True
+    modules = tuple(f"{library}.asyncio" for library in LIBRARIES)
+    return any(kind.__module__.startswith(modules) for kind in type(client).__mro__)
+
+
+def is_multi_database(client: Any) -> bool:
+    """Return whether *client* switches between databases that don't share their data at once."""
+    return any(kind.__name__ == "MultiDBClient" for kind in type(client).__mro__)
+
+
+def single_connection_lock(client: Any) -> Any:
+    """Return what guards the one connection of *client*; ``None`` for a client of a pool."""
+    if getattr(client, "connection", None) is None:
+        return None
+    return getattr(client, "single_connection_lock", _NoLock())
+
+
+def is_single_connection(client: Any) -> bool:
+    """Return whether an asyncio *client* has one connection instead of a pool."""
+    return bool(getattr(client, "single_connection_client", False))
+
+
+class _NoLock:
+    """Stands in for the lock of a client that has none."""
+
+    def _is_owned(self) -> bool:
+        return False
+
+
+def is_in_use_by_this_thread(lock: Any) -> bool:
+    """Return whether this thread is in the middle of a call that holds *lock*."""
+    owned: Callable[[], bool] | None = getattr(lock, "_is_owned", None)
+    return owned is not None and owned()
+
+
+# Pools and connections
+
+
+def shared_by_client(client: Any, name: str, make: Callable[[], R]) -> R:
+    """Return what all that use *client* (or a pool) share under *name*; *make* it at first.
+
+    The object itself has it, and not a dictionary of such objects, which would keep alive what
+    refers to its own key.
+    """
+    try:
+        attributes = vars(client)
+    except TypeError:  # no attributes of its own: each has one for itself
+        return make()
+    return cast(R, attributes.setdefault(f"_redset_{name}", make()))
+
+
+def pool_of(client: Any) -> Any:
+    """Return the pool of *client*, ``None`` for one that is more than a pool."""
+    return getattr(client, "connection_pool", None)
+
+
+def can_be_pinned(client: Any) -> bool:
+    """Return whether *client* is a pool of connections that take packed commands as they are."""
+    pool = pool_of(client)
+    if pool is None or getattr(client, "connection", None) is not None or is_cluster(client):
+        return False
+    connection = getattr(pool, "connection_class", None)
+    return (
+        _library_of(type(pool)) is not None
+        and connection is not None
+        and _library_of(connection) is not None
+    )
+
+
+def has_cache(client: Any) -> bool:
+    """Return whether *client* answers reads out of a cache of its own, decoded or not."""
+    return getattr(pool_of(client), "cache", None) is not None
+
+
+def may_stay_pinned(pool: Any) -> bool:
+    """Return whether a connection of *pool* may be kept between calls.
+
+    Not if credentials are renewed while it lies in the pool, nor with TLS, whose records may come
+    at any time, so that what there is to read says nothing.
+    """
+    kinds = {kind.__name__ for kind in pool.connection_class.__mro__}
+    return (
+        not any("SSL" in name for name in kinds)
+        and hasattr(select, "poll")
+        and pool.connection_kwargs.get("credential_provider") is None
+        and getattr(pool, "cache", None) is None
+    )
+
+
+def max_connections(pool: Any) -> int:
+    """Return how many connections *pool* may have."""
+    return int(getattr(pool, "max_connections", 2))
+
+
+def has_room(pool: Any) -> bool:
+    """Return whether *pool* could give another connection without waiting for one."""
+    if hasattr(pool, "pool"):  # BlockingConnectionPool has a queue of that name
+        return not pool.pool.empty()
+    created = getattr(pool, "_created_connections", 0)
+    return created < pool.max_connections or bool(pool._available_connections)
+
+
+def borrow(pool: Any) -> Any:
+    """Take a connection out of *pool*, as this version of the client's library wants it."""
+    _make_reentrant(pool)
+    connection = pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+    if hasattr(connection, "_current_command_cache_key"):
+        # Old versions would file the next reply in the client's cache, under another command.
+        connection._current_command_cache_key = None
+    return connection
+
+
+def borrow_async(pool: Any) -> Any:
+    """Return what to await for a connection of *pool*, of an asyncio client."""
+    return pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+
+
+def _make_reentrant(pool: Any) -> None:
+    # Older versions guard a pool with a lock that a signal handler, which uses the client in the
+    # middle of another call of its own thread, would wait for until the process is killed.
+    if type(getattr(pool, "_lock", None)) is type(threading.Lock()):
+        pool._lock = threading.RLock()
+
+
+_takes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def _takes_name(pool: Any) -> bool:
+    """Return whether *pool*, of an older client, wants to know for which command it is asked."""
+    kind = type(pool)
+    known = _takes.get(kind)
+    if known is None:
+        wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
+        known = _takes[kind] = wanted is not None and wanted.default is inspect.Parameter.empty
+    return known
+
+
+def socket_of(connection: Any) -> Any:
+    """Return the socket of a synchronous *connection*, ``None`` if it has none now."""
+    return connection._sock
+
+
+def protocol_of(connection: Any) -> str:
+    """Return ``"2"`` or ``"3"``: the version of RESP that *connection* speaks."""
+    return str(getattr(connection, "protocol", 2))
+
+
+def close_idle_connections(client: Any) -> None:
+    """Close the connections that lie in the pool of *client*, one of which may be half-read."""
+    pool = pool_of(client)
+    if getattr(client, "connection", None) is not None:
+        client.connection.disconnect()
+    elif hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none
+        if pool.pool.mutex.acquire(timeout=1.0):
+            try:
+                for connection in pool.pool.queue:
+                    if connection is not None:
+                        connection.disconnect()
+            finally:
+                pool.pool.mutex.release()
+    elif pool is not None:
+        pool.disconnect(inuse_connections=False)
+
+
+def follows_pushes(pool: Any) -> bool:
+    """Return whether the server may tell connections of *pool* that it moves (redis-py 7)."""
+    enabled = getattr(pool, "maint_notifications_enabled", None)
+    return bool(enabled is not None and enabled())
+
+
+def should_reconnect(connection: Any) -> bool:
+    """Return whether the server asked for *connection* to be made anew, perhaps elsewhere."""
+    asked: Callable[[], bool] | None = getattr(connection, "should_reconnect", None)
+    return asked is not None and asked()
+
+
+def read_pushes(connection: Any) -> None:
+    """Read what the server pushed to an idle *connection*; raise if it closed it instead."""
+    while connection.can_read(timeout=0):
+        connection.read_response(push_request=True, timeout=0, disconnect_on_error=False)
+
+
+# Repeating, as the client itself would
+
+
+def call_with_retry(
+    client: Any, connection: Any, first: Exception, again: Callable[[], R], *, batch: bool
+) -> R:
+    """Go on as *client* would after a first try that failed with *first*.
+
+    Its own `Retry` decides which errors are repeated, how often, and how long after each other.
+    """
+    failed = [first]
+
+    def attempt() -> R:
+        if failed:
+            raise failed.pop()
+        return again()
+
+    def fail(error: Exception) -> None:
+        connection.disconnect()
+        if not _repeats(client, connection, error, batch=batch):
+            raise error
+
+    return cast(R, connection.retry.call_with_retry(attempt, fail))
+
+
+async def call_with_retry_async(
+    client: Any, connection: Any, attempt: Callable[[], Any], *, batch: bool
+) -> Any:
+    """`call_with_retry` for asyncio, the first try included."""
+
+    async def fail(error: Exception) -> None:
+        await connection.disconnect()
+        if not _repeats(client, connection, error, batch=batch):
+            raise error
+
+    return await connection.retry.call_with_retry(attempt, fail)
+
+
+def _repeats(client: Any, connection: Any, error: Exception, *, batch: bool) -> bool:
+    """Return whether *client* repeats what failed with an *error* that its `Retry` knows."""
+    if not hasattr(client, "_disconnect_raise"):
+        return True
+    # Before version 6, only errors that the user named are repeated, in pipelines timeouts only.
+    named = tuple(getattr(connection, "retry_on_error", None) or ())
+    if not batch:
+        return isinstance(error, named)
+    timeout = exceptions_of(client).TimeoutError
+    return timeout in named and isinstance(error, timeout)
+
+
+def repeats_reply(connection: Any, reply: Exception) -> bool:
+    """Return whether the user named *reply*, an error of the server, as one to repeat after."""
+    return isinstance(reply, getattr(connection.retry, "_supported_errors", ()))
+
+
+# Addresses and settings
+
+
+def address_of(client: Any) -> dict[str, Any]:
+    """Return host, port, path and database of *client*, as far as its pool knows them."""
+    options = pool_of(client).connection_kwargs
+    address = {name: options.get(name) for name in ("host", "port", "path")}
+    return address | {"db": options.get("db") or 0}
+
+
+# What a pool keeps among its settings but makes anew for itself.
+_OWN_STATE = {"himport_registry", "maint_notifications_pool_handler", "event_dispatcher"}
+
+
+def portable_settings(client: Any) -> tuple[type, type, type, dict[str, Any]] | None:
+    """Return what makes a client like *client* in another process; ``None`` for no plain pool."""
+    pool = pool_of(client)
+    if pool is None or type(pool).__name__ not in {"ConnectionPool", "BlockingConnectionPool"}:
+        return None
+    # A bare object() is a default that is compared by identity, so a copy would mislead.
+    options = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if name not in _OWN_STATE and type(value) is not object
+    }
+    options["max_connections"] = pool.max_connections
+    return type(client), type(pool), pool.connection_class, options
+
+
+# Connections of asyncio
+
+
+def belongs_to_loop(connection: Any, loop: Any) -> bool:
+    """Return whether an asyncio *connection* may be used in *loop*; one not yet made may."""
+    reader = getattr(connection, "_reader", None)
+    return reader is None or getattr(reader, "_loop", loop) is loop
+
+
+def forget_other_loops(pool: Any, loop: Any, *, forked: bool) -> None:
+    """Drop connections that lie in *pool* and belong to another loop or to a parent process.
+
+    They are not closed: to close them would take them from the loop, or the process, that is
+    still using them.
+    """
+    for connection in list(getattr(pool, "_available_connections", ())):
+        if forked or not belongs_to_loop(connection, loop):
+            connection._reader = connection._writer = None
