@@ -333,6 +333,13 @@ def borrow(pool: Any) -> Any:
     return connection
 
 
+def has_idle(pool: Any) -> bool:
+    """Return whether a connection lies in *pool* that was used before."""
+    if hasattr(pool, "pool"):
+        return any(connection is not None for connection in list(pool.pool.queue))
+    return bool(pool._available_connections)
+
+
 def borrow_async(pool: Any) -> Any:
     """Return what to await for a connection of *pool*, of an asyncio client."""
     return pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
@@ -368,12 +375,9 @@ def protocol_of(connection: Any) -> str:
     return str(getattr(connection, "protocol", 2))
 
 
-def close_idle_connections(client: Any) -> None:
-    """Close the connections that lie in the pool of *client*, one of which may be half-read."""
-    pool = pool_of(client)
-    if getattr(client, "connection", None) is not None:
-        client.connection.disconnect()
-    elif hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none
+def close_idle_connections(pool: Any) -> None:
+    """Close the connections that lie in *pool*, one of which may be half-read."""
+    if hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none
         if pool.pool.mutex.acquire(timeout=1.0):
             try:
                 for connection in pool.pool.queue:
@@ -381,8 +385,16 @@ def close_idle_connections(client: Any) -> None:
                         connection.disconnect()
             finally:
                 pool.pool.mutex.release()
-    elif pool is not None:
+    else:
         pool.disconnect(inuse_connections=False)
+
+
+def close_half_read(client: Any) -> None:
+    """Close whatever connection of *client* may have been left in the middle of a reply."""
+    if getattr(client, "connection", None) is not None:
+        client.connection.disconnect()
+    elif pool_of(client) is not None:
+        close_idle_connections(pool_of(client))
 
 
 def follows_pushes(pool: Any) -> bool:

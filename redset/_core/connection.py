@@ -6,7 +6,6 @@ protocol; only the decoding of replies is switched off, so that binary members s
 ``decode_responses=True``.
 """
 
-import contextlib
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -107,8 +106,11 @@ class ClientConnection:
             except IndexError:  # another thread was faster
                 return
             if process == os.getpid() and not self.delete_now(keys):
-                with contextlib.suppress(Exception):
+                try:
                     ClientConnection(self.client)._send([commands.delete(*keys)])
+                except Exception as error:
+                    if not compat.is_client_error(error):
+                        raise
 
     def watch(self, key: bytes) -> Watch:
         """Return what tells when *key* changes."""
@@ -147,7 +149,7 @@ def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
     except BaseException as error:
         if not compat.is_client_error(error):
             # It may have come between a command and its reply, which the next call would read.
-            compat.close_idle_connections(client)
+            compat.close_half_read(client)
         raise
 
 

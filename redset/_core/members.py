@@ -9,6 +9,7 @@ from redset._core.replies import Pair
 from redset._core.scores import check_score, zero
 from redset._core.sources import Pull, Source
 from redset._core.spec import Plan, Spec
+from redset.exceptions import SerializerError
 
 T = TypeVar("T")
 
@@ -20,21 +21,17 @@ logger = logging.getLogger("redset")
 
 
 def encode_known(spec: Spec[T], item: T) -> bytes | None:
-    """Give the member of *item*, ``None`` for one that the set can't hold and so hasn't.
+    """Return the member of *item*, ``None`` for one that the set can't hold and so hasn't.
 
     What isn't even hashable is an error, as with ``set``.
     """
     try:
         return spec.encoding.encode(item)
-    except Exception:
-        try:
-            hash(item)
-        except TypeError:
-            unhashable = True
-        else:
-            unhashable = False
-        if unhashable:
+    except Exception as error:
+        if not _is_hashable(item):
             raise
+        if _succeeds(spec.encoding.encode, item):
+            raise cause_of(error) from None
         return None
 
 
@@ -42,10 +39,37 @@ def encode_sought(spec: Spec[T], item: T) -> bytes | None:
     """`encode_known` for one item: a ``set`` is looked up as its ``frozenset``, as in ``set``."""
     try:
         return encode_known(spec, item)
-    except Exception:
+    except (TypeError, ValueError):
         if not isinstance(item, set):
             raise
     return encode_known(spec, cast(T, frozenset(item)))
+
+
+def _is_hashable(item: object) -> bool:
+    try:
+        hash(item)
+    except TypeError:
+        return False
+    return True
+
+
+def _succeeds(convert: Callable[[Any], Any], value: object) -> bool:
+    """Return whether *convert* takes *value* now: then the error of a first try was not its own.
+
+    A signal handler may raise in the middle of a serializer (a soft time limit). That must reach
+    the caller, and must not pass for "this can't be serialized".
+    """
+    try:
+        convert(value)
+    except Exception:
+        return False
+    return True
+
+
+def cause_of(error: Exception) -> Exception:
+    """Return what *error* was made of, if a serializer made one of its own of it."""
+    cause = error.__cause__
+    return cause if isinstance(error, SerializerError) and isinstance(cause, Exception) else error
 
 
 def scored(spec: Spec[T], item: T, score: Any = None) -> Any:
@@ -67,7 +91,9 @@ def decoded(
     for member, score in pairs:
         try:
             item = spec.encoding.decode(member)
-        except Exception:
+        except Exception as error:
+            if _succeeds(spec.encoding.decode, member):
+                raise cause_of(error) from None
             logger.exception("redset %r: can't deserialize %r", spec.name, member[:100])
             if broken is not None:
                 broken.append((member, score))
@@ -75,12 +101,22 @@ def decoded(
             yield item, score
 
 
-def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
-    """The items of *members*, but for what can't be deserialized, which is logged."""
+def decoded_all(spec: Spec[T], pairs: Sequence[Pair], broken: list[Pair] | None = None) -> list[T]:
+    """Return the items of *pairs*, except what can't be deserialized: see `decoded`."""
+    members = [member for member, _ in pairs]
     try:
         return spec.encoding.decode_all(members)
-    except Exception:
-        return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
+    except Exception as error:
+        found = [] if broken is None else broken
+        items = [item for item, _ in decoded(spec, pairs, found)]
+        if not found:
+            raise cause_of(error) from None  # not the serializer's: see `_succeeds`
+        return items
+
+
+def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
+    """Return the items of *members*, except what can't be deserialized, which is logged."""
+    return decoded_all(spec, [(member, 0.0) for member in members])
 
 
 def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:

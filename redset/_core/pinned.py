@@ -43,7 +43,7 @@ class PinnedConnection:
         self.connection = connection
         self._socket: Any = _CLOSED
         self._poll: Any = None
-        if connections.keeps:
+        if connections.keeps and compat.socket_of(connection) is not None:
             self._watch_socket()
 
     def _watch_socket(self) -> None:
@@ -100,6 +100,7 @@ class PinnedConnections:
         self._idle: deque[PinnedConnection] = deque()
         self.orphans: deque[Any] = deque()
         self._waiting = 0
+        self._is_pool_suspect = False
 
     def call(self, client: Any, packed: bytes, evict: Evict) -> Any:
         """Send one command; return its reply, undecoded, also if it is an error."""
@@ -121,7 +122,7 @@ class PinnedConnections:
                 reply = error
         except BaseException as error:
             [reply] = self._recover(client, pinned, error, [packed], [])
-        if len(self._idle) >= self.keeps or self.orphans:
+        if len(self._idle) >= self.keeps:
             self._put_back_carefully(pinned)
         else:
             if self.follows_pushes and compat.should_reconnect(connection):
@@ -232,7 +233,7 @@ class PinnedConnections:
                 return pinned
             pool = self._pool()
             try:
-                return PinnedConnection(self, compat.borrow(pool))
+                return self._borrow(pool)
             except Exception as error:
                 if not compat.is_exhausted(error) or time.monotonic() > deadline:
                     raise
@@ -244,6 +245,24 @@ class PinnedConnections:
             finally:
                 self._waiting -= 1
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _borrow(self, pool: Any) -> PinnedConnection:
+        if self._is_pool_suspect:
+            compat.close_idle_connections(pool)
+            self._is_pool_suspect = False
+        was_used = self.keeps > 0 and compat.has_idle(pool)
+        try:
+            pinned = PinnedConnection(self, compat.borrow(pool))
+        except BaseException as error:
+            # The pool takes a connection back as it is when an exception comes out of a signal
+            # handler: in the middle of its greeting, perhaps, whose reply would be the next one.
+            self._is_pool_suspect = not compat.is_client_error(error)
+            raise
+        if was_used:
+            # The same may have happened in a call of the user's own. It is made anew once.
+            pinned.close()
+            self._renew(pinned)
+        return pinned
 
     def _renew(self, pinned: PinnedConnection) -> None:
         try:
@@ -272,8 +291,6 @@ class PinnedConnections:
             self._idle.append(pinned)
         else:
             self._release(pinned)
-        if self.orphans:
-            self._take_in_orphans()
 
     def _release(self, pinned: PinnedConnection) -> None:
         # Never twice: old pools would give one connection to two takers.
@@ -283,6 +300,7 @@ class PinnedConnections:
             pool.release(connection)
 
     def _take_in_orphans(self) -> None:
+        """Make use again of connections whose calls ended before they could see to them."""
         while self.orphans:
             try:
                 orphan = self.orphans.popleft()

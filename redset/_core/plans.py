@@ -17,6 +17,7 @@ from redset._core.members import (
     Chunk,
     chunks,
     decoded,
+    decoded_all,
     each_chunk,
     encode_known,
     encode_sought,
@@ -195,10 +196,7 @@ def _hand_out(
     pairs = yield from when_there(spec, terms, ask, bool)
     turn.found = bool(pairs)
     broken: list[Pair] = []
-    try:
-        items = spec.encoding.decode_all([member for member, _ in pairs])
-    except Exception:
-        items = [item for item, _ in decoded(spec, pairs, broken)]
+    items = decoded_all(spec, pairs, broken)
     if broken:
         yield [commands.add(spec.undecodable, *zip(*broken, strict=True))]
     return pairs, items

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from redset._core import commands
-from redset._core.members import decoded, decoded_members
+from redset._core.members import decoded, decoded_members, cause_of
 from redset._core.replies import Page, Pair
 from redset._core.spec import Plan, Spec
 
@@ -58,8 +58,12 @@ def walk_pairs(spec: Spec[T], walk: Walk) -> Plan[Iterable[tuple[T, float]]]:
     page = yield from _next_page(spec, walk, scored=True)
     try:
         return zip(spec.encoding.decode_all(page.members), page.scores, strict=True)
-    except Exception:
-        return decoded(spec, zip(page.members, page.scores, strict=True))
+    except Exception as error:
+        broken: list[Pair] = []
+        found = list(decoded(spec, zip(page.members, page.scores, strict=True), broken))
+        if not broken:
+            raise cause_of(error) from None  # out of a signal handler, and not the serializer's
+        return found
 
 
 def _next_page(spec: Spec[T], walk: Walk, *, scored: bool) -> Plan[Page]:
