@@ -9,6 +9,7 @@ from redset._core.replies import Pair
 from redset._core.scores import check_score, zero
 from redset._core.sources import Pull, Source
 from redset._core.spec import Plan, Spec
+from redset.exceptions import SerializerError
 
 T = TypeVar("T")
 
@@ -26,7 +27,9 @@ def encode_known(spec: Spec[T], item: T) -> bytes | None:
     """
     try:
         return spec.encoding.encode(item)
-    except Exception:
+    except Exception as error:
+        if _succeeds(spec.encoding.encode, item):
+            raise cause_of(error) from None
         try:
             hash(item)
         except TypeError:
@@ -67,7 +70,9 @@ def decoded(
     for member, score in pairs:
         try:
             item = spec.encoding.decode(member)
-        except Exception:
+        except Exception as error:
+            if _succeeds(spec.encoding.decode, member):
+                raise cause_of(error) from None
             logger.exception("redset %r: can't deserialize %r", spec.name, member[:100])
             if broken is not None:
                 broken.append((member, score))
@@ -79,8 +84,31 @@ def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
     """The items of *members*, but for what can't be deserialized, which is logged."""
     try:
         return spec.encoding.decode_all(members)
+    except Exception as error:
+        items = [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
+        if len(items) == len(members):
+            raise cause_of(error) from None
+        return items
+
+
+def _succeeds(call: Callable[[Any], object], argument: object) -> bool:
+    """Repeat a call of a serializer that failed; return whether it succeeds now.
+
+    An exception that a signal handler raised inside the serializer's code (the soft time limit of
+    a task queue) says nothing about the item, and must reach the caller.
+    """
+    try:
+        call(argument)
     except Exception:
-        return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
+        return False
+    return True
+
+
+def cause_of(error: Exception) -> Exception:
+    """Return the exception that a serializer of redset's own made *error* of."""
+    if isinstance(error, SerializerError) and isinstance(error.__cause__, Exception):
+        return error.__cause__
+    return error
 
 
 def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:

@@ -15,6 +15,7 @@ from redset._core.commands import HIGHEST, LOWEST, Command
 from redset._core.keys import leasing_keys, wake_channel
 from redset._core.members import (
     Chunk,
+    cause_of,
     chunks,
     decoded,
     each_chunk,
@@ -197,8 +198,10 @@ def _hand_out(
     broken: list[Pair] = []
     try:
         items = spec.encoding.decode_all([member for member, _ in pairs])
-    except Exception:
+    except Exception as error:
         items = [item for item, _ in decoded(spec, pairs, broken)]
+        if not broken:
+            raise cause_of(error) from None
     if broken:
         yield [commands.add(spec.undecodable, *zip(*broken, strict=True))]
     return pairs, items
