@@ -58,13 +58,12 @@ def _hooked(method: str) -> Iterator[None]:
 
 
 @contextmanager
-def hooked_sockets(*hooks: Hook) -> Iterator[None]:
-    """Have sockets that are made in the block call *hooks*, as long as it lasts."""
+def hooked_sockets() -> Iterator[list[Hook]]:
+    """Have sockets that are made in the block call the hooks of a list, as long as it lasts."""
     original = socket.socket
     socket.socket = HookedSocket  # type: ignore[misc]
-    _hooks.extend(hooks)
     try:
-        yield
+        yield _hooks
     finally:
         socket.socket = original  # type: ignore[misc]
         _hooks.clear()

@@ -11,7 +11,7 @@ Say = Callable[[str], None]
 
 
 def test_a_handler_that_uses_sets_disturbs_no_call(server: TestServer, report: Say) -> None:
-    found = storm("handler_storm", "--socket", server.unix_socket)
+    found = storm("handler_storm", "--socket", server.unix_socket, quick=5)
     report(
         f"{found['calls']} calls, {found['handled']} handlers, seed {SEED}; "
         f"{found['ratio']:.2f} of the calls by hand"
@@ -25,7 +25,7 @@ def test_a_handler_that_uses_sets_disturbs_no_call(server: TestServer, report: S
 def test_an_exception_out_of_a_handler_leaves_no_reply_to_the_next_call(
     server: TestServer, report: Say, raising: str
 ) -> None:
-    found = storm("handler_storm", "--socket", server.unix_socket, "--raising", raising)
+    found = storm("handler_storm", "--socket", server.unix_socket, "--raising", raising, quick=2)
     report(f"{found['calls']} calls, {found['raised']} broken off, {found['lost']} items lost")
     assert (found["wrong"], found["twice"]) == (0, 0), found
     assert found["raised"] > 10
@@ -38,7 +38,7 @@ def test_no_item_is_lost_by_an_exception_between_send_and_read(
     server: TestServer, report: Say, raising: str
 ) -> None:
     arguments = ("--socket", server.unix_socket, "--raising", raising, "--only-in-io")
-    found = storm("handler_storm", *arguments)
+    found = storm("handler_storm", *arguments, quick=2)
     report(f"{found['calls']} calls, {found['raised']} broken off while bytes were on their way")
     assert (found["wrong"], found["twice"], found["lost"], found["leased"]) == (0, 0, 0, 0), found
     if raising != "timeout":  # which the client takes for its own, and repeats the command
