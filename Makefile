@@ -10,7 +10,7 @@ BENCH := .venv-bench/.installed
 BENCH_PYTHON := .venv-bench/bin/python
 BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo demo-async test test-uvloop test-servers test-long lint types bench bench-quick clean
+.PHONY: help demo demo-async test test-uvloop test-servers test-storms test-programs test-long lint types bench bench-quick clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -35,7 +35,8 @@ demo-async: $(DEMO) ## the same, with several tasks of asyncio in each process
 	@$(BIN)/python -m redset demo --asyncio $(DEMO_ARGS)
 
 test: $(DEV) ## all tests on an embedded Valkey, with the coverage floor
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term \
+		--ignore tests/storms --ignore tests/programs $(PYTEST_ARGS)
 
 test-uvloop: $(DEV) ## the tests of asyncio in event loops of uvloop
 	REDSET_TEST_LOOP=uvloop $(BIN)/python -m pytest -q tests/server/test_asyncio.py \
@@ -43,6 +44,12 @@ test-uvloop: $(DEV) ## the tests of asyncio in event loops of uvloop
 
 test-servers: $(DEV) ## tests/server on each server, protocol, decoding and client library
 	@PYTHON=$(BIN)/python sh tests/each_server.sh $(PYTEST_ARGS)
+
+test-storms: $(DEV) ## handlers, collectors and finalizers that use sets in the middle of other calls
+	$(BIN)/python -m pytest -q tests/storms $(PYTEST_ARGS)
+
+test-programs: $(DEV) ## sets inside uWSGI, gunicorn with gevent, forks and tracers
+	$(BIN)/python -m pytest -q tests/programs $(PYTEST_ARGS)
 
 test-long: $(DEV) ## the equality laws on 100,000 generated examples
 	HYPOTHESIS_PROFILE=law $(BIN)/python -m pytest -m law --timeout 0 $(PYTEST_ARGS)

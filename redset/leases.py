@@ -10,6 +10,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from redset._core.forks import reentrant_lock
 from redset._core.leasing import Holds
 from redset._core.spec import Plan
 from redset.exceptions import LeaseLost
@@ -52,7 +53,7 @@ class Lease(Holds[T]):
         super().__init__(holds.spec, holds.name, list(holds.open.values()), holds.deadline)
         self._handle, self._ttl = handle, ttl
         self._process = os.getpid()
-        self._guard = threading.Lock()
+        self._guard = reentrant_lock()
         self._lost_meanwhile: list[T] = []
         self._renewal: Renewal | None = None
         if renew and holds:
@@ -121,11 +122,13 @@ class Lease(Holds[T]):
             self._settle(self._handle._to_ack_first(self, count))
         except LeaseLost as lost:
             logger.warning("%s", lost)
-        except Exception:
+        except Exception as error:
+            if not _is_of_the_call(error):
+                raise
             logger.exception("redset %r: can't acknowledge items of a lease", self.spec.name)
 
     def _settle(self, plan: Plan[None]) -> None:
-        with self._guard:
+        with self._guard.get():
             self._handle._run(plan)
 
     def __enter__(self) -> Self:
@@ -148,7 +151,9 @@ class Lease(Holds[T]):
             self.release()
         except LeaseLost as lost:
             logger.warning("%s", lost)
-        except Exception:
+        except Exception as failure:
+            if not _is_of_the_call(failure):
+                raise
             # The error of the block matters more; what stays on lease comes back by itself.
             logger.exception("redset %r: can't give items of a lease back", self.spec.name)
 
@@ -164,6 +169,12 @@ class Lease(Holds[T]):
             lost = lost + error.items
         if lost:
             raise LeaseLost(self.spec.name, lost)
+
+
+def _is_of_the_call(error: Exception) -> bool:
+    """Return whether the client, the server or redset raised *error*, not a signal handler."""
+    libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError) or not libraries.isdisjoint({"redset", "redis", "valkey"})
 
 
 class Renewal(threading.Thread):

@@ -194,7 +194,8 @@ class Holds(Sequence[T]):
 
     def close(self, members: Iterable[bytes], lost: set[bytes]) -> list[T]:
         """Count *members* as settled; give the items of those that were *lost*."""
-        closed = {member: self.open.pop(member) for member in members}
+        # A signal handler may have settled some of them in the middle of this call.
+        closed = {member: self.open.pop(member) for member in members if member in self.open}
         gone = {member: hold for member, hold in closed.items() if member in lost}
         self.lost |= gone
         return [hold.item for hold in gone.values()]
