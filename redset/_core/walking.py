@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from redset._core import commands
-from redset._core.members import decoded, decoded_members, cause_of
+from redset._core.members import cause_of, decoded, decoded_members
 from redset._core.replies import Page, Pair
 from redset._core.spec import Plan, Spec
 
