@@ -15,6 +15,7 @@ from numbers import Real
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from redset._core import compat
 from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
 
 __all__ = ["Lock", "LockTimeout"]
@@ -111,7 +112,7 @@ class Lock(BaseLock):
         lock = self.redis.lock(self.key, timeout=self.expires)
         token = uuid.uuid4().hex.encode()
         deadline = time.monotonic() + self.timeout
-        while not (lock.do_acquire(token) or self._is_held_with(token)):
+        while not (compat.try_to_lock(lock, token) or self._is_held_with(token)):
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._timed_out()
@@ -133,7 +134,7 @@ class Lock(BaseLock):
                 # A forked child inherits the token, but the lock stays its parent's.
                 return False
             try:
-                lock.do_release(token)
+                compat.unlock(lock, token)
             except ValueError:  # LockNotOwnedError, of redis-py or of valkey-py
                 pass
             else:
@@ -143,7 +144,7 @@ class Lock(BaseLock):
 
     def _is_held_with(self, token: bytes) -> bool:
         # When the reply to a SET is lost, the client repeats it and is refused by its own token.
-        held = self.redis.execute_command("GET", self.key, NEVER_DECODE=True)
+        held = self.redis.execute_command("GET", self.key, **compat.RAW)
         return bool(held == token)
 
     def __enter__(self) -> Self:

@@ -470,6 +470,25 @@ def repeats_reply(connection: Any, reply: Exception) -> bool:
     return isinstance(reply, getattr(connection.retry, "_supported_errors", ()))
 
 
+# Locks
+
+
+def try_to_lock(lock: Any, token: bytes) -> Any:
+    """Have *lock*, of a client's ``lock()``, taken with *token*; return whether it was.
+
+    For an asyncio client, what is returned is awaited.
+    """
+    return lock.do_acquire(token)
+
+
+def unlock(lock: Any, token: bytes) -> Any:
+    """Free *lock*; raise a `ValueError`, LockNotOwnedError, if *token* is not its own.
+
+    For an asyncio client, what is returned is awaited.
+    """
+    return lock.do_release(token)
+
+
 # Addresses and settings
 
 

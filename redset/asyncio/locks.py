@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
+from redset._core import compat
 from redset.asyncio.tasks import begin, to_the_end
 from redset.locks import BaseLock
 
@@ -77,10 +78,10 @@ class Lock(BaseLock):
             raise
 
     async def _attempt(self, lock: Any, token: bytes) -> bool:
-        if await lock.do_acquire(token):
+        if await compat.try_to_lock(lock, token):
             return True
         # When the reply to a SET is lost, the client repeats it and is refused by its own token.
-        held = await self.redis.execute_command("GET", self.key, NEVER_DECODE=True)
+        held = await self.redis.execute_command("GET", self.key, **compat.RAW)
         return bool(held == token)
 
     async def __aenter__(self) -> Self:
@@ -98,7 +99,7 @@ class Lock(BaseLock):
 
 async def _release(lock: Any, token: bytes) -> bool:
     try:
-        await lock.do_release(token)
+        await compat.unlock(lock, token)
     except ValueError:  # LockNotOwnedError, of redis-py or of valkey-py
         return False
     return True
