@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Self, TypeVar
 
 from redset._core import leasing
-from redset._core.driver import Rhythm
+from redset._core.driver import SubscriptionReuse
 from redset._core.leasing import Leased, Stats
 from redset.exceptions import LeaseLost
 from redset.leases import Lease, Renewal
@@ -111,10 +111,10 @@ class HandingOut(Ordered[T]):
         """
         self._check_batch(batch)
         renewal: Renewal | None = None
-        rhythm = Rhythm()
+        reuse = SubscriptionReuse()
         try:
             while holds := self._run(
-                self._to_lease(batch, ttl, timeout, max_deliveries), rhythm.vigil()
+                self._to_lease(batch, ttl, timeout, max_deliveries), reuse.slot()
             ):
                 lease = Lease(self, holds, float(ttl), renew=False)
                 if renew:
@@ -122,7 +122,7 @@ class HandingOut(Ordered[T]):
                     lease._renew_by(renewal)
                 yield from self._consume(lease)
         finally:
-            rhythm.end()
+            reuse.end()
             if renewal is not None:
                 renewal.stop()
 

@@ -4,7 +4,7 @@ import os
 from typing import Any, Self, TypeVar
 
 from redset._core.connection import ClientConnection, check_client
-from redset._core.driver import Vigil, run
+from redset._core.driver import SubscriptionSlot, run
 from redset._core.spec import Plan
 from redset.locks import Lock
 from redset.operations import Operations
@@ -72,5 +72,5 @@ class Handle(Operations[T]):
     def _own(self, keys: tuple[bytes, bytes]) -> None:
         self._owner = delete_when_collected(self, self._client, keys)
 
-    def _run(self, plan: Plan[R], vigil: Vigil | None = None) -> R:
-        return run(plan, self._connection, self._translate_error, vigil)
+    def _run(self, plan: Plan[R], slot: SubscriptionSlot | None = None) -> R:
+        return run(plan, self._connection, self._translate_error, slot)

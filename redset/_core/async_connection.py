@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redset._core import commands, compat
-from redset._core.async_watch import ClientWatch
+from redset._core.async_watch import AsyncKeySubscription
 from redset._core.commands import Command
 from redset._core.compat import RAW
 from redset._core.connection import (
@@ -74,9 +74,9 @@ class AsyncClientConnection:
         """Send *batch* while the loop runs; nothing waits for it. From any thread."""
         self._pipeliner.send_soon(self.client, batch)
 
-    def watch(self, key: bytes) -> ClientWatch:
+    def subscribe(self, key: bytes) -> AsyncKeySubscription:
         """Return what tells when *key* changes."""
-        return ClientWatch(self.client, key)
+        return AsyncKeySubscription(self.client, key)
 
     def _send(self, batch: Sequence[Command[Any]]) -> Coroutine[Any, Any, list[Any]]:
         return self._pipeliner.send(self.client, batch)

@@ -1,26 +1,41 @@
-"""Async watch: `redset._core.watch` for asyncio, where all tasks that wait for a key share one.
+"""Async key subscriptions: `redset._core.watch` for asyncio, where all tasks of a set share one.
 
-Owns the connection that the server tells of changes, and who is told of them. What those make of
-it is up to `redset._core.watch.Attention`.
+Owns the connection that the server tells of changes, and which task is woken by what is told: as
+many as there are items, however many wait. What is asked and told is up to `redset._core.watch`.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+import os
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import Any
 
-from redset._core import compat
-from redset._core.watch import PATIENCE_SECONDS, POLL_SECONDS, Attention, Message, greet
+from redset._core import compat, watch
+from redset._core.forks import PerProcess
+from redset._core.outlook import Outlook
+from redset._core.spec import WaitForChange
+from redset._core.watch import (
+    Look,
+    NoSubscriptionError,
+    Polling,
+    WakeupBackoff,
+    Words,
+    check_refusal,
+    handshake,
+    is_change,
+    is_refusal,
+    may_subscribe,
+    pool_to_subscribe_with,
+    remember_refusal,
+)
 
-A = TypeVar("A")
-R = TypeVar("R")
-S = TypeVar("S")
+# What a waiting task is told, as `WaitForChange` has it.
+Answer = asyncio.Future["bool | None"]
 
 logger = logging.getLogger("redset")
-
-MOST_UNREAD = 1_000
 
 
 async def give_back(pool: Any, connection: Any) -> None:
@@ -31,153 +46,387 @@ async def give_back(pool: Any, connection: Any) -> None:
         await pool.release(connection)
 
 
-async def _follow(steps: Generator[S, A, R], answer: Callable[[S], Awaitable[A]]) -> R:
-    try:
-        step = next(steps)
-        while True:
-            step = steps.send(await answer(step))
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+class Line:
+    """The tasks that wait for one set, by one clock, in the order in which they came."""
+
+    def __init__(self, outlook: Outlook) -> None:
+        self.outlook = outlook
+        self.waiting: OrderedDict[Answer, None] = OrderedDict()
+        # How many tasks were woken that have not yet come back, or left.
+        self.awake = 0
+        # How many items are ready that no task was woken for.
+        self.unclaimed = 0
+        # Whether the last look took items to be those of tasks that were awake already.
+        self.discounted = False
+        # When an item becomes ready without a message.
+        self.event = math.inf
+        # Whether no look was made for this line.
+        self.is_new = True
+
+    def learn(self, ready: int, event: float) -> None:
+        """Wake as many tasks as there are items *ready* for them."""
+        self.event, self.is_new = event, False
+        self.discounted = ready > 0 and self.awake > 0
+        self.unclaimed = max(0, ready - self.awake)
+        while self.unclaimed and self.waiting:
+            self.wake_one()
+
+    def wake_one(self) -> None:
+        """Wake the task that has waited longest."""
+        self.unclaimed = max(0, self.unclaimed - 1)
+        answer, _ = self.waiting.popitem(last=False)
+        self.awake += 1
+        answer.set_result(True)
 
 
-class Station:
-    """A connection of the client's pool, lent for as long as any task waits for a key to change."""
+class SharedSubscription:
+    """A connection of the client's pool, lent for as long as any task waits for a key to change.
+
+    A message wakes no task by itself: the subscription looks how many items are ready, and wakes
+    as many tasks. If a task that was woken is given nothing, fails or is cancelled, it looks
+    again, so that no wake-up is lost. Only a task that waits alone is woken at once.
+    """
 
     def __init__(self, pool: Any, key: bytes) -> None:
         self._pool, self._key = pool, key
+        self._process = os.getpid()
+        self._loop = asyncio.get_running_loop()
         self._connection: Any = None
         self._closed = False
-        self.loop = asyncio.get_running_loop()
-        self.waiting: set[asyncio.Queue[Message | None]] = set()
-        # Done once changes are told, or once there is no hope that they will be.
-        self.begun: asyncio.Future[None] = self.loop.create_future()
-        self.task = self.loop.create_task(self._listen())
+        self.users: set[AsyncKeySubscription] = set()
+        self._lines: list[Line] = []
+        # Replies and messages that were read, and the error that ended the reading.
+        self._inbox: deque[Any] = deque()
+        self._stirred = asyncio.Event()
+        # Whether it is time to look: nothing more is told until then.
+        self._stale = True
+        self._looked = -math.inf
+        # Whether other processes learned at the same moment what this one did.
+        self._contended = False
+        # Whether a task of this process was given something since the last look.
+        self._found = False
+        self._backoff = WakeupBackoff()
+        self._task = self._loop.create_task(self._run())
 
     @property
     def is_over(self) -> bool:
-        """Whether it can't tell of changes any more."""
-        return self.task.done()
+        """Whether it can't tell the running task of changes."""
+        return (
+            self._closed
+            or self._task.done()
+            or self._process != os.getpid()
+            or self._loop is not asyncio.get_running_loop()
+        )
 
-    async def _listen(self) -> None:
+    async def wait(self, line: Line, seconds: float) -> bool | None:
+        """Wait as `redset._core.watch.KeySubscription.wait` does, in *line*."""
+        if line.unclaimed:
+            line.unclaimed -= 1
+            line.awake += 1
+            return True
+        answer: Answer = self._loop.create_future()
+        line.waiting[answer] = None
+        if self._stale or line.is_new:
+            self._look_soon()
+        timer = None
+        if seconds < math.inf:
+            timer = self._loop.call_later(seconds, _answer, answer, False)
         try:
-            self._connection = await compat.borrow_async(self._pool)
-            try:
-                protocol = getattr(self._connection, "protocol", 2)
-                await _follow(greet(self._key, protocol), self._ask)
-                self._settle()
-                while not self._closed:
-                    *_, channel, said = await self._read(timeout=math.inf)
-                    for messages in self.waiting:
-                        # Who doesn't listen now needs to hear no more than that there was much.
-                        if messages.qsize() < MOST_UNREAD:
-                            messages.put_nowait((channel, said))
-            finally:
-                await give_back(self._pool, self._connection)
-        except Exception:
-            logger.debug("redset: can't watch %r, so it is polled", self._key, exc_info=True)
+            return await answer
+        except asyncio.CancelledError:
+            if not answer.cancelled() and answer.done() and answer.result():
+                self.asked(line, found=False)
+            raise
         finally:
-            self._settle()
-            for messages in self.waiting:
-                messages.put_nowait(None)
+            line.waiting.pop(answer, None)
+            if timer is not None:
+                timer.cancel()
+
+    def line_of(self, outlook: Outlook) -> Line:
+        """Return the line of the tasks that have the same outlook as this one."""
+        for line in self._lines:
+            if line.outlook.clock is outlook.clock:
+                return line
+        # Lines that no task stands in make room for this one.
+        self._lines = [line for line in self._lines if line.waiting or line.awake]
+        self._lines.append(Line(outlook))
+        return self._lines[-1]
+
+    def asked(self, line: Line, *, found: bool) -> None:
+        """Note that a woken task has asked, or never will, and whether it *found* something."""
+        line.awake -= 1
+        if found:
+            self._found = True
+            self._backoff.hit()
+        if line.discounted or not found:
+            self._look_soon()
+
+    def missed(self) -> None:
+        """Note that a woken task found nothing, as another process was faster."""
+        self._contended = False
+        self._backoff.missed()
 
     def close(self) -> None:
         """Let the connection go."""
         self._closed = True
-        self.task.cancel()
+        self._stirred.set()
+        with contextlib.suppress(RuntimeError):  # its loop was closed
+            self._task.cancel()
 
-    async def _ask(self, words: tuple[Any, ...]) -> Any:
-        # The client's `wait_for` may swallow a cancellation (Python 3.11).
+    async def wait_closed(self) -> None:
+        """Return when the pool has the connection."""
+        await asyncio.wait({self._task})
+
+    def _look_soon(self) -> None:
+        self._stale = True
+        self._stirred.set()
+
+    async def _run(self) -> None:
+        begun = self._loop.time()
+        try:
+            self._connection = await compat.borrow_async(self._pool)
+            try:
+                await self._serve()
+            finally:
+                await give_back(self._pool, self._connection)
+        except Exception as error:
+            logger.debug("redset: %r is polled, not subscribed to", self._key, exc_info=True)
+            if is_refusal(error):
+                remember_refusal(self._pool, watch.RECHECK_INTERVAL)
+            elif self._loop.time() < begun + watch.POLL_SECONDS:
+                remember_refusal(self._pool, watch.POLL_SECONDS)
+        finally:
+            self._closed = True
+            _forget(self._pool, self._key, self)
+            for line in self._lines:
+                for answer in line.waiting:
+                    _answer(answer, None)
+
+    async def _serve(self) -> None:
+        reading = self._loop.create_task(self._read())
+        try:
+            words = handshake(compat.protocol_of(self._connection))
+            await self._send(words)
+            *_, connection_id = [await self._reply() for _ in words]
+            if isinstance(connection_id, Exception):
+                raise connection_id
+            await self._look(connection_id)
+            # The client's `wait_for` may swallow a cancellation (Python 3.11).
+            while not self._closed:
+                while self._inbox:
+                    self._hear(self._inbox.popleft())
+                if not self._is_awaited():
+                    await self._until_stirred(math.inf)
+                elif self._stale:
+                    await asyncio.sleep(self._backoff.seconds())
+                    await self._look()
+                else:
+                    await self._until_stirred(self._expected())
+        finally:
+            # The next user of the connection must be the only one that reads.
+            reading.cancel()
+            await asyncio.wait({reading}, timeout=watch.REPLY_SECONDS)
+
+    def _is_awaited(self) -> bool:
+        return any(line.waiting for line in self._lines)
+
+    def _hear(self, message: Any) -> None:
+        if isinstance(message, Exception):
+            raise message
+        self._stale = True
+        if is_change(message):
+            self._wake_or_look()
+
+    def _expected(self) -> float:
+        """Return when to look without a message; act at once if that is now."""
+        event = min(line.event for line in self._lines if line.waiting)
+        until = min(event, self._looked + watch.RECHECK_INTERVAL)
+        if until <= self._loop.time():
+            self._stale = True
+            self._stirred.set()
+            if until == event:
+                self._wake_or_look()
+        return until
+
+    def _wake_or_look(self) -> None:
+        """Have one task ask at once if no other waits; else the next look says how many may."""
+        self._contended = True
+        waiting = [line for line in self._lines if line.waiting]
+        if self._backoff.is_none and [len(line.waiting) for line in waiting] == [1]:
+            waiting[0].wake_one()
+
+    async def _look(self, connection_id: int | None = None) -> None:
+        lines = list(self._lines)
+        # What is asked for from here on needs another look.
+        self._stale = False
+        look = Look(self._key, [line.outlook for line in lines], connection_id)
+        await self._send(look.words)
+        while not look.feed(await self._reply()):
+            pass
+        self._looked = self._loop.time()
+        found = look.found()
+        if self._contended and not self._found and not any(ready for ready, _ in found):
+            self._backoff.missed()
+        self._contended = self._found = False
+        for line, (ready, seconds) in zip(lines, found, strict=True):
+            line.learn(ready, self._looked + seconds)
+
+    async def _send(self, words: Sequence[Words]) -> None:
+        packed = self._connection.pack_commands(words)
+        # A health check would take a message for its answer.
+        await self._connection.send_packed_command(packed, check_health=False)
+
+    async def _reply(self) -> Any:
+        """Return the next reply or message; an error of the server is a reply."""
+        until = self._loop.time() + watch.REPLY_SECONDS
+        while not self._inbox:
+            if self._loop.time() >= until:
+                raise NoSubscriptionError("the server doesn't answer")
+            await self._until_stirred(until)
+            # A loop that was busy for so long may have it in the socket's buffer.
+            await asyncio.sleep(0)
+        reply = self._inbox.popleft()
+        if isinstance(reply, Exception) and not compat.is_reply(reply):
+            raise reply
+        return reply
+
+    async def _read(self) -> None:
+        going_on = True
+        while going_on:
+            try:
+                reply = await self._connection.read_response(
+                    disable_decoding=True, timeout=math.inf
+                )
+            except Exception as error:
+                reply, going_on = error, compat.is_reply(error)
+            self._inbox.append(reply)
+            self._stirred.set()
+
+    async def _until_stirred(self, until: float) -> None:
+        """Sleep until there is something to read or to do."""
+        if not self._inbox:
+            timer = None if until == math.inf else self._loop.call_at(until, self._stirred.set)
+            try:
+                await self._stirred.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        self._stirred.clear()
         if self._closed:
             raise asyncio.CancelledError
-        if words:
-            await self._connection.send_command(*words)
-        return await self._read()
-
-    async def _read(self, **options: Any) -> Any:
-        return await self._connection.read_response(disable_decoding=True, **options)
-
-    def _settle(self) -> None:
-        if not self.begun.done():
-            self.begun.set_result(None)
 
 
-# Of each client, the stations that have somebody who waits.
-_stations: WeakKeyDictionary[Any, dict[bytes, Station]] = WeakKeyDictionary()
+def _answer(answer: Answer, told: bool | None) -> None:
+    if not answer.done():
+        answer.set_result(told)
 
 
-def _station(client: Any, key: bytes) -> Station | None:
-    """The station for *key*; none where a connection can't be spared."""
-    stations = _stations.setdefault(client, {})
-    for other, station in list(stations.items()):
-        if station.is_over or station.loop is not asyncio.get_running_loop():
-            del stations[other]
-    if key not in stations:
-        pool = getattr(client, "connection_pool", None)
-        # Half of them at the least stay with those who have something to say.
-        most = 0 if pool is None else getattr(pool, "max_connections", 2) // 2
-        if len(stations) >= most:
-            return None
-        stations[key] = Station(pool, key)
-    return stations[key]
+Subscriptions = dict[bytes, SharedSubscription]
 
 
-class ClientWatch:
-    """One task that waits for a key to change; `redset._core.watch.Watch` for asyncio."""
+def _subscriptions_of(pool: Any) -> Subscriptions:
+    """Return the subscriptions of this process that have a connection of *pool*, by key."""
+    of_processes: PerProcess[Subscriptions] = compat.shared_by_client(
+        pool, "subscriptions", lambda: PerProcess(dict)
+    )
+    return of_processes.get()
+
+
+def _forget(pool: Any, key: bytes, shared: SharedSubscription) -> None:
+    of_pool = _subscriptions_of(pool)
+    if of_pool.get(key) is shared:
+        del of_pool[key]
+
+
+def _shared_subscription(pool: Any, key: bytes) -> SharedSubscription:
+    """Return the subscription to *key*, or raise `NoSubscriptionError`."""
+    check_refusal(pool)
+    of_pool = _subscriptions_of(pool)
+    for other, shared in list(of_pool.items()):
+        if shared.is_over:
+            del of_pool[other]
+    if key not in of_pool:
+        if not may_subscribe(pool, len(of_pool)):
+            raise NoSubscriptionError("a connection to subscribe with can't be spared")
+        of_pool[key] = SharedSubscription(pool, key)
+    return of_pool[key]
+
+
+async def evict_one(pool: Any) -> bool:
+    """Return a connection to *pool* that only listens; return whether there was one.
+
+    The tasks that it told of changes poll for a while.
+    """
+    for key, shared in list(_subscriptions_of(pool).items()):
+        if not shared.is_over:
+            remember_refusal(pool, watch.RECHECK_INTERVAL)
+            shared.close()
+            _forget(pool, key, shared)
+            await shared.wait_closed()
+            return True
+    return False
+
+
+class AsyncKeySubscription:
+    """One task that waits for a key to change: `redset._core.watch.KeySubscription` for asyncio."""
 
     def __init__(self, client: Any, key: bytes) -> None:
-        self._client, self._key = client, key
-        self._attention = Attention(key)
-        self._station: Station | None = None
-        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._pool = pool_to_subscribe_with(client)
+        self._key = key
+        self._process = os.getpid()
+        self._shared: SharedSubscription | None = None
+        # Where this task stood until it was woken, if it was and has not asked since.
+        self._line: Line | None = None
+        self._polling = Polling()
 
-    async def wait(self, seconds: float) -> bool:
-        """As `redset._core.watch.Watch.wait`, awaited."""
-        if self._station is None:
-            self._station = _station(self._client, self._key)
-            if self._station is not None:
-                self._station.waiting.add(self._messages)
-                await asyncio.wait({self._station.begun}, timeout=seconds)
-                return False
-        else:
-            heard = self._attention.listen(min(seconds, PATIENCE_SECONDS))
-            try:
-                return await _follow(heard, self._message)
-            except _OverError:
-                self.close()
-                self._attention.woken = False
-        await asyncio.sleep(min(seconds, POLL_SECONDS))
-        return False
-
-    def catch_up(self) -> None:
-        """As `redset._core.watch.Watch.catch_up`."""
-        self._attention.woken = False
-        while not self._messages.empty():
-            if self._messages.get_nowait() is None:
-                self.close()
-
-    async def _message(self, seconds: float) -> Message | None:
-        assert self._station is not None  # noqa: S101
-        if self._messages.empty() and self._station.is_over:
-            raise _OverError
+    async def wait(self, step: WaitForChange) -> bool | None:
+        """As `redset._core.watch.KeySubscription.wait`, awaited."""
+        if self._line is not None and self._shared is not None:
+            self._shared.missed()
+        self.asked(found=False)
+        end = asyncio.get_running_loop().time() + step.seconds
         try:
-            async with asyncio.timeout(seconds):
-                message = await self._messages.get()
-        except TimeoutError:
-            return None
-        if message is None:
-            raise _OverError
-        return message
+            shared = self._subscription()
+        except NoSubscriptionError:
+            logger.debug("redset: %r is polled, not subscribed to", self._key, exc_info=True)
+        else:
+            line = shared.line_of(step.outlook)
+            told = await shared.wait(line, step.seconds)
+            if told is not None:
+                self._line = line if told else None
+                return told
+            self.close()
+        left = max(0.0, end - asyncio.get_running_loop().time())
+        await asyncio.sleep(self._polling.pause(left))
+        return None
+
+    def asked(self, *, found: bool) -> None:
+        """As `redset._core.watch.KeySubscription.asked`."""
+        line, self._line = self._line, None
+        if line is not None and self._shared is not None:
+            self._shared.asked(line, found=found)
+
+    def drain(self) -> None:
+        """As `redset._core.watch.KeySubscription.drain`: what was told has been passed over."""
+        self._polling.begin()
 
     def close(self) -> None:
-        """Wait no more; who is the last one to leave lets the connection go."""
-        station, self._station = self._station, None
-        if station is not None:
-            station.waiting.discard(self._messages)
-            if not station.waiting:
-                station.close()
-                _stations.get(self._client, {}).pop(self._key, None)
-        self._messages = asyncio.Queue()
+        """Wait no more; the last task that does lets the connection go."""
+        self.asked(found=False)
+        shared, self._shared = self._shared, None
+        # That of a forked process is the parent's.
+        if shared is None or self._process != os.getpid():
+            return
+        shared.users.discard(self)
+        if not shared.users:
+            _forget(self._pool, self._key, shared)
+            shared.close()
 
-
-class _OverError(Exception):
-    """The station can't tell of changes any more."""
+    def _subscription(self) -> SharedSubscription:
+        if self._shared is not None and self._shared.is_over:
+            self.close()
+        if self._shared is None:
+            self._process = os.getpid()
+            self._shared = _shared_subscription(self._pool, self._key)
+            self._shared.users.add(self)
+        return self._shared

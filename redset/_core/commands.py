@@ -285,9 +285,9 @@ def admit(
 
 
 def take(
-    keys: Sequence[bytes], token: bytes, num: int, highest: str, keep: float, woken: bytes
+    keys: Sequence[bytes], token: bytes, num: int, highest: str, keep: float
 ) -> Command[list[replies.Pair]]:
-    return _call(TAKE, keys, (token, num, highest, _milliseconds(keep), woken), replies.pairs)
+    return _call(TAKE, keys, (token, num, highest, _milliseconds(keep)), replies.pairs)
 
 
 def lease(
@@ -301,10 +301,9 @@ def lease(
     ttl: float,
     most: int,
     channel: bytes,
-    woken: bytes,
 ) -> Command[tuple[float, list[replies.Held]]]:
     times = (_milliseconds(keep), _milliseconds(ttl))
-    arguments = (token, times[0], num, highest, name, times[1], most, channel, woken)
+    arguments = (token, times[0], num, highest, name, times[1], most, channel)
     return _call(LEASE, keys, arguments, replies.leased)
 
 

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from redset._core import commands, compat, watch
+from redset._core import commands, compat
 from redset._core.commands import Command
 from redset._core.compat import RAW
 from redset._core.pinned import pinned_connections_for
-from redset._core.watch import Watch
+from redset._core.spec import WaitForChange
+from redset._core.watch import KeySubscription, evict_one
 from redset.exceptions import InvalidTypeError, NestedCallError
-
-evict_one = getattr(watch, "evict_one", lambda _pool: False)
 
 
 class Connection(Protocol):
@@ -27,15 +26,17 @@ class Connection(Protocol):
 
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
 
-    def watch(self, key: bytes) -> Watch: ...
+    def subscribe(self, key: bytes) -> KeySubscription: ...
 
 
-class AsyncWatch(Protocol):
-    """`Watch` for asyncio; `close` gives back what it needs, without waiting."""
+class AsyncSubscription(Protocol):
+    """`KeySubscription` for asyncio; `close` returns what it needs, without waiting."""
 
-    async def wait(self, seconds: float) -> bool: ...
+    async def wait(self, step: WaitForChange) -> bool | None: ...
 
-    def catch_up(self) -> None: ...
+    def asked(self, *, found: bool) -> None: ...
+
+    def drain(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -45,7 +46,7 @@ class AsyncConnection(Protocol):
 
     async def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
 
-    def watch(self, key: bytes) -> AsyncWatch: ...
+    def subscribe(self, key: bytes) -> AsyncSubscription: ...
 
 
 class ClientConnection:
@@ -112,9 +113,9 @@ class ClientConnection:
                     if not compat.is_client_error(error):
                         raise
 
-    def watch(self, key: bytes) -> Watch:
+    def subscribe(self, key: bytes) -> KeySubscription:
         """Return what tells when *key* changes."""
-        return Watch(self.client, key)
+        return KeySubscription(self.client, key)
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         client = self.client

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from redset._core.connection import AsyncConnection, Connection
 from redset._core.sources import Pull, pull
-from redset._core.spec import Pause, Plan
+from redset._core.spec import Plan, WaitForChange
 
 T = TypeVar("T")
 
@@ -25,66 +25,73 @@ def translated(error: Exception, translate: Translate | None) -> Exception:
     return better
 
 
-class Vigil:
-    """Keeps the watch of one plan for the next, of one who waits again and again."""
+class SubscriptionSlot:
+    """Keeps the subscription of one plan for the next one of a consumer that waits repeatedly."""
 
     def __init__(self) -> None:
-        self.watch: Any = None
+        self.subscription: Any = None
 
     def close(self) -> None:
-        """Watch no more, until a plan waits again."""
-        if self.watch is not None:
-            self.watch.close()
-            self.watch = None
+        """End the subscription, until a plan waits again."""
+        if self.subscription is not None:
+            self.subscription.close()
+            self.subscription = None
 
 
-class Rhythm:
-    """Whether one who works and waits in turns keeps his watch while he works.
+class SubscriptionReuse:
+    """Decide whether a consumer keeps its subscription open between waits.
 
-    What changes meanwhile is told, and piles up unread: so only if the work is done soon. That it
-    was last time is taken as a sign.
+    Meanwhile it occupies a connection, so only if the consumer's work takes a second at most. The
+    time that the last item took is taken as a sign.
     """
 
     def __init__(self) -> None:
-        self._vigil = Vigil()
+        self._slot = SubscriptionSlot()
         self._began = math.inf
 
-    def vigil(self) -> Vigil | None:
-        """Give what the next wait keeps its watch in, if it is to be kept."""
+    def slot(self) -> SubscriptionSlot | None:
+        """Return where the next wait keeps its subscription, if it is to be kept."""
         took, self._began = monotonic() - self._began, monotonic()
         if took <= SOON_SECONDS:
-            return self._vigil
+            return self._slot
         self.end()
         return None
 
     def end(self) -> None:
-        """Watch no more."""
-        self._vigil.close()
+        """End the subscription."""
+        self._slot.close()
 
 
-def _kept_in(vigil: Vigil | None) -> Any:
-    """Take the watch that was kept, to hear of what changes from now on."""
-    if vigil is None or vigil.watch is None:
+def _kept_in(slot: SubscriptionSlot | None) -> Any:
+    """Take the subscription that was kept, to be told of what changes from now on."""
+    if slot is None or slot.subscription is None:
         return None
-    watch, vigil.watch = vigil.watch, None
-    watch.catch_up()
-    return watch
+    subscription, slot.subscription = slot.subscription, None
+    try:
+        subscription.drain()
+    except BaseException:
+        subscription.close()
+        raise
+    return subscription
 
 
-def _put_away(watch: Any, vigil: Vigil | None) -> None:
-    if watch is None:
+def _put_away(subscription: Any, wait: WaitForChange | None, slot: SubscriptionSlot | None) -> None:
+    """Say what came of the last *wait*, and keep the subscription in *slot*, or end it."""
+    if subscription is None:
         return
-    if vigil is None:
-        watch.close()
+    if wait is not None:
+        subscription.asked(found=wait.outlook.found)
+    if slot is None:
+        subscription.close()
     else:
-        vigil.watch = watch
+        slot.subscription = subscription
 
 
 def run(
     plan: Plan[T],
     connection: Connection,
     translate: Translate | None = None,
-    vigil: Vigil | None = None,
+    slot: SubscriptionSlot | None = None,
 ) -> T:
     """Answer each batch that *plan* yields with its replies; return what the plan returns.
 
@@ -93,7 +100,8 @@ def run(
     """
     answer: Any = None
     failed = False
-    watch = _kept_in(vigil)
+    subscription = _kept_in(slot)
+    wait: WaitForChange | None = None
     ended = False
     try:
         while True:
@@ -108,27 +116,29 @@ def run(
                         answer, failed = connection.execute(step), False
                     except Exception as error:
                         answer, failed = translated(error, translate), True
-                elif isinstance(step, Pause):
-                    watch = watch or connection.watch(step.key)
-                    answer, failed = [watch.wait(step.seconds)], False
+                elif isinstance(step, WaitForChange):
+                    subscription = subscription or connection.subscribe(step.key)
+                    wait = step
+                    answer, failed = [subscription.wait(step)], False
                 else:
                     raise NotImplementedError("a synchronous plan has nothing to await")
             except BaseException as error:
                 answer, failed = error, True
     finally:
-        _put_away(watch, vigil if ended else None)
+        _put_away(subscription, wait, slot if ended else None)
 
 
 async def run_async(
     plan: Plan[T],
     connection: AsyncConnection,
     translate: Translate | None = None,
-    vigil: Vigil | None = None,
+    slot: SubscriptionSlot | None = None,
 ) -> T:
     """`run` for asyncio: to the plan, a task that is cancelled while it waits is one more error."""
     answer: Any = None
     failed = False
-    watch = _kept_in(vigil)
+    subscription = _kept_in(slot)
+    wait: WaitForChange | None = None
     ended = False
     try:
         while True:
@@ -143,12 +153,13 @@ async def run_async(
                         answer, failed = await connection.execute(step), False
                     except Exception as error:
                         answer, failed = translated(error, translate), True
-                elif isinstance(step, Pause):
-                    watch = watch or connection.watch(step.key)
-                    answer, failed = [await watch.wait(step.seconds)], False
+                elif isinstance(step, WaitForChange):
+                    subscription = subscription or connection.subscribe(step.key)
+                    wait = step
+                    answer, failed = [await subscription.wait(step)], False
                 elif isinstance(step, Pull):
                     answer, failed = await pull(step.source, 1), False
             except BaseException as error:
                 answer, failed = error, True
     finally:
-        _put_away(watch, vigil if ended else None)
+        _put_away(subscription, wait, slot if ended else None)

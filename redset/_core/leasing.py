@@ -62,7 +62,7 @@ def lease(
 ) -> Plan["Holds[T]"]:
     name = f"{turn.name}.{turn.calls}"
 
-    def ask(highest: str, woken: bytes) -> Command[tuple[float, list[Held]]]:
+    def ask(highest: str) -> Command[tuple[float, list[Held]]]:
         keys, token = turn.keys, turn.attempt
         return commands.lease(
             *(keys, token, num, highest, KEEP_SECONDS),
@@ -70,7 +70,6 @@ def lease(
             ttl=ttl,
             most=most,
             channel=wake_channel(spec.key),
-            woken=woken,
         )
 
     deadline, held = yield from when_there(spec, terms, ask, lambda reply: bool(reply[1]))

@@ -1,8 +1,8 @@
 """Plans: one generator for each operation.
 
 Encode, yield commands, decode. Nothing here opens a socket or awaits. One ``yield`` is one round
-trip: a list of commands goes out, the list of their parsed replies comes back. A `Pause` that is
-yielded waits, a `Pull` reads on.
+trip: a list of commands goes out, the list of their parsed replies comes back. A `WaitForChange`
+that is yielded waits, a `Pull` reads on.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
-from redset._core.keys import leasing_keys, wake_channel
+from redset._core.keys import leasing_keys
 from redset._core.members import (
     Chunk,
     chunks,
@@ -24,10 +24,11 @@ from redset._core.members import (
     scored,
     scored_all,
 )
+from redset._core.outlook import Outlook
 from redset._core.replies import Pair
 from redset._core.scores import check_score
 from redset._core.sources import Source
-from redset._core.spec import Pause, Plan, Spec, Terms
+from redset._core.spec import Plan, Spec, Terms, WaitForChange
 from redset._core.turns import KEEP_SECONDS, Turn
 from redset.exceptions import EmptySetError, MissingItemError
 
@@ -190,8 +191,8 @@ def take(spec: Spec[T], turn: Turn, num: int, terms: Terms) -> Plan[list[T]]:
 def _hand_out(
     spec: Spec[T], turn: Turn, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
-    def ask(highest: str, woken: bytes) -> Command[list[Pair]]:
-        return commands.take(turn.keys, turn.attempt, num, highest, KEEP_SECONDS, woken)
+    def ask(highest: str) -> Command[list[Pair]]:
+        return commands.take(turn.keys, turn.attempt, num, highest, KEEP_SECONDS)
 
     pairs = yield from when_there(spec, terms, ask, bool)
     turn.found = bool(pairs)
@@ -205,35 +206,32 @@ def _hand_out(
 def when_there(
     spec: Spec[T],
     terms: Terms,
-    ask: Callable[[str, bytes], Command[R]],
+    ask: Callable[[str], Command[R]],
     found: Callable[[R], bool],
 ) -> Plan[R]:
-    """Ask again at each change of the set until something is *found*, or time is up.
+    """Ask whenever the set may hold something to take, until something is *found* or time is up.
 
-    *ask* is told the highest score that is due, and, if a change of the set is why it is called,
-    the channel on which to tell the others that were woken when nothing is left for them.
+    *ask* is told the highest score that is due.
     """
     end = math.inf if terms.timeout is None else monotonic() + terms.timeout
-    [reply] = yield [ask(terms.highest(), b"")]
+    [reply] = yield [ask(terms.highest())]
     if terms.timeout == 0 or found(reply):
         return reply  # type: ignore[no-any-return]
-    leased, *_ = leasing_keys(spec.key)
-    woken = False
+    outlook = Outlook(spec.key, terms.now)
+    seconds = math.inf
     while True:
-        reply, held, lowest, server_now = yield [
-            ask(terms.highest(), wake_channel(spec.key) if woken else b""),
-            commands.by_rank(leased, 0, 0),
-            commands.by_rank(spec.key, 0, 0),
-            commands.server_time(),
-        ]
         left = end - monotonic()
-        if found(reply) or left <= 0:
+        if left <= 0:
             return reply  # type: ignore[no-any-return]
-        # What changes nothing on the server: a lease runs out, an item becomes due.
-        events = [deadline / 1000 - server_now for _, deadline in held]
-        if terms.now is not None:
-            events += [score - terms.now() for _, score in lowest]
-        [woken] = yield Pause(spec.key, max(0.0, min([left, *events])))
+        [told] = yield WaitForChange(spec.key, min(left, seconds), outlook)
+        # As long as nothing tells of changes, each ask looks when the next item will be ready.
+        looks = outlook.commands() if told is None else []
+        reply, *looked = yield [ask(terms.highest()), *looks]
+        outlook.found = found(reply)
+        if outlook.found:
+            return reply  # type: ignore[no-any-return]
+        ready, seconds = outlook.read(looked) if looked else (0, math.inf)
+        seconds = 0.0 if ready else seconds
 
 
 def peek(spec: Spec[T], position: int, highest: str) -> Plan[T | None]:

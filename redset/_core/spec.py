@@ -8,6 +8,7 @@ from redset._core import commands
 from redset._core.commands import HIGHEST, Command
 from redset._core.encoding import Encoding
 from redset._core.keys import companion, leasing_keys
+from redset._core.outlook import Outlook
 from redset._core.scores import Clock
 from redset._core.sources import Pull
 
@@ -16,17 +17,19 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """What a plan yields to wait until *key* may have changed, for *seconds* at the most.
+class WaitForChange:
+    """What a plan yields to wait until there may be something to take, for *seconds* at most.
 
-    It comes back with whether the key has.
+    The answer is ``True`` for that, ``False`` if the time is up, and ``None`` if nothing tells of
+    changes of *key*: then the plan has to look by itself.
     """
 
     key: bytes
     seconds: float
+    outlook: Outlook
 
 
-Plan = Generator[list[Command[Any]] | Pause | Pull, list[Any], R]
+Plan = Generator[list[Command[Any]] | WaitForChange | Pull, list[Any], R]
 
 
 @dataclass(frozen=True, slots=True)

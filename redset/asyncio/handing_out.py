@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 import redset.handing_out
 from redset._core import leasing
-from redset._core.driver import Rhythm
+from redset._core.driver import SubscriptionReuse
 from redset._core.leasing import Leased, Stats
 from redset._core.sources import pull
 from redset._core.spec import Plan
@@ -74,10 +74,10 @@ class HandingOut(Ordered[T]):
         max_deliveries: int | None = None,
     ) -> AsyncGenerator[T, None]:
         self._check_batch(batch)
-        rhythm = Rhythm()
+        reuse = SubscriptionReuse()
         try:
             while holds := await self._run(
-                self._to_lease(batch, ttl, timeout, max_deliveries), rhythm.vigil()
+                self._to_lease(batch, ttl, timeout, max_deliveries), reuse.slot()
             ):
                 lease = Lease(self, holds, float(ttl), renew=renew)
                 done = 0
@@ -93,7 +93,7 @@ class HandingOut(Ordered[T]):
                 except LeaseLost as lost:
                     logger.warning("%s", lost)
         finally:
-            rhythm.end()
+            reuse.end()
 
     async def leased(self) -> AsyncIterator[Leased[T]]:
         held = self._sibling(self._companion("leased")).items()

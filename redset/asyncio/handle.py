@@ -13,7 +13,7 @@ from redset._core import commands
 from redset._core.algebra import renew
 from redset._core.async_connection import AsyncClientConnection, check_async_client
 from redset._core.commands import Command
-from redset._core.driver import Vigil, run_async
+from redset._core.driver import SubscriptionSlot, run_async
 from redset._core.scores import Clock
 from redset._core.spec import Plan
 from redset.asyncio.locks import Lock
@@ -178,8 +178,8 @@ class Handle(Operations[T]):
     def _options(self) -> dict[str, Any]:
         return super()._options() | {"pipelining": self._pipelining}
 
-    def _run(self, plan: Plan[R], vigil: Vigil | None = None) -> Coroutine[Any, Any, R]:
-        running = run_async(plan, self._connection, self._translate_error, vigil)
+    def _run(self, plan: Plan[R], slot: SubscriptionSlot | None = None) -> Coroutine[Any, Any, R]:
+        running = run_async(plan, self._connection, self._translate_error, slot)
         return running if self._synchronize is None else self._run_in_time(running)
 
     async def _run_in_time(self, running: Coroutine[Any, Any, R]) -> R:

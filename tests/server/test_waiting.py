@@ -18,7 +18,8 @@ import redis
 
 import redset._core.watch
 from redset import RedisSortedSet, ScheduledSet, SortedSet
-from redset._core.watch import Watch
+from redset._core.outlook import Outlook
+from redset._core.watch import KeySubscription
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -37,7 +38,7 @@ def jobs(client: redis.Redis) -> Strings:
 @pytest.fixture(autouse=True)
 def no_look_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks by himself: what is found in time, somebody was told of."""
-    monkeypatch.setattr(redset._core.watch, "PATIENCE_SECONDS", 10 * WAIT)
+    monkeypatch.setattr(redset._core.watch, "RECHECK_INTERVAL", 10 * WAIT)
 
 
 class Call(threading.Thread):
@@ -177,7 +178,7 @@ def test_an_idle_consumer_asks_seldom(
         assert jobs.take(1, timeout=0.5) == []
     assert count.value <= 8
     monkeypatch.undo()
-    assert 60 / redset._core.watch.PATIENCE_SECONDS <= 4
+    assert 60 / redset._core.watch.RECHECK_INTERVAL <= 4
     assert 60 / redset._core.watch.POLL_SECONDS <= 60
 
 
@@ -466,13 +467,13 @@ def test_a_busy_loop_begins_to_watch_once(
     client: redis.Redis, jobs: Strings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[object] = []
-    begin = Watch._begin
+    begin = KeySubscription._begin
 
-    def noted_begin(watch: Watch) -> None:
-        begun.append(watch)
-        begin(watch)
+    def noted_begin(subscription: KeySubscription, outlook: Outlook) -> None:
+        begun.append(subscription)
+        begin(subscription, outlook)
 
-    monkeypatch.setattr(Watch, "_begin", noted_begin)
+    monkeypatch.setattr(KeySubscription, "_begin", noted_begin)
 
     def feed(job: str) -> None:
         while not begun or len(jobs):  # until the loop waits for it

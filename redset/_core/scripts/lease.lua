@@ -3,16 +3,13 @@
 -- KEYS     as leasing.lua has them
 -- ARGV     token of this call, milliseconds to keep the reply, number of members, highest score,
 --          name of the lease, milliseconds until the deadline, deliveries after which a member
---          that comes back is dead (0: never), channel of those that wait,
---          the same again if a change woke this caller, or ''
+--          that comes back is dead (0: never), channel of those that wait
 -- Reply    deadline in milliseconds, then member, score, deliveries, member, ... ; for the same
 --          token the same again, but for what somebody else has been given since
 -- Cost     O(k log n) for k members, and for k whose lease has expired
 -- Why      several structures must change as one, by the server's clock
 local token, keep, num, highest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local lease, ttl, most, channel = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
--- Those that wait look again after this long anyway.
-local PATIENCE = 15000
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
 
@@ -36,7 +33,7 @@ if before == 'again' then
 end
 
 reclaim(now)
-local taken = take_lowest(num, highest, ARGV[9])
+local taken = take_lowest(num, highest)
 local counts = {}
 if #taken > 0 and redis.call('EXISTS', deliveries) == 1 then
   for i = 1, #taken, 2 do
@@ -61,11 +58,9 @@ for i = 1, #taken, 2 do
   reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, count
 end
 if #members > 0 then
+  tell(channel, deadline, now)
   call_in_parts(deadlines, 2, 'ZADD', leased)
   call_in_parts(entries, 2, 'HSET', held)
-  if ttl < PATIENCE and redis.call('ZCOUNT', leased, '-inf', '(' .. deadline) == 0 then
-    tell(channel, 'deadline')
-  end
 end
 remember(token, members, keep)
 return reply

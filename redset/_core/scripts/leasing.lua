@@ -49,8 +49,18 @@ local function remember(token, words, keep)
   end
 end
 
--- Tell those that wait. Without the right to publish, they find out by themselves.
-local function tell(channel, what) redis.pcall('PUBLISH', channel, what) end
+-- Consumers that wait look again after this long anyway.
+local RECHECK_MILLISECONDS = 15000
+
+-- Tell consumers that wait of a new deadline, if it is nearer than any that they can know of: call
+-- this before the deadline is set. Without the right to publish, they look after a while.
+local function tell(channel, deadline, now)
+  if deadline - now >= RECHECK_MILLISECONDS then return end
+  local nearest = redis.call('ZRANGE', leased, 0, 0, 'WITHSCORES')[2]
+  if not nearest or tonumber(deadline) < tonumber(nearest) then
+    redis.pcall('PUBLISH', channel, 'deadline')
+  end
+end
 
 -- End the hold on a member: it is ready again, at *score* or at its own, or dead.
 local function give_back(member, entry, score)
@@ -73,17 +83,13 @@ local function reclaim(now)
 end
 
 -- Remove the lowest members; give member, score, member, score, ...
--- Who was woken by a change says on *channel* when nothing is left to the others that were.
-local function take_lowest(num, highest, channel)
+local function take_lowest(num, highest)
   local taken
   if highest == '+inf' then
     taken = redis.call('ZPOPMIN', set, num)
   else
     taken = redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
     if #taken > 0 then redis.call('ZREMRANGEBYRANK', set, 0, #taken / 2 - 1) end
-  end
-  if channel ~= '' and redis.call('ZCOUNT', set, '-inf', highest) == 0 then
-    tell(channel, 'drained')
   end
   return taken
 end

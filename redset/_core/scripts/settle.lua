@@ -39,7 +39,9 @@ if verb == 'ack' then
   call_in_parts(ours, 1, 'ZREM', leased)
   call_in_parts(ours, 1, 'HDEL', held)
 elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) then
-  local deadline = string.format('%.0f', now_in_milliseconds() + milliseconds)
+  local now = now_in_milliseconds()
+  local deadline = string.format('%.0f', now + milliseconds)
+  if #ours > 0 then tell(channel, deadline, now) end
   for place, member in ipairs(ours) do
     redis.call('ZADD', leased, deadline, member)
     if verb == 'release' then
@@ -48,7 +50,6 @@ elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) th
       redis.call('HSET', held, member, entry)
     end
   end
-  if verb == 'release' then tell(channel, 'deadline') end
 elseif verb == 'release' then
   for place, member in ipairs(ours) do give_back(member, entries[place], score) end
 else

@@ -1,8 +1,7 @@
 -- Hand out the lowest members at most once, also when the reply is lost and the call repeated.
 --
 -- KEYS     as leasing.lua has them
--- ARGV     token of this call, number of members, highest score, milliseconds to keep the reply,
---          channel of those that wait, if a change woke this caller, or ''
+-- ARGV     token of this call, number of members, highest score, milliseconds to keep the reply
 -- Reply    member, score, member, score, ... ; the same again for the same token
 -- Cost     O(k log n) for k members, and for k whose lease has expired
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
@@ -27,7 +26,7 @@ end
 -- Both are rare where nobody leases: asked for together.
 local any_leases = redis.call('EXISTS', leased, deliveries) > 0
 if any_leases then reclaim(now_in_milliseconds()) end
-local taken = take_lowest(num, highest, ARGV[5])
+local taken = take_lowest(num, highest)
 remember(token, taken, keep)
 if #taken > 0 and any_leases then
   for i = 1, #taken, 2 do redis.call('HDEL', deliveries, taken[i]) end
