@@ -142,8 +142,9 @@ class Operations(Base[T]):
                 lost = yield from leasing.settle(
                     holds.spec, turn, verb, holds.name, part, seconds, score
                 )
-            ended = [member for member in part if verb != "extend" or member in lost]
-            lost_items += holds.close(ended, lost)
+                # Within the block: an exception from here on has the same request repeated.
+                ended = [member for member in part if verb != "extend" or member in lost]
+                lost_items += holds.close(ended, lost)
         if lost_items:
             raise LeaseLost(holds.spec.name, lost_items)
 

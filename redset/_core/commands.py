@@ -44,8 +44,13 @@ class Command(Generic[R]):
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """The command as clients take it."""
-        return (*self._head, *self._rest)
+        """The command as clients take it.
+
+        Numbers are text already: a signal handler that raises while hiredis 3.5 turns one into
+        text crashes the process.
+        """
+        words = (*self._head, *self._rest)
+        return tuple([word if isinstance(word, bytes | str) else repr(word) for word in words])
 
     def with_source(self) -> "Command[R]":
         """The same call for a server that doesn't have the script yet."""

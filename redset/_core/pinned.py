@@ -47,7 +47,11 @@ class PinnedConnection:
             self._watch_socket()
 
     def _watch_socket(self) -> None:
-        self._socket = compat.socket_of(self.connection)
+        socket = compat.socket_of(self.connection)
+        if socket is None:  # closed: made anew at its next use
+            self._socket = _CLOSED
+            return
+        self._socket = socket
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
 

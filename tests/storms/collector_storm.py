@@ -48,7 +48,7 @@ class User:
         try:
             storm.use_from_a_finalizer()
         except Exception as error:
-            storm.verdict.check(False, "in __del__", error)
+            storm.verdict.fail("in __del__", error)
 
 
 class CollectorStorm(Storm):

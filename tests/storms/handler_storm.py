@@ -20,8 +20,11 @@ import signal
 import statistics
 import sys
 import time
+import traceback
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import redis
@@ -63,7 +66,7 @@ class Verdict:
     """What was wrong, and how often."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.silenced = 0
         self.shown: list[str] = []
 
     def check(self, right: bool, *what: object) -> None:
@@ -71,6 +74,20 @@ class Verdict:
             self.count += 1
             if len(self.shown) < MOST_SHOWN:
                 self.shown.append(" ".join(map(repr, what)))
+
+    def swallowed(self, stack: traceback.StackSummary) -> None:
+        """Count, and show, what was raised and reached no caller."""
+        if any(frame.filename == weakref.__file__ for frame in stack):
+            return  # in a finalizer, where Python itself goes on
+        self.silenced += 1
+        if self.silenced < MOST_SHOWN:
+            print("swallowed:", *stack.format(), sep="\n", file=sys.stderr)
+
+    def fail(self, where: str, error: Exception) -> None:
+        """Count *error*, which is not an answer, and show where the first ones came from."""
+        if len(self.shown) < MOST_SHOWN:
+            traceback.print_exception(error)
+        self.check(False, where, error)
 
 
 class Handler:
@@ -82,11 +99,12 @@ class Handler:
         self.random = random.Random(storm.seed + 1)
         self.runs = self.raised = self.raised_in_io = self.depth = 0
         self.armed = False
+        self.stack = traceback.StackSummary()
         self.numbers = itertools.count()
         self.counted = 0
         self.works = [self.read, self.write, self.hand_out, self.lease, self.count, self.extend]
 
-    def __call__(self, _signal: int, _frame: object) -> None:
+    def __call__(self, _signal: int, frame: FrameType | None) -> None:
         # The thread's own I/O, that of the handler not included.
         in_io = inside.depth > 0
         if self.depth >= (1 if self.raising else DEEPEST):
@@ -98,7 +116,7 @@ class Handler:
                 self.wake()
             self.random.choice(self.works)()
         except Exception as error:
-            self.storm.verdict.check(False, "in the handler", error)
+            self.storm.verdict.fail("in the handler", error)
         finally:
             self.depth -= 1
         if self.raising and self.armed and self.random.random() < self.chance:
@@ -107,6 +125,7 @@ class Handler:
             self.armed = False
             self.raised += 1
             self.raised_in_io += in_io
+            self.stack = traceback.extract_stack(frame)
             raise self.raising("from a signal handler")
 
     def read(self) -> None:
@@ -163,10 +182,11 @@ class Storm:
     """The main thread's calls, and what it knows of every set."""
 
     def __init__(self, client: redis.Redis, seed: int, raising: str, only_in_io: bool) -> None:
+        client.flushall()
         self.client, self.seed, self.raising = client, seed, raising
         self.random = random.Random(seed)
         self.verdict = Verdict()
-        self.calls = self.caught = self.unraisable = 0
+        self.calls = 0
         self.static: Items = RedisSortedSet(client, "static", scorer=lambda item: item + 0.5)
         self.left: Items = RedisSortedSet(client, "left", scorer=float)
         self.right: Items = RedisSortedSet(client, "right", scorer=float)
@@ -221,12 +241,14 @@ class Storm:
         try:
             self.handler.armed = True
             try:
-                return call()
+                result = call()
+                if not self.handler.armed:
+                    self.verdict.swallowed(self.handler.stack)
+                return result
             finally:
                 self.handler.armed = False
         except CAUGHT:
             self.handler.armed = False
-            self.caught += 1
             return FAILED
 
     def until_done(self, call: Callable[[], Any]) -> Any:
@@ -446,10 +468,6 @@ class Storm:
 
     # All together
 
-    def ignore(self, _raised: object) -> None:
-        """Count what was raised inside a finalizer, where Python itself goes on."""
-        self.unraisable += 1
-
     def run(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -457,7 +475,7 @@ class Storm:
                 self.random.choice(self.steps)()
             except Exception as error:
                 self.current = None
-                self.verdict.check(False, "in the main thread", error)
+                self.verdict.fail("in the main thread", error)
 
     def account(self) -> dict[str, Any]:
         """Empty every queue, and say what is twice and what is missing."""
@@ -552,7 +570,6 @@ def main() -> None:
         # Without a timeout, a reply that never comes is waited for until the watchdog sees it.
         client = redis.Redis(unix_socket_path=options.socket, socket_timeout=None)
         storm = Storm(client, options.seed, options.raising, options.only_in_io)
-        sys.unraisablehook = storm.ignore
         stormy(storm.handler, lambda: storm.run(options.seconds))
     report = storm.account() | {
         "wrong": storm.verdict.count,
@@ -561,7 +578,7 @@ def main() -> None:
         "handled": storm.handler.runs,
         "raised": storm.handler.raised,
         "raised_in_io": storm.handler.raised_in_io,
-        "swallowed": storm.handler.raised - storm.caught - storm.unraisable,
+        "swallowed": storm.verdict.silenced,
     }
     if options.raising == "none":
         plain = ByHand(redis.Redis(unix_socket_path=options.socket, socket_timeout=None))
