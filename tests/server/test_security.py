@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +85,12 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     for _ in shared.consume(2, timeout=0):
         break
     shared.clear()
-    shared.take(1, timeout=0.01)
+    ended = threading.Event()
+    changing = threading.Thread(target=change_until, args=(shared, ended))
+    changing.start()
+    shared.take(1, timeout=0.5)  # looks again after each change
+    ended.set()
+    changing.join()
     for unique in ("until_done", "for_good"):
         chosen: ScheduledSet[str] = ScheduledSet(shared._client, shared._spec.key, unique=unique)
         chosen.add("a")
@@ -107,6 +113,12 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     shared.close()
     shared.clear()
     redset.ServerClock(shared._client)()
+
+
+def change_until(shared: Any, ended: threading.Event) -> None:
+    """Change a set again and again, without an item that is due."""
+    while not ended.wait(0.02):
+        shared.add("later", time.time() + 1_000)
 
 
 def repeat(shared: Any, turns: Any, call: Any) -> None:
