@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import redis
 import redis.asyncio
 
 from bench.operations import SERVER, items
@@ -124,6 +125,28 @@ def work_of(title: str, awaited: Awaited) -> dict[str, Work]:
     return awaited.alone(job) if who == ONE else awaited.crowd(job)
 
 
+def reads(client: redis.Redis) -> int:
+    """Return how often the server read from its clients."""
+    stats: Any = client.info("stats")
+    return int(stats["total_reads_processed"])
+
+
+def count_trips(tasks: int) -> dict[str, dict[str, float]]:
+    """Count what the server reads for an operation: how many are sent in one write."""
+    found: dict[str, dict[str, float]] = {}
+    with TestServer.start(SERVER) as server, redis.Redis(port=server.port) as client:
+        awaited = Awaited(server.port, tasks)
+        for title in titles(tasks):
+            for name, work in work_of(title, awaited).items():
+                before = reads(client)
+                work.call()
+                # The question itself is read, too.
+                count = reads(client) - before - 1
+                found.setdefault(title, {})[name] = count / work.units
+        awaited.close()
+    return found
+
+
 def measure(quick: bool, number: int) -> Groups:
     order = random.Random(number)
     with TestServer.start(SERVER) as server:
@@ -143,10 +166,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     groups = in_passes(measure, 1 if options.quick else options.passes, options.quick)
+    trips = count_trips(TASKS_QUICK if options.quick else TASKS)
     for title, group in groups.items():
         print_group(title, group, BY_HAND)
+        said = ", ".join(f"{name} {count:.3f}" for name, count in trips[title].items())
+        print(f"  the server reads for an operation: {said}")
     if options.json:
-        options.json.write_text(json.dumps(as_json(groups)))
+        options.json.write_text(json.dumps({"groups": as_json(groups), "trips": trips}))
 
 
 if __name__ == "__main__":
