@@ -15,10 +15,10 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from bench.operations import SERVER, items
-from bench.pairs import Groups, Work, as_json, in_passes, interleave, print_group
+from bench.operations import items
+from bench.pairs import PASSES, Groups, Work, as_json, in_passes, interleave, print_group
+from bench.placement import served
 from redset.asyncio import SortedSet
-from tests.servers import TestServer
 
 BY_HAND = "by hand"
 CONNECTIONS = 50
@@ -41,8 +41,8 @@ class Awaited:
         pool = redis.asyncio.BlockingConnectionPool(max_connections=CONNECTIONS, **address)
         self.hand = redis.asyncio.Redis(connection_pool=pool)
         self.client = redis.asyncio.Redis(**address)
-        self.together = SortedSet(self.client, "numbers")
-        self.apart = SortedSet(self.hand, "numbers", pipelining=False)
+        self.together: SortedSet[str] = SortedSet(self.client, "numbers")
+        self.apart: SortedSet[str] = SortedSet(self.hand, "numbers", pipelining=False)
 
     def run(self, awaitable: Any) -> Any:
         return self.loop.run_until_complete(awaitable)
@@ -134,7 +134,7 @@ def reads(client: redis.Redis) -> int:
 def count_trips(tasks: int) -> dict[str, dict[str, float]]:
     """Count what the server reads for an operation: how many are sent in one write."""
     found: dict[str, dict[str, float]] = {}
-    with TestServer.start(SERVER) as server, redis.Redis(port=server.port) as client:
+    with served(0, stay=False) as server, redis.Redis(port=server.port) as client:
         awaited = Awaited(server.port, tasks)
         for title in titles(tasks):
             for name, work in work_of(title, awaited).items():
@@ -149,7 +149,7 @@ def count_trips(tasks: int) -> dict[str, dict[str, float]]:
 
 def measure(quick: bool, number: int) -> Groups:
     order = random.Random(number)
-    with TestServer.start(SERVER) as server:
+    with served(number) as server:
         awaited = Awaited(server.port, TASKS_QUICK if quick else TASKS)
         found = {
             title: interleave(work_of(title, awaited), 0 if quick else 4, order)
@@ -162,7 +162,7 @@ def measure(quick: bool, number: int) -> Groups:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--passes", type=int, default=PASSES)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     groups = in_passes(measure, 1 if options.quick else options.passes, options.quick)

@@ -19,7 +19,7 @@ from typing import Any
 
 import redis
 
-from bench.pairs import Block, Group, Groups, Series, as_json, merge, print_group
+from bench.pairs import PASSES, Block, Group, Groups, Series, as_json, merge, print_group
 from redset import ScheduledSet, SortedSet
 from tests.servers import TestServer
 
@@ -38,12 +38,12 @@ Add = Callable[[str, float], object]  # an item, the moment when it is due
 
 
 def by_pop(client: redis.Redis) -> tuple[Pop, Add]:
-    shared = SortedSet(client, "popped")
+    shared: SortedSet[str] = SortedSet(client, "popped")
     return lambda: str(shared.pop(timeout=None)), lambda item, _: shared.add(item, 0.0)
 
 
 def by_consume(client: redis.Redis) -> tuple[Pop, Add]:
-    shared = SortedSet(client, "consumed")
+    shared: SortedSet[str] = SortedSet(client, "consumed")
     consumed = shared.consume()
     return lambda: next(consumed), lambda item, _: shared.add(item, 0.0)
 
@@ -57,7 +57,7 @@ def by_bzpopmin(client: redis.Redis) -> tuple[Pop, Add]:
 
 
 def by_due_time(client: redis.Redis) -> tuple[Pop, Add]:
-    shared = ScheduledSet(client, "scheduled")
+    shared: ScheduledSet[str] = ScheduledSet(client, "scheduled")
     return lambda: str(shared.pop(timeout=None)), shared.add
 
 
@@ -127,7 +127,7 @@ def calls(client: redis.Redis) -> int:
 
 def idle(server: TestServer, client: redis.Redis, seconds: float) -> float:
     """Return the looks for an item, a minute, of a consumer that has nothing to do."""
-    shared = SortedSet(redis.Redis(port=server.port), "idle")
+    shared: SortedSet[str] = SortedSet(redis.Redis(port=server.port), "idle")
     waiting = threading.Thread(target=shared.take, args=(1,), kwargs={"timeout": None})
     waiting.start()
     time.sleep(1)
@@ -144,7 +144,7 @@ def crowd(size: int, number: int, server: TestServer, client: redis.Redis) -> fl
     client.flushall()
 
     def work() -> None:
-        shared = SortedSet(redis.Redis(port=server.port), "crowd")
+        shared: SortedSet[str] = SortedSet(redis.Redis(port=server.port), "crowd")
         while shared.pop(timeout=None) != STOP:
             pass
         shared.add(STOP)
@@ -152,7 +152,7 @@ def crowd(size: int, number: int, server: TestServer, client: redis.Redis) -> fl
     threads = [threading.Thread(target=work) for _ in range(size)]
     for thread in threads:
         thread.start()
-    shared = SortedSet(client, "crowd")
+    shared: SortedSet[str] = SortedSet(client, "crowd")
     time.sleep(0.5)
     counts = []
     for item in range(number):
@@ -169,7 +169,7 @@ def crowd(size: int, number: int, server: TestServer, client: redis.Redis) -> fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--passes", type=int, default=PASSES)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rounds = ROUNDS_QUICK if options.quick else ROUNDS

@@ -1,10 +1,10 @@
 """Compare two versions of redset in one run: a commit, and what is in this directory.
 
 Each version has a process of its own, both ask one server, and their blocks alternate in random
-order (`bench.pairs`). A process may be slower than another of the same program for as long as it
-lives, by the core and the memory that it was given. So each also measures the same commands by hand
-with redis-py in every round, and what the two take by hand is divided out. A pass has new processes
-and a new server.
+order (`bench.pairs`). All share one core, so that no round trip waits for another core to wake up.
+Each process also measures the same commands by hand, whose ratio tells what the run can't, and over
+a raw socket, which no client can avoid: what its own raw socket takes is subtracted for "above". A
+pass has new processes and a new server.
 
     python -m bench.compare REV [--only WORD ...] [--passes N] [--seconds N]
 """
@@ -18,11 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
-from operator import truediv
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +37,7 @@ from bench.pairs import (
     ratio,
     time_of,
 )
-from tests.servers import TestServer
+from bench.placement import cores, served
 
 ROOT = Path(__file__).resolve().parents[1]
 OLD, NEW = "old", "new"
@@ -88,12 +86,14 @@ class Worker:
 
 def work(redset: Path, port: int) -> None:
     """Be a worker: read orders, write answers."""
+    if chosen := cores(0):
+        os.sched_setaffinity(0, {chosen[0]})
     sys.path.insert(0, str(redset))
     found = Path(str(importlib.import_module("redset").__file__)).resolve()
     if not found.is_relative_to(redset.resolve()):
         sys.exit(f"expected redset of {redset}, imported {found}")
     # Only now, as they import redset.
-    operations = importlib.import_module("bench.operations")
+    known = importlib.import_module("bench.operations")
     awaiting = importlib.import_module("bench.bench_asyncio")
 
     client = redis.Redis(port=port)
@@ -105,10 +105,10 @@ def work(redset: Path, port: int) -> None:
         if order == "block":
             answer = works[words[0]].block()
         elif order == "operation":
-            chosen = next(each for each in operations.OPERATIONS if each.title == words[0])
-            chosen = replace(chosen, warm_up=WARM_UP)
-            kinds = [kind for kind in chosen.competitors if kind.name in COMPARED]
-            works = operations.work_of(chosen, client, MANY, kinds, prefix=words[1])
+            operation = next(each for each in known.OPERATIONS if each.title == words[0])
+            operation = replace(operation, warm_up=WARM_UP)
+            kinds = [kind for kind in operation.competitors if kind.name in COMPARED]
+            works = known.work_of(operation, client, MANY, kinds, prefix=words[1])
             answer = list(works)
         else:
             if awaited is None:
@@ -149,14 +149,12 @@ def one_pass(old: Path, operations: list[tuple[str, str]], seconds: float, numbe
     sides = [OLD, NEW] if number % 2 else [NEW, OLD]  # who starts first
     paths = {OLD: old, NEW: ROOT}
     with ExitStack() as stack:
-        server = stack.enter_context(TestServer.start("valkey-9.1"))
+        server = stack.enter_context(served(0, stay=False))
         client = stack.enter_context(redis.Redis(port=server.port))
-        workers = {
-            side: stack.enter_context(Worker(paths[side], server.port)) for side in sides
-        }
+        workers = {side: stack.enter_context(Worker(paths[side], server.port)) for side in sides}
         for order_word, title in operations:
             client.flushall()
-            names = [worker.ask(order_word, title, side) for side, worker in workers.items()][0]
+            names, _ = (worker.ask(order_word, title, side) for side, worker in workers.items())
             heading = title.format(many=MANY)
             if order_word == "asyncio":
                 heading = f"asyncio: {title}"
@@ -164,12 +162,12 @@ def one_pass(old: Path, operations: list[tuple[str, str]], seconds: float, numbe
     return groups
 
 
-def combined(one: Series, other: Series, how: Callable[[float, float], float]) -> Series:
-    """Combine two series block by block."""
+def above(series: Series, floor: Series) -> Series:
+    """Subtract what the raw socket of the same process takes in the same round."""
     wall, cpu = (
         [
-            [how(a, b) for a, b in zip(*each, strict=True)]
-            for each in zip(getattr(one, clock), getattr(other, clock), strict=True)
+            [max(0.0, a - b) for a, b in zip(*each, strict=True)]
+            for each in zip(getattr(series, clock), getattr(floor, clock), strict=True)
         ]
         for clock in ("wall", "cpu")
     )
@@ -179,28 +177,22 @@ def combined(one: Series, other: Series, how: Callable[[float, float], float]) -
 def show(title: str, group: dict[str, Series]) -> None:
     """Print what one operation takes in both versions."""
     print(title)
-    control = [group[f"{side} {HAND}"] for side in SIDES]
-    floor = None
-    if f"{OLD} {FLOOR}" in group:
-        floor = combined(*(group[f"{side} {FLOOR}"] for side in SIDES), lambda a, b: (a + b) / 2)
-    for name in COMPARED[:3]:
+    for name in COMPARED:
         if f"{OLD} {name}" not in group:
             continue
         old, new = (group[f"{side} {name}"] for side in SIDES)
-        times = f"{time_of(old.median('cpu'))} -> {time_of(new.median('cpu'))}"
-        if name == HAND:
-            said = ", ".join(f"{clock} {ratio(new, old, clock)}" for clock in ("wall", "cpu"))
-            print(f"  {name + ', as they are':30}{said}  {times}")
-            continue
-        old, new = (combined(*each, truediv) for each in zip((old, new), control, strict=True))
         wall, cpu = (ratio(new, old, clock) for clock in ("wall", "cpu"))
+        times = f"{time_of(old.median('cpu'))} -> {time_of(new.median('cpu'))}"
+        label = f"({name})" if name in {HAND, FLOOR} else name
+        print(f"  {label:24}wall {wall!s:22}{wall.verdict:9}CPU {cpu!s:22}{cpu.verdict:9}{times}")
+        if name in {HAND, FLOOR}:
+            continue
         passes = " ".join(f"{each:.2f}" for each in pass_medians(new, old, "cpu"))
-        print(f"  {name:24}wall {wall!s:22}{wall.verdict:10}CPU {cpu!s:22}{cpu.verdict:10}{times}")
-        print(f"  {'':24}CPU of each pass: {passes}", end="")
-        if floor:
-            old, new = (group[f"{side} {name}"] for side in SIDES)
-            print(f"; above the raw socket, as it is: {ratio(new, old, 'cpu', floor)}", end="")
-        print()
+        said = f"CPU of each pass: {passes}"
+        if f"{OLD} {FLOOR}" in group:
+            old, new = (above(group[f"{side} {name}"], group[f"{side} {FLOOR}"]) for side in SIDES)
+            said += f"; above the raw socket {ratio(new, old, 'cpu')}"
+        print(f"  {'':24}{said}")
 
 
 def main() -> None:
@@ -236,8 +228,8 @@ def main() -> None:
             took = time.monotonic() - began
             print(f"pass {number + 1} of {options.passes}: {took:.0f} s", file=sys.stderr)
     print(
-        f"this directory beside {options.rev}: times as long, beside the same by hand in the same "
-        "process; 1.00 = the same, lower is better"
+        f"this directory beside {options.rev}: times as long, 1.00 = the same, lower is better; "
+        "(in brackets) what both do alike"
     )
     for title, group in groups.items():
         show(title, group)

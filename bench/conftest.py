@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from bench import operations, serializers
-from bench.pairs import Groups, in_passes
+from bench.pairs import PASSES, Groups, in_passes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="small sizes, to see that all runs")
-    parser.addoption("--passes", type=int, default=5, help="processes that measure all again")
+    parser.addoption("--passes", type=int, default=PASSES, help="processes that measure all again")
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from pathlib import Path
 import redis
 
 from bench.pairs import Group, Work, interleave
+from bench.placement import served
 from redset import RedisSortedSet
-from tests.servers import TestServer
 
 SIZES = [1_000, 10_000, 100_000, 1_000_000, 10_000_000]
 LARGEST_OF_LINEAR = 1_000_000
@@ -76,7 +76,7 @@ def main() -> None:
     memory: dict[str, dict[str, float]] = {}
     # A command on a set of a million items may take longer than a client waits by default.
     with (
-        TestServer.start("valkey-9.1") as server,
+        served(0) as server,
         redis.Redis(unix_socket_path=server.unix_socket, socket_timeout=120) as client,
     ):
         sets = {size: fill(client, size) for size in sizes}

@@ -14,16 +14,15 @@ import redis
 
 from bench.competitors import COMPETITORS, FLOOR, Competitor
 from bench.pairs import WARM_UP_CALLS, Groups, Work, interleave
-from tests.servers import TestServer
+from bench.placement import served
 
-SERVER = "valkey-9.1"
 ITEMS = 1_000  # of a set whose size doesn't matter
 MANY = 100_000
 MANY_QUICK = 5_000
 CALLS = 25  # of a single operation in a block: some milliseconds
 
 
-class WrongAnswer(Exception):  # noqa: N818 - what it is called
+class WrongAnswer(Exception):
     """A competitor doesn't do what it is compared in."""
 
 
@@ -44,7 +43,7 @@ class Operation:
     job: str
     work: Callable[["Operation", Competitor, str, int], Work]
     number: int = 1  # of items that one call concerns
-    seconds: float = 1.0  # of a pass
+    seconds: float = 0.8  # of a pass
     calls: int = CALLS
     warm_up: int = WARM_UP_CALLS
 
@@ -115,9 +114,7 @@ def taking(operation: Operation, competitor: Competitor, key: str, _many: int) -
         expect(competitor, operation.title, found in items(size), True)
     as_many = (operation.warm_up + operation.calls) * number
     added = count(size, as_many)
-    return operation.timed(
-        call, lambda: competitor.fill(shared, items(as_many, start=next(added)))
-    )
+    return operation.timed(call, lambda: competitor.fill(shared, items(as_many, start=next(added))))
 
 
 def inserting(operation: Operation, competitor: Competitor, key: str, _many: int) -> Work:
@@ -180,13 +177,13 @@ OPERATIONS = [
     Operation("take 10", "take", taking, number=10),
     Operation("insert 10", "insert", inserting, number=10),
     Operation("lease and acknowledge 1", "lease", taking, number=1),
-    Operation("add {many:,} at once", "fill", filling, seconds=8),
-    Operation("iterate over {many:,}", "iterate", iterating, seconds=8),
+    Operation("add {many:,} at once", "fill", filling, seconds=5),
+    Operation("iterate over {many:,}", "iterate", iterating, seconds=5),
     Operation("take 1,000", "take", taking, number=1_000, calls=2),
     Operation("difference of {many:,} and {many:,}", "difference", combining, seconds=3),
     Operation("intersection of {many:,} and {many:,}", "intersection", combining, seconds=3),
     Operation("subset of {many:,} and {many:,}", "subset", combining, seconds=2),
-    Operation("union of {many:,} and {many:,}", "union", combining, seconds=6),
+    Operation("union of {many:,} and {many:,}", "union", combining, seconds=4),
     Operation("lease and acknowledge 100", "lease", taking, number=100, calls=10),
 ]
 # The raw socket has nothing of its own to fill a set with, and reads short replies only.
@@ -213,7 +210,7 @@ def measure(titles: list[str], many: int, quick: bool, number: int) -> Groups:
     groups: Groups = {}
     order = random.Random(number)
     chosen = [operation for operation in OPERATIONS if operation.title in titles]
-    with TestServer.start(SERVER) as server, redis.Redis(port=server.port) as client:
+    with served(number) as server, redis.Redis(port=server.port) as client:
         for operation in chosen:
             client.flushall()
             work = work_of(operation, client, many, operation.competitors)

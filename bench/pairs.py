@@ -26,6 +26,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 WARM_UP_CALLS = 3
+PASSES = 4  # of a run; an even number, see `bench.placement`
 # Fewer pairs have no quartiles worth the name; more than this only cost time.
 FEWEST_ROUNDS, MOST_ROUNDS = 4, 150
 
@@ -82,7 +83,8 @@ class Series:
 
     def median(self, clock: str = "wall") -> float:
         """Return the median seconds of an operation over all blocks."""
-        return statistics.median(value for each in getattr(self, clock) for value in each)
+        passes: list[list[float]] = getattr(self, clock)
+        return statistics.median(value for each in passes for value in each)
 
 
 Group = dict[str, Series]  # by competitor

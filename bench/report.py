@@ -41,9 +41,12 @@ All competitors of a group take turns: each runs a block of a few milliseconds (
 operation takes longer), then the next one, in an order that is new in every round. A ratio is taken
 between the two blocks of one round; the table shows the median of these ratios, and in brackets its
 spread: from the lowest to the highest of the quartiles of all pairs and the medians of all passes.
-A pass is a new process with a new server. A ratio whose spread includes 1.00 is called neither
-faster nor slower, whatever its median. Times are medians over all blocks: those of one table can be
-compared, those of two tables can't.
+A ratio whose spread includes 1.00 is called neither faster nor slower, whatever its median.
+
+A pass is a new process with a new server. In every other pass client and server share a core, where
+a round trip of a raw socket takes some 18 µs; in the passes between each has a core of its own, and
+as cores fall asleep and must be woken, it takes some 60 to 100 µs. So a ratio is outside 1.00 only
+if it is in both. Times are medians over all passes, for the order of magnitude only.
 
 Client CPU is what the process that calls spends itself (`time.process_time`), without what it waits
 for server and kernel. The raw socket sends prepared bytes and doesn't look at the reply: what it
@@ -189,7 +192,7 @@ def throughput(group: Group) -> list[str]:
     """Return a table of tasks per second, the fastest first."""
     base = base_of(group)
     lines = [
-        f"| | tasks per second | slowest to fastest run | times as many as {base} | CPU of a task |",
+        f"| | tasks per second | slowest to fastest run | times {base}'s | client CPU of a task |",
         "| --- | --: | --: | --: | --: |",
     ]
     for name, series in sorted(group.items(), key=lambda each: -statistics.median(rates(each[1]))):

@@ -26,6 +26,7 @@ from bench.tasks_of import WARM_UP
 from tests.servers import TestServer
 
 WORKERS = 2
+ROUNDS = 5
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 900
 TITLE = "tasks"
@@ -121,7 +122,7 @@ def measure(server: TestServer, folder: Path, part: int, number: int) -> Group:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--passes", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rounds, part = (1, 10) if options.quick else (options.passes, 1)

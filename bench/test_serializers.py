@@ -12,7 +12,5 @@ from bench.serializers import ITEMS, WAYS, title
 @pytest.mark.parametrize(
     ("item", "way"), [(item, way) for item in ITEMS for way in WAYS if item in WAYS[way][1]]
 )
-def test_there_and_back(
-    benchmark: BenchmarkFixture, measured: Groups, item: str, way: str
-) -> None:
+def test_there_and_back(benchmark: BenchmarkFixture, measured: Groups, item: str, way: str) -> None:
     replay(benchmark, measured, title(item), way)
