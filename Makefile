@@ -8,9 +8,15 @@ DEMO := .venv/.installed-demo
 DEV := .venv/.installed-dev
 BENCH := .venv-bench/.installed
 BENCH_PYTHON := .venv-bench/bin/python
+# How often `make bench` measures all, and where its results go.
+RUNS ?= 1
+RESULTS ?= bench/results
+BENCH_ARGS ?=
+REV ?= HEAD
 BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo demo-async test test-uvloop test-servers test-storms test-programs test-long lint types bench bench-quick clean
+.PHONY: help demo demo-async test test-uvloop test-servers test-storms test-programs test-long
+.PHONY: lint types bench bench-run bench-quick bench-compare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -70,22 +76,26 @@ $(BENCH): pyproject.toml setup.py bench/requirements.txt
 	@$(BENCH_PIP) install --no-deps redis-collections
 	@touch $@
 
-bench: $(BENCH) ## all questions of bench/, and the report of their answers in docs/ and README
-	@mkdir -p bench/results
-	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q --benchmark-columns=median,iqr \
-		--benchmark-sort=mean --benchmark-json=bench/results/operations.json
-	$(BENCH_PYTHON) -m bench.tasks --json bench/results/tasks.json
-	$(BENCH_PYTHON) -m bench.growth --json bench/results/growth.json
-	$(BENCH_PYTHON) -m bench.bench_asyncio --json bench/results/asyncio.json
-	@for name in memory waiting; do \
-		echo "== $$name"; $(BENCH_PYTHON) -m bench.bench_$$name || exit 1; done
-	$(BENCH_PYTHON) -m bench.report
+bench: $(BENCH) ## all questions of bench/, RUNS times, and the report of their answers in docs/ and README
+	@rm -rf $(RESULTS)/run-*
+	@for run in $$(seq $(RUNS)); do echo "== run $$run of $(RUNS)"; \
+		$(MAKE) --no-print-directory bench-run RUN=$(RESULTS)/run-$$run || exit 1; done
+	@[ $(RUNS) -eq 1 ] || $(BENCH_PYTHON) -m bench.agree $(RESULTS)/run-* || true
+	$(BENCH_PYTHON) -m bench.report $(RESULTS)/run-*
 
-bench-quick: $(BENCH) ## the same on small sizes, without a report
-	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q --quick \
-		--benchmark-columns=median,iqr --benchmark-sort=mean
-	@for name in tasks growth bench_asyncio bench_memory bench_waiting; do \
-		echo "== $$name"; $(BENCH_PYTHON) -m bench.$$name --quick || exit 1; done
+bench-run: $(BENCH)
+	@mkdir -p $(RUN)
+	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q $(BENCH_ARGS) \
+		--benchmark-columns=median,iqr --benchmark-sort=mean --benchmark-json=$(RUN)/operations.json
+	@for name in tasks bench_asyncio bench_waiting growth bench_memory; do echo "== $$name"; \
+		$(BENCH_PYTHON) -m bench.$$name $(BENCH_ARGS) --json $(RUN)/$${name#bench_}.json || exit 1; \
+	done
+
+bench-quick: ## the same on small sizes, once: that all runs, and every competitor answers rightly
+	@$(MAKE) --no-print-directory bench-run RUN=$(RESULTS)/quick BENCH_ARGS=--quick
+
+bench-compare: $(BENCH) ## what changed in time and client CPU since commit REV, in one run
+	@$(BENCH_PYTHON) -m bench.compare $(REV) $(BENCH_ARGS)
 
 clean: ## remove .venv and everything that the targets made
 	rm -rf .venv .venv-bench build dist *.egg-info .coverage* htmlcov .benchmarks .hypothesis

@@ -4,8 +4,9 @@ Iterates over a set, and combines and compares two of them, each in a process of
 prints how far that process's peak of resident memory rose, and the commands that the server saw.
 """
 
+import argparse
+import json
 import multiprocessing
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,11 @@ import redis
 from redset import RedisSortedSet
 from redset.embedded import Server
 
-SIZE = 20_000 if "--quick" in sys.argv else 1_000_000
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--quick", action="store_true")
+parser.add_argument("--json", type=Path)
+OPTIONS = parser.parse_args()
+SIZE = 20_000 if OPTIONS.quick else 1_000_000
 
 
 def iterate(a: RedisSortedSet[int], _b: RedisSortedSet[int]) -> object:
@@ -25,19 +30,20 @@ def iterate_backwards(a: RedisSortedSet[int], _b: RedisSortedSet[int]) -> object
     return sum(1 for _ in reversed(a))
 
 
-QUESTIONS: dict[str, Callable[[RedisSortedSet[int], RedisSortedSet[int]], object]] = {
-    "for item in a": iterate,
-    "for item in reversed(a)": iterate_backwards,
-    "a & b": lambda a, b: (a & b).name,
-    "a | b": lambda a, b: (a | b).name,
-    "a - b": lambda a, b: (a - b).name,
-    "a ^ b": lambda a, b: (a ^ b).name,
-    "a == b": lambda a, b: a == b,
-    "a == c, an equal set": lambda a, b: a == RedisSortedSet(a._client, "c"),
-    "a <= b": lambda a, b: a <= b,
-    "a <= c, an equal set": lambda a, b: a <= RedisSortedSet(a._client, "c"),
-    "a.isdisjoint(b)": lambda a, b: a.isdisjoint(b),
-    "a.isdisjoint(d), a disjoint set": lambda a, b: a.isdisjoint(RedisSortedSet(a._client, "d")),
+# What is asked of a and another set.
+QUESTIONS: dict[str, tuple[Callable[[RedisSortedSet[int], RedisSortedSet[int]], object], str]] = {
+    "for item in a": (iterate, "b"),
+    "for item in reversed(a)": (iterate_backwards, "b"),
+    "a & b": (lambda a, b: (a & b).name, "b"),
+    "a | b": (lambda a, b: (a | b).name, "b"),
+    "a - b": (lambda a, b: (a - b).name, "b"),
+    "a ^ b": (lambda a, b: (a ^ b).name, "b"),
+    "a == b": (lambda a, b: a == b, "b"),
+    "a == c, an equal set": (lambda a, c: a == c, "c"),
+    "a <= b": (lambda a, b: a <= b, "b"),
+    "a <= c, an equal set": (lambda a, c: a <= c, "c"),
+    "a.isdisjoint(b)": (lambda a, b: a.isdisjoint(b), "b"),
+    "a.isdisjoint(d), a disjoint set": (lambda a, d: a.isdisjoint(d), "d"),
 }
 
 
@@ -49,10 +55,11 @@ def fill(client: redis.Redis) -> None:
 
 def ask(question: str, url: str, answers: "multiprocessing.SimpleQueue[tuple[float, int]]") -> None:
     client = redis.Redis.from_url(url)
-    sets = (RedisSortedSet[int](client, "a"), RedisSortedSet[int](client, "b"))
+    operation, other = QUESTIONS[question]
+    sets = (RedisSortedSet[int](client, "a"), RedisSortedSet[int](client, other))
     len(sets[0])  # connected
     before, commands = peak(), calls(client)
-    QUESTIONS[question](*sets)
+    operation(*sets)
     answers.put((peak() - before, calls(client) - commands))
 
 
@@ -77,13 +84,17 @@ def main() -> None:
             fill(client)
         print(f"sets of {SIZE:,} items")
         print(f"{'':34}{'memory':>10}{'scripts':>10}")
+        found: dict[str, tuple[float, int]] = {}
         for question in QUESTIONS:
             answers: multiprocessing.SimpleQueue[tuple[float, int]] = context.SimpleQueue()
             process = context.Process(target=ask, args=(question, server.url, answers))
             process.start()
             grown, commands = answers.get()
             process.join()
+            found[question] = (grown, commands)
             print(f"{question:34}{grown:7.1f} MB{commands:10}")
+    if OPTIONS.json:
+        OPTIONS.json.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

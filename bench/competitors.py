@@ -1,7 +1,9 @@
 """Who is compared: each does the same jobs in its own words, on the same server.
 
 A competitor that lacks a job has no method for it, and is left out of that group. What each does
-less or more than redset is said in its ``note``, which the report prints.
+less or more than redset is said in its ``note``, which the report prints. A method returns what is
+called and timed; ``answer`` turns what that returns into what `bench.operations` expects, so that
+no one is compared who gives wrong answers.
 """
 
 import socket
@@ -14,6 +16,10 @@ import redis
 import redset
 
 CHUNK = 5_000
+BASE = "redis-py by hand"
+FLOOR = "raw socket"
+
+Call = Callable[[], Any]
 
 
 def chunks(items: Iterable[str]) -> Iterator[list[str]]:
@@ -22,15 +28,47 @@ def chunks(items: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-class Redset:
+def text(member: Any) -> str:
+    return member.decode() if isinstance(member, bytes) else str(member)
+
+
+class Competitor:
+    """What all of them have."""
+
+    name: str
+    note: str
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def make(self, name: str) -> Any:
+        return name
+
+    def fill(self, shared: Any, items: Iterable[str]) -> None:
+        raise NotImplementedError
+
+    def answer(self, found: Any) -> Any:
+        """Return members as text, without their scores; all else as it is."""
+        if isinstance(found, bytes):
+            return text(found)
+        if isinstance(found, list):
+            return [text(each[0] if isinstance(each, tuple) else each) for each in found]
+        return found
+
+    def forget(self, result: Any) -> None:
+        """Delete the result of an operation on two sets; a part of that operation."""
+
+    def count(self, result: Any) -> int:
+        """Return how many items the result of an operation on two sets has; for the check only."""
+        return len(result)
+
+
+class Redset(Competitor):
     """SortedSet, whose items are text as the others' are."""
 
     name = "redset"
     note = "sorted, atomic pop and take that survive lost replies"
     kind: type[Any] = redset.SortedSet
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
 
     def make(self, name: str) -> Any:
         return self.kind(self.client, name)
@@ -38,42 +76,51 @@ class Redset:
     def fill(self, shared: Any, items: Iterable[str]) -> None:
         shared.update(items)
 
-    def add(self, shared: Any, item: str) -> Callable[[], object]:
+    def add(self, shared: Any, item: str) -> Call:
         return lambda: shared.add(item, 1.0)
 
-    def contains(self, shared: Any, item: str) -> Callable[[], object]:
+    def contains(self, shared: Any, item: str) -> Call:
         return lambda: item in shared
 
-    def size(self, shared: Any) -> Callable[[], object]:
+    def score(self, shared: Any, item: str) -> Call:
+        return lambda: shared.score(item)
+
+    def size(self, shared: Any) -> Call:
         return lambda: len(shared)
 
-    def discard(self, shared: Any, item: str) -> Callable[[], object]:
+    def discard(self, shared: Any, item: str) -> Call:
         return lambda: shared.discard(item)
 
-    def pop(self, shared: Any) -> Callable[[], object]:
+    def pop(self, shared: Any) -> Call:
         return shared.pop  # type: ignore[no-any-return]
 
-    def iterate(self, shared: Any) -> Callable[[], object]:
+    def iterate(self, shared: Any) -> Call:
         return lambda: sum(1 for _ in shared)
 
-    def take(self, shared: Any) -> Callable[[], object]:
-        return lambda: shared.take(1000)
+    def take(self, shared: Any, number: int) -> Call:
+        return lambda: shared.take(number)
 
-    def intersection(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: (one & other).close()
+    def insert(self, shared: Any, batches: Iterator[list[str]]) -> Call:
+        return lambda: shared.insert(*next(batches))
 
-    def union(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: (one | other).close()
+    def intersection(self, one: Any, other: Any) -> Call:
+        return lambda: one & other
 
-    def difference(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: (one - other).close()
+    def union(self, one: Any, other: Any) -> Call:
+        return lambda: one | other
 
-    def subset(self, one: Any, other: Any) -> Callable[[], object]:
+    def difference(self, one: Any, other: Any) -> Call:
+        return lambda: one - other
+
+    def forget(self, result: Any) -> None:
+        result.close()
+
+    def subset(self, one: Any, other: Any) -> Call:
         return lambda: one <= other
 
-    def lease(self, shared: Any) -> Callable[[], object]:
+    def lease(self, shared: Any, number: int) -> Call:
         def lease_and_ack() -> None:
-            with shared.lease(100):
+            with shared.lease(number):
                 pass
 
         return lease_and_ack
@@ -85,104 +132,122 @@ class RedsetValues(Redset):
     kind = redset.RedisSortedSet
 
 
-class ByHand:
+class ByHand(Competitor):
     """What a user would write with redis-py."""
 
-    name = "redis-py by hand"
+    name = BASE
     note = "no types, no retry-safety; its algebra takes the server's default scores"
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-
-    def make(self, name: str) -> str:
-        return name
 
     def fill(self, shared: str, items: Iterable[str]) -> None:
         for chunk in chunks(items):
             self.client.zadd(shared, dict.fromkeys(chunk, 0.0))
 
-    def add(self, shared: str, item: str) -> Callable[[], object]:
+    def add(self, shared: str, item: str) -> Call:
         return lambda: self.client.zadd(shared, {item: 1.0})
 
-    def contains(self, shared: str, item: str) -> Callable[[], object]:
+    def contains(self, shared: str, item: str) -> Call:
         return lambda: self.client.zscore(shared, item) is not None
 
-    def size(self, shared: str) -> Callable[[], object]:
+    def score(self, shared: str, item: str) -> Call:
+        return lambda: self.client.zscore(shared, item)
+
+    def size(self, shared: str) -> Call:
         return lambda: self.client.zcard(shared)
 
-    def discard(self, shared: str, item: str) -> Callable[[], object]:
+    def discard(self, shared: str, item: str) -> Call:
         return lambda: self.client.zrem(shared, item)
 
-    def pop(self, shared: str) -> Callable[[], object]:
+    def pop(self, shared: str) -> Call:
         def pop() -> str:
             reply: Any = self.client.zpopmin(shared)
             return reply[0][0].decode()  # type: ignore[no-any-return]
 
         return pop
 
-    def iterate(self, shared: str) -> Callable[[], object]:
+    def iterate(self, shared: str) -> Call:
         def iterate() -> int:
             reply: Any = self.client.zrange(shared, 0, -1)
             return sum(1 for _ in [member.decode() for member in reply])
 
         return iterate
 
-    def take(self, shared: str) -> Callable[[], object]:
+    def take(self, shared: str, number: int) -> Call:
         def take() -> list[str]:
-            reply: Any = self.client.zpopmin(shared, 1000)
+            reply: Any = self.client.zpopmin(shared, number)
             return [member.decode() for member, _ in reply]
 
         return take
 
-    def intersection(self, one: str, other: str) -> Callable[[], object]:
-        return lambda: self._store(self.client.zinterstore, one, other)
+    def insert(self, shared: str, batches: Iterator[list[str]]) -> Call:
+        """One ZADD for each item, as the reply to one for all doesn't say which are new."""
 
-    def union(self, one: str, other: str) -> Callable[[], object]:
-        return lambda: self._store(self.client.zunionstore, one, other)
+        def insert() -> list[str]:
+            batch = next(batches)
+            with self.client.pipeline(transaction=True) as pipeline:
+                for item in batch:
+                    pipeline.zadd(shared, {item: 0.0}, nx=True)
+                added = pipeline.execute()
+            return [item for item, new in zip(batch, added, strict=True) if new]
 
-    def difference(self, one: str, other: str) -> Callable[[], object]:
-        return lambda: self._store(self.client.zdiffstore, one, other)
+        return insert
 
-    def subset(self, one: str, other: str) -> Callable[[], object]:
+    def intersection(self, one: str, other: str) -> Call:
+        return lambda: self.client.zinterstore("result", [one, other])
+
+    def union(self, one: str, other: str) -> Call:
+        return lambda: self.client.zunionstore("result", [one, other])
+
+    def difference(self, one: str, other: str) -> Call:
+        return lambda: self.client.zdiffstore("result", [one, other])
+
+    def forget(self, result: Any) -> None:
+        self.client.delete("result")
+
+    def count(self, result: Any) -> int:
+        return self.client.zcard("result")  # type: ignore[return-value]
+
+    def subset(self, one: str, other: str) -> Call:
         # ZDIFF would send the difference, and ZDIFFSTORE write it, if there is one.
         count, size = self.client.zintercard, self.client.zcard
         return lambda: count(2, [one, other]) == size(one)
 
-    def _store(self, command: Any, one: str, other: str) -> object:
-        size = command("result", [one, other])
-        self.client.delete("result")
-        return size
-
-    def lease(self, shared: str) -> Callable[[], object]:
+    def lease(self, shared: str, number: int) -> Call:
         """Unsafe: who dies between the commands loses what he has taken."""
 
         def lease_and_ack() -> None:
-            taken: Any = self.client.zpopmin(shared, 100)
+            taken: Any = self.client.zpopmin(shared, number)
             self.client.zadd("held", dict(taken))
             self.client.zrem("held", *(member for member, _ in taken))
 
         return lease_and_ack
 
 
-class RawSocket:
+class RawSocket(Competitor):
     """The floor: bytes that are ready before, replies that nobody parses."""
 
-    name = "raw socket"
+    name = FLOOR
     note = "prepared bytes over one socket; parses nothing, survives nothing"
 
     def __init__(self, client: redis.Redis) -> None:
-        options = client.connection_pool.connection_kwargs
+        super().__init__(client)
+        options = client.get_connection_kwargs()
         self.socket = socket.create_connection((options["host"], options["port"]))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.hand = ByHand(client)
 
-    def make(self, name: str) -> str:
-        return name
-
     def fill(self, shared: str, items: Iterable[str]) -> None:
         self.hand.fill(shared, items)
 
-    def _ready(self, *words: str) -> Callable[[], object]:
+    def answer(self, found: Any) -> Any:
+        """Parse the replies that the jobs below get."""
+        first, *rest = found.decode().split("\r\n")
+        if first.startswith(":"):
+            return int(first[1:])
+        if first.startswith("*"):
+            return [line for line in rest if line.startswith("item:")]
+        return None if first == "$-1" else rest[0]
+
+    def _ready(self, *words: str) -> Call:
         packed = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
         send, receive, request = self.socket.sendall, self.socket.recv, packed.encode()
 
@@ -192,28 +257,31 @@ class RawSocket:
 
         return call
 
-    def add(self, shared: str, item: str) -> Callable[[], object]:
+    def add(self, shared: str, item: str) -> Call:
         return self._ready("ZADD", shared, "1.0", item)
 
-    def contains(self, shared: str, item: str) -> Callable[[], object]:
+    def contains(self, shared: str, item: str) -> Call:
         return self._ready("ZSCORE", shared, item)
 
-    def size(self, shared: str) -> Callable[[], object]:
+    def score(self, shared: str, item: str) -> Call:
+        return self._ready("ZSCORE", shared, item)
+
+    def size(self, shared: str) -> Call:
         return self._ready("ZCARD", shared)
 
-    def discard(self, shared: str, item: str) -> Callable[[], object]:
+    def discard(self, shared: str, item: str) -> Call:
         return self._ready("ZREM", shared, item)
 
-    def pop(self, shared: str) -> Callable[[], object]:
+    def pop(self, shared: str) -> Call:
         return self._ready("ZPOPMIN", shared)
 
+    def take(self, shared: str, number: int) -> Call:
+        return self._ready("ZPOPMIN", shared, str(number))
 
-class RedisCollections:
+
+class RedisCollections(Competitor):
     name = "redis-collections"
     note = "SortedSetCounter, and for algebra its unsorted Set; pickles; no atomic pop of a score"
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
 
     def make(self, name: str) -> Any:
         from redis_collections import Set, SortedSetCounter
@@ -227,40 +295,43 @@ class RedisCollections:
         else:
             shared.update(items)
 
-    def add(self, shared: Any, item: str) -> Callable[[], object]:
+    def add(self, shared: Any, item: str) -> Call:
         return lambda: shared.set_score(item, 1.0)
 
-    def contains(self, shared: Any, item: str) -> Callable[[], object]:
+    def contains(self, shared: Any, item: str) -> Call:
         return lambda: item in shared
 
-    def size(self, shared: Any) -> Callable[[], object]:
+    def score(self, shared: Any, item: str) -> Call:
+        return lambda: shared.get_score(item)
+
+    def size(self, shared: Any) -> Call:
         return lambda: len(shared)
 
-    def discard(self, shared: Any, item: str) -> Callable[[], object]:
+    def discard(self, shared: Any, item: str) -> Call:
         return lambda: shared.discard_member(item)
 
-    def iterate(self, shared: Any) -> Callable[[], object]:
+    def iterate(self, shared: Any) -> Call:
         return lambda: sum(1 for _ in shared.items())
 
-    def intersection(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: (one & other).clear()
+    def intersection(self, one: Any, other: Any) -> Call:
+        return lambda: one & other
 
-    def union(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: (one | other).clear()
+    def union(self, one: Any, other: Any) -> Call:
+        return lambda: one | other
 
-    def difference(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: (one - other).clear()
+    def difference(self, one: Any, other: Any) -> Call:
+        return lambda: one - other
 
-    def subset(self, one: Any, other: Any) -> Callable[[], object]:
+    def forget(self, result: Any) -> None:
+        result.clear()
+
+    def subset(self, one: Any, other: Any) -> Call:
         return lambda: one <= other
 
 
-class Pottery:
+class Pottery(Competitor):
     name = "pottery"
-    note = "RedisSet: unsorted, JSON members, results as sets of this process"
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
+    note = "RedisSet: unsorted, so its pop takes any item; JSON members"
 
     def make(self, name: str) -> Any:
         from pottery import RedisSet
@@ -270,33 +341,34 @@ class Pottery:
     def fill(self, shared: Any, items: Iterable[str]) -> None:
         shared.update(items)
 
-    def add(self, shared: Any, item: str) -> Callable[[], object]:
+    def add(self, shared: Any, item: str) -> Call:
         return lambda: shared.add(item)
 
-    def contains(self, shared: Any, item: str) -> Callable[[], object]:
+    def contains(self, shared: Any, item: str) -> Call:
         return lambda: item in shared
 
-    def size(self, shared: Any) -> Callable[[], object]:
+    def size(self, shared: Any) -> Call:
         return lambda: len(shared)
 
-    def discard(self, shared: Any, item: str) -> Callable[[], object]:
+    def discard(self, shared: Any, item: str) -> Call:
         return lambda: shared.discard(item)
 
-    def pop(self, shared: Any) -> Callable[[], object]:
+    def pop(self, shared: Any) -> Call:
         return shared.pop  # type: ignore[no-any-return]
 
-    def iterate(self, shared: Any) -> Callable[[], object]:
+    def iterate(self, shared: Any) -> Call:
         return lambda: sum(1 for _ in shared)
 
 
-class Walrus:
+class Walrus(Competitor):
     name = "walrus"
     note = "ZSet: bytes come back; its algebra adds scores up"
 
     def __init__(self, client: redis.Redis) -> None:
         from walrus import Database
 
-        self.database = Database(port=client.connection_pool.connection_kwargs["port"])
+        super().__init__(client)
+        self.database = Database(port=client.get_connection_kwargs()["port"])
 
     def make(self, name: str) -> Any:
         return self.database.ZSet(name)
@@ -305,35 +377,41 @@ class Walrus:
         for chunk in chunks(items):
             shared.add(dict.fromkeys(chunk, 0.0))
 
-    def add(self, shared: Any, item: str) -> Callable[[], object]:
+    def add(self, shared: Any, item: str) -> Call:
         return lambda: shared.add({item: 1.0})
 
-    def contains(self, shared: Any, item: str) -> Callable[[], object]:
+    def contains(self, shared: Any, item: str) -> Call:
         return lambda: item in shared
 
-    def size(self, shared: Any) -> Callable[[], object]:
+    def score(self, shared: Any, item: str) -> Call:
+        return lambda: shared.score(item)
+
+    def size(self, shared: Any) -> Call:
         return lambda: len(shared)
 
-    def discard(self, shared: Any, item: str) -> Callable[[], object]:
+    def discard(self, shared: Any, item: str) -> Call:
         return lambda: shared.remove(item)
 
-    def pop(self, shared: Any) -> Callable[[], object]:
+    def pop(self, shared: Any) -> Call:
         return lambda: shared.popmin(1)
 
-    def iterate(self, shared: Any) -> Callable[[], object]:
+    def iterate(self, shared: Any) -> Call:
         return lambda: sum(1 for _ in shared)
 
-    def take(self, shared: Any) -> Callable[[], object]:
-        return lambda: shared.popmin(1000)
+    def take(self, shared: Any, number: int) -> Call:
+        return lambda: shared.popmin(number)
 
-    def intersection(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: one.interstore("result", other).clear()
+    def intersection(self, one: Any, other: Any) -> Call:
+        return lambda: one.interstore("result", other)
 
-    def union(self, one: Any, other: Any) -> Callable[[], object]:
-        return lambda: one.unionstore("result", other).clear()
+    def union(self, one: Any, other: Any) -> Call:
+        return lambda: one.unionstore("result", other)
+
+    def forget(self, result: Any) -> None:
+        result.clear()
 
 
-COMPETITORS: list[Any] = [
+COMPETITORS: list[type[Competitor]] = [
     *(ByHand, Redset, RedsetValues, RawSocket),
     *(RedisCollections, Pottery, Walrus),
 ]

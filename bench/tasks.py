@@ -1,13 +1,17 @@
 """How many tasks a second go from a producer through consumers, each acknowledged?
 
 The task does next to nothing. Each system has the same number of worker processes, which have
-started before the clock does, and is asked to do its least: no results kept, nothing logged.
-Prints, and with ``--json FILE`` writes, tasks per second; fails if not each was done once.
+started before the clock does, and is asked to do its least: no results kept, nothing logged. A
+block is a whole run of one system; they take turns in random order, and each round is a pass. The
+CPU time is that of producer and workers, their start included. Prints, and with ``--json FILE``
+writes, seconds for each task; fails if not each was done once.
 """
 
 import argparse
 import json
 import os
+import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -17,12 +21,16 @@ from typing import NamedTuple
 
 import redis
 
+from bench.pairs import Block, Group, Series, as_json, ratio
 from bench.tasks_of import WARM_UP
 from tests.servers import TestServer
 
 WORKERS = 2
+ROUNDS = 5
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 900
+TITLE = "tasks"
+BASE = "huey"
 
 
 class System(NamedTuple):
@@ -44,19 +52,19 @@ SYSTEMS = {
         "with_redset", [*REDSET, "100"], 100_000, ("at once",), WORKERS
     ),
     "redset, consume(100), add": System(
-        "with_redset", [*REDSET, "100"], 50_000, ("one by one",), WORKERS
+        "with_redset", [*REDSET, "100"], 20_000, ("one by one",), WORKERS
     ),
     "redset, consume(1), add": System(
-        "with_redset", [*REDSET, "1"], 20_000, ("one by one",), WORKERS
+        "with_redset", [*REDSET, "1"], 10_000, ("one by one",), WORKERS
     ),
-    "huey": System("with_huey", [*HUEY, "-w", str(WORKERS)], 5_000),
-    "rq": System("with_rq", ["bench.tasks_of.with_rq", "worker"], 2_000, (), WORKERS),
-    "dramatiq": System("with_dramatiq", [*DRAMATIQ, "-p", str(WORKERS)], 5_000),
+    BASE: System("with_huey", [*HUEY, "-w", str(WORKERS)], 5_000),
+    "rq": System("with_rq", ["bench.tasks_of.with_rq", "worker"], 1_000, (), WORKERS),
+    "dramatiq": System("with_dramatiq", [*DRAMATIQ, "-p", str(WORKERS)], 2_000),
 }
 
 
 def run(system: System, server: TestServer, total: int, done: Path) -> float:
-    """Give the seconds that *total* tasks take, from the first that is enqueued."""
+    """Return the seconds that *total* tasks take, from the first that is enqueued."""
     environment = os.environ | {
         "BENCH_PORT": str(server.port),
         "BENCH_DONE": str(done),
@@ -87,30 +95,49 @@ def run(system: System, server: TestServer, total: int, done: Path) -> float:
     return float(said)
 
 
+def processor_seconds() -> float:
+    """Return the CPU time of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure(server: TestServer, folder: Path, part: int, number: int) -> Group:
+    """Let each system do one run, in random order."""
+    found: Group = {}
+    names = list(SYSTEMS)
+    random.Random(number).shuffle(names)
+    for name in names:
+        with redis.Redis(port=server.port) as client:
+            client.flushall()
+        total, done = SYSTEMS[name].tasks // part, folder / f"{name} {number}"
+        before = processor_seconds()
+        seconds = run(SYSTEMS[name], server, total, done)
+        cpu = processor_seconds() - before
+        if (did := done.stat().st_size - WARM_UP) != total:
+            sys.exit(f"{name}: {did} tasks done, not {total}")
+        found[name] = Series.of([Block(seconds / total, cpu / total)])
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--passes", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rounds, part = (1, 10) if options.quick else (3, 1)
-    results: dict[str, list[float]] = {name: [] for name in SYSTEMS}
-    with (
-        TestServer.start("valkey-9.1") as server,
-        redis.Redis(port=server.port) as client,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        for turn in range(rounds):
-            for name, system in SYSTEMS.items():
-                client.flushall()
-                total, done = system.tasks // part, Path(folder, f"{name} {turn}")
-                seconds = run(system, server, total, done)
-                if (found := done.stat().st_size - WARM_UP) != total:
-                    sys.exit(f"{name}: {found} tasks done, not {total}")
-                results[name].append(total / seconds)
-    for name, rates in results.items():
-        print(f"{name:32}{statistics.median(rates):12,.0f} tasks per second")
+    rounds, part = (1, 10) if options.quick else (options.passes, 1)
+    group: Group = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            with TestServer.start("valkey-9.1") as server:
+                found = measure(server, Path(folder), part, number)
+            group = {name: group[name] + found[name] if group else found[name] for name in SYSTEMS}
+    for name, series in group.items():
+        rates = [1 / seconds for each in series.wall for seconds in each]
+        times = ratio(group[BASE], series)
+        print(f"{name:32}{statistics.median(rates):12,.0f} tasks per second, {BASE} x {times}")
     if options.json:
-        options.json.write_text(json.dumps(results))
+        options.json.write_text(json.dumps(as_json({TITLE: group})))
 
 
 if __name__ == "__main__":
