@@ -87,12 +87,13 @@ class Look:
             return False  # what was told before doesn't matter to the one who is looking now
         if isinstance(reply, Exception):
             self._error = self._error or reply
+        else:
+            self._results = reply  # the last of them is that of EXEC
         if self._confirmations:
             self._confirmations -= 1
             return False
         if self._error is not None:
             raise self._error
-        self._results = reply
         return True
 
     def found(self) -> list[tuple[int, float]]:
