@@ -14,10 +14,10 @@ from redset._core import compat
 from redset._core.algebra import Remote, Target
 from redset._core.arguments import check_most
 from redset._core.encoding import Encoding, check_serializer
+from redset._core.idempotency import IdempotencySlots
 from redset._core.keys import check_name, companion
 from redset._core.scores import Clock, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
-from redset._core.turns import Turns
 from redset.codecs import ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError
 from redset.portable import PortableClient
@@ -106,8 +106,12 @@ class Base(Generic[T]):
     def _begin_turns(self) -> None:
         """Forget what calls under another name, or of another handle, were answered."""
         key = self._spec.key
-        self._turns, self._leases, self._settlings = Turns(key), Turns(key), Turns(key)
-        self._inserts, self._stores = Turns(key), Turns(key)
+        self._turns, self._leases, self._settlings = (
+            IdempotencySlots(key),
+            IdempotencySlots(key),
+            IdempotencySlots(key),
+        )
+        self._inserts, self._stores = IdempotencySlots(key), IdempotencySlots(key)
 
     def _remote(self) -> Remote:
         return Remote(self._name, self._spec.key, self._sign)

@@ -1,4 +1,4 @@
-"""Operations: what each method asks for, as a plan: its arguments checked, its turn lent.
+"""Operations: what each method asks for, as a plan: its arguments checked, its slot acquired.
 
 Both surfaces run these plans, and no line of an operation stands in them. What takes a single plan
 of `redset._core` and no check has no method here. Nothing here sends anything or awaits.
@@ -53,27 +53,27 @@ class Operations(Base[T]):
         return (yield from plans.peek(self._spec, int(position), self._highest()))
 
     def _to_insert(self, items: tuple[T, ...]) -> Plan[list[T]]:
-        with self._inserts.lend() as turn:
-            return (yield from plans.insert(self._spec, turn, items))
+        with self._inserts.acquire() as slot:
+            return (yield from plans.insert(self._spec, slot, items))
 
     def _to_clear(self) -> Plan[bool]:
         with ExitStack() as stack:
             every = (self._turns, self._leases, self._settlings, self._inserts, self._stores)
-            keys = [key for each in every for key in stack.enter_context(each.given_up())]
+            keys = [key for each in every for key in stack.enter_context(each.discarding())]
             return (yield from plans.clear(self._spec, keys))
 
     def _to_rename(self, new_name: str | bytes) -> Plan[None]:
         key = check_name(new_name)
-        with self._stores.lend() as turn:
-            yield from algebra.rename(self._spec, turn.given, key, self._sign)
+        with self._stores.acquire() as slot:
+            yield from algebra.rename(self._spec, slot, key, self._sign)
 
     # Handing out
 
     def _to_pop(self, timeout: float | None) -> Plan[T | None]:
         terms = self._terms(timeout)
-        with self._turns.lend() as turn:
+        with self._turns.acquire() as slot:
             try:
-                return (yield from plans.pop(self._spec, turn, terms))
+                return (yield from plans.pop(self._spec, slot, terms))
             except KeyError as error:
                 empty = error
         raise empty
@@ -82,15 +82,15 @@ class Operations(Base[T]):
         terms = self._terms(timeout)
         if check_count(self._name, "num", num) < 1:
             return []
-        with self._turns.lend() as turn:
-            return (yield from plans.take(self._spec, turn, int(num), terms))
+        with self._turns.acquire() as slot:
+            return (yield from plans.take(self._spec, slot, int(num), terms))
 
     def _to_take_back(self) -> Plan[None]:
         """Undo a call of `pop` or `take` that failed, if it was given anything."""
-        with self._turns.lend() as turn:
+        with self._turns.acquire() as slot:
             # A repeated call that asks for fewer gives the others back: here, all of them.
-            yield from plans.take(self._spec, turn, 0, Terms(None))
-            turn.found = True
+            yield from plans.take(self._spec, slot, 0, Terms(None))
+            slot.completed = True
 
     def _to_lease(
         self, num: int, ttl: float, timeout: float | None, max_deliveries: int | None
@@ -105,8 +105,8 @@ class Operations(Base[T]):
             )
         if check_count(self._name, "num", num) < 1:
             return Holds(self._spec, "-", (), 0.0)
-        with self._leases.lend() as turn:
-            return (yield from leasing.lease(self._spec, turn, int(num), seconds, most, terms))
+        with self._leases.acquire() as slot:
+            return (yield from leasing.lease(self._spec, slot, int(num), seconds, most, terms))
 
     def _to_ack(self, holds: Holds[T], items: tuple[T, ...]) -> Plan[None]:
         yield from self._to_settle(holds, "ack", holds.members(items))
@@ -138,9 +138,9 @@ class Operations(Base[T]):
         lost_items: list[T] = []
         for part in leasing.parts(members):
             about = (verb, holds.name, tuple(part), seconds, score)
-            with self._settlings.lend(about) as turn:
+            with self._settlings.acquire(about) as slot:
                 lost = yield from leasing.settle(
-                    holds.spec, turn, verb, holds.name, part, seconds, score
+                    holds.spec, slot, verb, holds.name, part, seconds, score
                 )
                 # Within the block: an exception from here on has the same request repeated.
                 ended = [member for member in part if verb != "extend" or member in lost]
@@ -250,23 +250,23 @@ class Operations(Base[T]):
         """Make the combination of this set and *operands*; give where it is."""
         everyone = [self._remote(), *operands]
         factors = self._check_weights(weights, conflict, len(everyone))
-        lasting = None if into is None else Target(check_name(into), "lasting")
-        target = lasting or new_result(self._spec)
-        yield from algebra.combine(
-            self._spec, verb, everyone, target, conflict=conflict, weights=factors
-        )
+        with ExitStack() as stack:
+            if into is None:
+                target = new_result(self._spec)
+            else:
+                key = check_name(into)
+                target = Target(key, "lasting", slot=stack.enter_context(self._stores.acquire()))
+            yield from algebra.combine(
+                self._spec, verb, everyone, target, conflict=conflict, weights=factors
+            )
         return target
 
     def _to_store_own(
         self, verb: str, operands: Sequence[Remote | Local[Any]], conflict: str
     ) -> Plan[None]:
         everyone = [self._remote(), *operands]
-        with self._stores.lend() as turn:
-            # What a repeated call would do twice, or with a part of what was staged, is done once.
-            repeatable = conflict != "sum" and verb != "symmetric_difference"
-            local = any(isinstance(operand, Local) for operand in operands)
-            once = None if repeatable and not local else turn.given
-            target = Target(self._spec.key, "own", answered=once)
+        with self._stores.acquire() as slot:
+            target = Target(self._spec.key, "own", slot=slot)
             yield from algebra.combine(self._spec, verb, everyone, target, conflict=conflict)
 
     def _to_update(self, operands: Sequence[Remote | Local[T]], conflict: str) -> Plan[None]:

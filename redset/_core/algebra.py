@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from redset._core import commands
 from redset._core.commands import FLAGS, Command, Operand
+from redset._core.idempotency import REPLY_TTL, IdempotencySlot
 from redset._core.keys import companion
 from redset._core.members import (
     CHUNK_BYTES,
@@ -24,7 +25,6 @@ from redset._core.members import (
 )
 from redset._core.sources import Source, chained
 from redset._core.spec import Plan, Spec
-from redset._core.turns import KEEP_SECONDS
 from redset.exceptions import InvalidValueError, KeyTypeError, ResultExpired
 
 T = TypeVar("T")
@@ -63,8 +63,8 @@ class Target:
     key: bytes
     life: str | int
     sign: bytes = b""
-    # The companion key that knows the answer to the last call which must not be done twice.
-    answered: bytes | None = None
+    # Knows the request that must not be done twice; a result needs none, as its key is its own.
+    slot: IdempotencySlot | None = None
 
 
 def new_result(spec: Spec[Any]) -> Target:
@@ -152,9 +152,9 @@ def _ask(
         raise
     sign = target.sign or companion(spec.key, "scratch:sign")
     scratch = [companion(spec.key, "scratch:1"), companion(spec.key, "scratch:2")]
-    token = "" if target.answered is None else _token()
-    keys = [target.key, sign, *scratch, target.answered or scratch[0]]
-    once = (token, KEEP_SECONDS)
+    slot = target.slot
+    keys = [target.key, sign, *scratch, scratch[0] if slot is None else slot.reply_key]
+    once = (b"" if slot is None else slot.request_id(), REPLY_TTL)
     command = commands.algebra(keys, verb, conflict, target.life, once, ready)
     renewals = [
         command
@@ -261,8 +261,8 @@ def _name(operands: Sequence[Remote | Local[Any]], place: int) -> str:
     return operand.name if isinstance(operand, Remote) else "a local operand"
 
 
-def rename(spec: Spec[T], answered: bytes, new: bytes, sign: bytes | None) -> Plan[None]:
-    keys = [spec.key, new, answered, *([] if sign is None else [sign])]
-    [(word, _)] = yield [commands.rename(keys, (_token(), KEEP_SECONDS))]
+def rename(spec: Spec[T], slot: IdempotencySlot, new: bytes, sign: bytes | None) -> Plan[None]:
+    keys = [spec.key, new, slot.reply_key, *([] if sign is None else [sign])]
+    [(word, _)] = yield [commands.rename(keys, (slot.request_id(), REPLY_TTL))]
     if word == "expired":
         raise ResultExpired(spec.name)

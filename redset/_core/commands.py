@@ -82,9 +82,11 @@ def _as_bytes(word: Word) -> bytes:
     return word if isinstance(word, bytes) else repr(word).encode()
 
 
-TAKE, INSERT, PAGE = Script("leasing", "take"), Script("insert"), Script("page")
-ALGEBRA, RENAME = Script("algebra"), Script("rename")
-LEASE, SETTLE = Script("leasing", "lease"), Script("leasing", "settle")
+TAKE, INSERT = Script("idempotency", "leasing", "take"), Script("idempotency", "insert")
+ALGEBRA, RENAME = Script("idempotency", "algebra"), Script("idempotency", "rename")
+LEASE = Script("idempotency", "leasing", "lease")
+SETTLE = Script("idempotency", "leasing", "settle")
+PAGE = Script("page")
 STATS, REQUEUE, ADMIT = Script("stats"), Script("requeue"), Script("admit")
 LOWEST, HIGHEST = "-inf", "+inf"
 
@@ -274,12 +276,12 @@ def transaction(
 
 def insert(
     keys: Sequence[bytes],
-    token: bytes,
+    request_id: bytes,
     unique: str,
     pairs: Sequence[tuple[bytes, float]],
     keep: float,
 ) -> Command[list[int]]:
-    arguments = (token, _milliseconds(keep), unique, *_flat(pairs))
+    arguments = (request_id, _milliseconds(keep), unique, *_flat(pairs))
     return _call(INSERT, keys, arguments, lambda reply: [int(index) for index in reply])
 
 
@@ -290,14 +292,14 @@ def admit(
 
 
 def take(
-    keys: Sequence[bytes], token: bytes, num: int, highest: str, keep: float
+    keys: Sequence[bytes], request_id: bytes, num: int, highest: str, keep: float
 ) -> Command[list[replies.Pair]]:
-    return _call(TAKE, keys, (token, num, highest, _milliseconds(keep)), replies.pairs)
+    return _call(TAKE, keys, (request_id, num, highest, _milliseconds(keep)), replies.pairs)
 
 
 def lease(
     keys: Sequence[bytes],
-    token: bytes,
+    request_id: bytes,
     num: int,
     highest: str,
     keep: float,
@@ -308,13 +310,13 @@ def lease(
     channel: bytes,
 ) -> Command[tuple[float, list[replies.Held]]]:
     times = (_milliseconds(keep), _milliseconds(ttl))
-    arguments = (token, times[0], num, highest, name, times[1], most, channel)
+    arguments = (request_id, times[0], num, highest, name, times[1], most, channel)
     return _call(LEASE, keys, arguments, replies.leased)
 
 
 def settle(
     keys: Sequence[bytes],
-    token: str,
+    request_id: bytes,
     keep: float,
     verb: str,
     *,
@@ -326,7 +328,7 @@ def settle(
 ) -> Command[list[int]]:
     place = "" if score is None else number(score)
     times = (_milliseconds(keep), _milliseconds(seconds))
-    head: tuple[Word, ...] = (token, times[0], verb, name, times[1], place, channel)
+    head: tuple[Word, ...] = (request_id, times[0], verb, name, times[1], place, channel)
     return _call(SETTLE, keys, (*head, *members), replies.places)
 
 
@@ -355,12 +357,12 @@ def algebra(
     verb: str,
     conflict: str,
     life: Word,
-    once: tuple[str, float],
+    once: tuple[bytes, float],
     operands: Sequence[Operand],
 ) -> Command[tuple[str, int]]:
     """Combine or compare *operands*; *keys* are those that the script wants before theirs.
 
-    *once* is the token of a call that must not be done twice, and the seconds to know it for.
+    *once* is the id of a request that must not be done twice, and the seconds to know it for.
     """
     temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
     signs = [operands[place].sign or b"" for place in temporary]
@@ -414,6 +416,6 @@ def server_info() -> Command[str]:
     return Command(("INFO", "server"), (), replies.run_id)
 
 
-def rename(keys: Sequence[bytes], once: tuple[str, float]) -> Command[tuple[str, int]]:
-    token, keep = once
-    return _call_once(RENAME, keys, (token, _milliseconds(keep)), replies.verdict)
+def rename(keys: Sequence[bytes], once: tuple[bytes, float]) -> Command[tuple[str, int]]:
+    request_id, keep = once
+    return _call_once(RENAME, keys, (request_id, _milliseconds(keep)), replies.verdict)

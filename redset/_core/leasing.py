@@ -3,18 +3,17 @@
 Nothing here opens a socket or awaits. `Holds` is the part of a lease that both surfaces share.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from redset._core import commands
 from redset._core.commands import Command
+from redset._core.idempotency import REPLY_TTL, IdempotencySlot
 from redset._core.keys import companion, leasing_keys, wake_channel
 from redset._core.members import chunks, decoded
 from redset._core.plans import when_there
 from redset._core.replies import Held, Pair
 from redset._core.spec import Plan, Spec, Terms
-from redset._core.turns import KEEP_SECONDS, Turn
 from redset.exceptions import InvalidValueError, LeaseLost
 
 T = TypeVar("T")
@@ -58,14 +57,14 @@ class Stats(NamedTuple):
 
 
 def lease(
-    spec: Spec[T], turn: Turn, num: int, ttl: float, most: int, terms: Terms
+    spec: Spec[T], slot: IdempotencySlot, num: int, ttl: float, most: int, terms: Terms
 ) -> Plan["Holds[T]"]:
-    name = f"{turn.name}.{turn.calls}"
+    name = f"{slot.name}.{slot.sequence}"
 
     def ask(highest: str) -> Command[tuple[float, list[Held]]]:
-        keys, token = turn.keys, turn.attempt
+        keys, token = slot.keys, slot.request_id()
         return commands.lease(
-            *(keys, token, num, highest, KEEP_SECONDS),
+            *(keys, token, num, highest, REPLY_TTL),
             name=name,
             ttl=ttl,
             most=most,
@@ -73,7 +72,7 @@ def lease(
         )
 
     deadline, held = yield from when_there(spec, terms, ask, lambda reply: bool(reply[1]))
-    turn.found = bool(held)
+    slot.completed = bool(held)
     counts = {member: count for member, _, count in held}
     holds: list[Hold[T]] = []
     broken: list[Pair] = []
@@ -81,13 +80,14 @@ def lease(
         for item, score in decoded(spec, [pair], broken):
             holds.append(Hold(item, pair[0], score, counts[pair[0]]))
     if broken:
-        yield [_settle(spec, turn, "bury", name, [member for member, _ in broken])]
+        # The slot's reply is that of the lease itself; to bury twice changes nothing.
+        yield [_settle(spec, slot, b"", "bury", name, [member for member, _ in broken])]
     return Holds(spec, name, holds, deadline)
 
 
 def settle(
     spec: Spec[Any],
-    turn: Turn,
+    slot: IdempotencySlot,
     verb: str,
     name: str,
     members: Sequence[bytes],
@@ -95,27 +95,25 @@ def settle(
     score: float | None = None,
 ) -> Plan[set[bytes]]:
     """End or prolong the hold of the lease *name*; give the members that it has lost."""
-    [lost] = yield [_settle(spec, turn, verb, name, members, seconds, score)]
+    request_id = slot.request_id()
+    [lost] = yield [_settle(spec, slot, request_id, verb, name, members, seconds, score)]
     return {members[place] for place in lost}
 
 
 def _settle(
     spec: Spec[Any],
-    turn: Turn,
+    slot: IdempotencySlot,
+    request_id: bytes,
     verb: str,
     name: str,
     members: Sequence[bytes],
     seconds: float = 0.0,
     score: float | None = None,
 ) -> Command[list[int]]:
-    # A call that is repeated is known by what it says, also when another came in between.
-    digest = hashlib.blake2b(f"{verb} {name} {seconds} {score}".encode(), digest_size=16)
-    for member in members:
-        digest.update(b"%d:%b" % (len(member), member))
     return commands.settle(
-        turn.keys,
-        digest.hexdigest(),
-        KEEP_SECONDS,
+        slot.keys,
+        request_id,
+        REPLY_TTL,
         verb,
         name=name,
         seconds=seconds,

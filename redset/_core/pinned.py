@@ -36,10 +36,11 @@ Evict = Callable[[Any], bool]
 class PinnedConnection:
     """A connection that redset has out of a pool, in use by one call or by none."""
 
-    __slots__ = ("_connections", "_poll", "_socket", "connection")
+    __slots__ = ("_follows_pushes", "_orphans", "_poll", "_socket", "connection")
 
     def __init__(self, connections: "PinnedConnections", connection: Any) -> None:
-        self._connections = connections
+        # Not *connections* itself: a client that its user drops closes its sockets at once.
+        self._orphans, self._follows_pushes = connections.orphans, connections.follows_pushes
         self.connection = connection
         self._socket: Any = _CLOSED
         self._poll: Any = None
@@ -65,7 +66,7 @@ class PinnedConnection:
     def renew(self) -> None:
         """Make a connection that is no longer healthy a good one again."""
         connection = self.connection
-        if self._connections.follows_pushes and compat.socket_of(connection) is self._socket:
+        if self._follows_pushes and compat.socket_of(connection) is self._socket:
             try:
                 compat.read_pushes(connection)
             except Exception:
@@ -87,7 +88,7 @@ class PinnedConnection:
         # may run anywhere, also inside the pool's own code: a later call sees to the rest.
         connection = getattr(self, "connection", None)
         if connection is not None:
-            self._connections.orphans.append(connection)
+            self._orphans.append(connection)
 
 
 class PinnedConnections:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
+from redset._core.idempotency import REPLY_TTL, IdempotencySlot
 from redset._core.keys import leasing_keys
 from redset._core.members import (
     Chunk,
@@ -29,7 +30,6 @@ from redset._core.replies import Pair
 from redset._core.scores import check_score
 from redset._core.sources import Source
 from redset._core.spec import Plan, Spec, Terms, WaitForChange
-from redset._core.turns import KEEP_SECONDS, Turn
 from redset.exceptions import EmptySetError, MissingItemError
 
 T = TypeVar("T")
@@ -142,13 +142,13 @@ def update(spec: Spec[T], source: Source, conflict: str = "keep") -> Plan[None]:
         raise
 
 
-def insert(spec: Spec[T], turn: Turn, items: tuple[T, ...]) -> Plan[list[T]]:
+def insert(spec: Spec[T], slot: IdempotencySlot, items: tuple[T, ...]) -> Plan[list[T]]:
     pairs = [(spec.encoding.encode(item), scored(spec, item)) for item in items]
     if not pairs:
         return []
     key, held, seen = spec.admission()
-    keys = (key, turn.given, held, seen)
-    [new] = yield [commands.insert(keys, turn.token, spec.unique, pairs, KEEP_SECONDS)]
+    keys = (key, slot.reply_key, held, seen)
+    [new] = yield [commands.insert(keys, slot.request_id(), spec.unique, pairs, REPLY_TTL)]
     return [items[place] for place in new]
 
 
@@ -176,26 +176,26 @@ def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
 # Handing out
 
 
-def pop(spec: Spec[T], turn: Turn, terms: Terms) -> Plan[T | None]:
-    pairs, items = yield from _hand_out(spec, turn, 1, terms)
+def pop(spec: Spec[T], slot: IdempotencySlot, terms: Terms) -> Plan[T | None]:
+    pairs, items = yield from _hand_out(spec, slot, 1, terms)
     if not pairs:
         raise EmptySetError(f"redset {spec.name!r}: pop from an empty set")
     return items[0] if items else None
 
 
-def take(spec: Spec[T], turn: Turn, num: int, terms: Terms) -> Plan[list[T]]:
-    _, items = yield from _hand_out(spec, turn, num, terms)
+def take(spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms) -> Plan[list[T]]:
+    _, items = yield from _hand_out(spec, slot, num, terms)
     return items
 
 
 def _hand_out(
-    spec: Spec[T], turn: Turn, num: int, terms: Terms
+    spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
     def ask(highest: str) -> Command[list[Pair]]:
-        return commands.take(turn.keys, turn.attempt, num, highest, KEEP_SECONDS)
+        return commands.take(slot.keys, slot.request_id(), num, highest, REPLY_TTL)
 
     pairs = yield from when_there(spec, terms, ask, bool)
-    turn.found = bool(pairs)
+    slot.completed = bool(pairs)
     broken: list[Pair] = []
     items = decoded_all(spec, pairs, broken)
     if broken:

@@ -212,3 +212,18 @@ def test_a_forked_child_has_connections_of_its_own(client: redis.Redis, jobs: St
 def test_a_closed_client_connects_anew(client: redis.Redis, jobs: Strings) -> None:
     client.close()
     assert len(jobs) == 3
+
+
+def test_a_client_that_is_dropped_closes_its_sockets_at_once(make_client: MakeClient) -> None:
+    library = importlib.import_module(type(make_client()).__module__.partition(".")[0])
+    options = make_client().connection_pool.connection_kwargs
+    # RESP2: the pool of a client that follows maintenance pushes is in a cycle of its own.
+    dropped = library.Redis(unix_socket_path=options["path"], protocol=2)
+    len(SortedSet(dropped, "jobs"))
+    sock = idle_of(dropped)[0]._sock
+    gc.disable()
+    try:
+        del dropped
+        assert sock.fileno() == -1
+    finally:
+        gc.enable()

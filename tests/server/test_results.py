@@ -59,7 +59,11 @@ def numbers(client: redis.Redis, name: str, items: range) -> Numbers:
 
 
 def keys(client: redis.Redis) -> set[str]:
-    return {os.fsdecode(key) for key in client.keys("*")}
+    """The keys on the server, except the reply keys of changes: these expire by themselves."""
+    found = {os.fsdecode(key) for key in client.keys("*")}
+    replies = {key for key in found if ":given:" in key}
+    assert all(0 < client.pttl(os.fsencode(key)) <= 300_000 for key in replies)
+    return found - replies
 
 
 def left_over(client: redis.Redis) -> set[str]:

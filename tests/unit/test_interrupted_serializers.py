@@ -7,10 +7,10 @@ import pytest
 
 from redset._core import plans
 from redset._core.encoding import Encoding
+from redset._core.idempotency import IdempotencySlots
 from redset._core.members import decoded, decoded_members, encode_sought
 from redset._core.scores import zero
 from redset._core.spec import Spec, Terms
-from redset._core.turns import Turns
 from redset.exceptions import SerializerError
 
 
@@ -65,11 +65,11 @@ def test_serializer_interrupted_raises_what_the_handler_raised(call: str, wrappe
 
 def test_pop_serializer_interrupted_gives_the_item_to_the_next_call() -> None:
     spec = spec_of(Interrupted())
-    turns = Turns(b"jobs")
+    turns = IdempotencySlots(b"jobs")
 
     def pop() -> Any:
-        with turns.lend() as turn:
-            tokens.append(turn.token)
+        with turns.acquire() as turn:
+            tokens.append(turn.sequence)
             plan = plans.pop(spec, turn, Terms(None))
             next(plan)
             try:
@@ -77,8 +77,8 @@ def test_pop_serializer_interrupted_gives_the_item_to_the_next_call() -> None:
             except StopIteration as stop:
                 return stop.value
 
-    tokens: list[bytes] = []
+    tokens: list[int] = []
     with pytest.raises(SoftTimeLimit):
         pop()
     assert pop() == "a"
-    assert tokens[0] == tokens[1]  # the same request: the server gives the same item again
+    assert tokens[0] == tokens[1]  # the same call: the server gives the same item again

@@ -8,10 +8,10 @@ import pytest
 from redset._core import plans
 from redset._core.commands import HIGHEST, Command
 from redset._core.encoding import Encoding
+from redset._core.idempotency import IdempotencySlot
 from redset._core.members import CHUNK_BYTES, CHUNK_MEMBERS, chunks
 from redset._core.sources import unscored
 from redset._core.spec import Plan, Spec, Terms
-from redset._core.turns import Turn
 from redset.codecs import ValueSerializer
 from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
 
@@ -49,9 +49,9 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
         (lambda: plans.peek(SPEC, 0, HIGHEST), [[(MEMBER, 0.0)]], "x"),
         (lambda: plans.peek_score(SPEC, HIGHEST), [[(MEMBER, 4.0)]], 4.0),
         (lambda: plans.peek_score(SPEC, HIGHEST), [[]], None),
-        (lambda: plans.pop(SPEC, Turn(b"jobs"), TERMS), [[(MEMBER, 0.0)]], "x"),
-        (lambda: plans.take(SPEC, Turn(b"jobs"), 5, TERMS), [[(MEMBER, 0.0)]], ["x"]),
-        (lambda: plans.insert(SPEC, Turn(b"jobs"), ("x", "y")), [[1]], ["y"]),
+        (lambda: plans.pop(SPEC, IdempotencySlot(b"jobs"), TERMS), [[(MEMBER, 0.0)]], "x"),
+        (lambda: plans.take(SPEC, IdempotencySlot(b"jobs"), 5, TERMS), [[(MEMBER, 0.0)]], ["x"]),
+        (lambda: plans.insert(SPEC, IdempotencySlot(b"jobs"), ("x", "y")), [[1]], ["y"]),
     ],
 )
 def test_one_operation_is_one_round_trip(
@@ -89,7 +89,7 @@ def test_chunks_are_cut_by_bytes_too() -> None:
 
 def test_update_of_nothing_sends_nothing() -> None:
     assert play(plans.update(SPEC, unscored([])))[1] == []
-    assert play(plans.insert(SPEC, Turn(b"jobs"), ()))[1] == []
+    assert play(plans.insert(SPEC, IdempotencySlot(b"jobs"), ()))[1] == []
 
 
 def test_an_item_that_cannot_be_kept_sends_nothing() -> None:
@@ -112,7 +112,7 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
 
 
 def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
-    for plan in (plans.pop(SPEC, Turn(b"jobs"), TERMS), plans.peek(SPEC, 0, HIGHEST)):
+    for plan in (plans.pop(SPEC, IdempotencySlot(b"jobs"), TERMS), plans.peek(SPEC, 0, HIGHEST)):
         with pytest.raises(EmptySetError, match="redset 'jobs'"):
             play(plan, [[]])
     with pytest.raises(MissingItemError) as caught:
@@ -122,7 +122,9 @@ def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
 
 def test_what_cannot_be_deserialized_is_kept_aside_by_a_second_round_trip() -> None:
     result, batches = play(
-        plans.take(SPEC, Turn(b"jobs"), 2, TERMS), [[(b"\xff?", 3.0), (MEMBER, 4.0)]], [1]
+        plans.take(SPEC, IdempotencySlot(b"jobs"), 2, TERMS),
+        [[(b"\xff?", 3.0), (MEMBER, 4.0)]],
+        [1],
     )
     assert result == ["x"]
     [kept] = batches[1]

@@ -3,14 +3,14 @@
 -- KEYS[1]  where the combination goes (one of the operands for the in-place forms)
 -- KEYS[2]  the sign that a temporary combination is alive, as long as its owner uses it
 -- KEYS[3], KEYS[4]  scratch
--- KEYS[5]  what the caller was answered last, for a call whose reply is lost and that is repeated
+-- KEYS[5]  the slot's reply key, as idempotency.lua has it
 -- KEYS[6…] the operands, then the signs of those operands that are temporary themselves
 -- ARGV[1]  union, intersection, difference, symmetric_difference,
 --          subset, proper_subset, equal or disjoint
 -- ARGV[2]  whose score wins: keep (the left one's), replace, min, max or sum
 -- ARGV[3]  life of KEYS[1]: 'own' (as it was), 'lasting', or milliseconds
--- ARGV[4]  token of this call, '' for one that may be repeated
--- ARGV[5]  milliseconds to keep the answer to it
+-- ARGV[4]  this request's id, '' for one that may be done twice
+-- ARGV[5]  milliseconds to keep the reply
 -- ARGV[6]  number n of operands
 -- ARGV[7…] for each operand 'staged' (deleted in the end) or 'set', then for each its weight
 -- Reply    {'size', n} or {'answer', 0 or 1}; or what is wrong, before anything was changed:
@@ -18,9 +18,9 @@
 --          which only the last chunk is left (operands count from 0)
 -- Cost     that of ZUNIONSTORE, ZINTERSTORE, ZDIFFSTORE or ZINTERCARD, up to twice
 -- Why      no aggregate of ZUNIONSTORE lets the left score win, and *STORE drops a time-to-live
-local into, sign, scratch, spare, answered = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local into, sign, scratch, spare, reply_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local verb, conflict, life = ARGV[1], ARGV[2], ARGV[3]
-local token, keep, n = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local id, keep, n = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local operands, weights, staged = {}, {}, {}
 for i = 1, n do
   operands[i] = KEYS[5 + i]
@@ -45,10 +45,10 @@ local function rest(keys)
   return {unpack(keys, 2)}
 end
 
--- Doing it again would undo a symmetric difference, and add up twice.
-if token ~= '' then
-  local size = string.match(redis.call('GET', answered) or '', '^' .. token .. ' (%d+)$')
-  if size then return done('size', tonumber(size)) end
+-- Doing it again would undo a symmetric difference, add up twice, or add what was removed since.
+if id ~= '' then
+  local state, words = recall(reply_key, id)
+  if state == 'duplicate' or state == 'stale' then return done('size', tonumber(words[1] or 0)) end
 end
 
 -- A result's key is its own: one that is there was made by this call.
@@ -198,7 +198,5 @@ elseif life ~= 'lasting' then
   redis.call('SET', sign, '', 'PX', life)
   redis.call('PEXPIRE', into, life + 60000)
 end
-if token ~= '' then
-  redis.call('SET', answered, token .. ' ' .. size, 'PX', keep)
-end
+if id ~= '' then store_reply(reply_key, id, {tostring(size)}, keep) end
 return done('size', size)

@@ -1,21 +1,21 @@
 -- Hand out the lowest members until a deadline.
 --
 -- KEYS     as leasing.lua has them
--- ARGV     token of this call, milliseconds to keep the reply, number of members, highest score,
+-- ARGV     this request's id, milliseconds to keep the reply, number of members, highest score,
 --          name of the lease, milliseconds until the deadline, deliveries after which a member
 --          that comes back is dead (0: never), channel of those that wait
 -- Reply    deadline in milliseconds, then member, score, deliveries, member, ... ; for the same
---          token the same again, but for what somebody else has been given since
+--          call the same again, but for what somebody else has been given since
 -- Cost     O(k log n) for k members, and for k whose lease has expired
 -- Why      several structures must change as one, by the server's clock
-local token, keep, num, highest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local id, keep, num, highest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local lease, ttl, most, channel = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
 
-local before, words = answered(token)
-if before == 'late' then return {deadline} end
-if before == 'again' then
+local state, words = recall(reply_key, id)
+if state == 'stale' then return {deadline} end
+if state ~= 'fresh' then
   local reply, still = {deadline}, {}
   for _, member in ipairs(words) do
     local entry = redis.call('HGET', held, member)
@@ -25,10 +25,11 @@ if before == 'again' then
       reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, count
       still[#still + 1] = member
     elseif holder == lease then  -- the repeated call asks for fewer
-      give_back(member, entry)
+      return_to_ready(member, entry)
     end
   end
-  remember(token, still, keep)
+  if state == 'duplicate' then return reply end
+  store_reply(reply_key, id, still, keep)
   if #reply > 1 then return reply end
 end
 
@@ -62,5 +63,5 @@ if #members > 0 then
   call_in_parts(deadlines, 2, 'ZADD', leased)
   call_in_parts(entries, 2, 'HSET', held)
 end
-remember(token, members, keep)
+store_reply(reply_key, id, members, keep)
 return reply

@@ -1,13 +1,12 @@
 -- What all scripts of handing out share; their own text follows this.
 --
 -- KEYS[1]  the set
--- KEYS[2]  what this caller was answered last, for a call whose reply is lost and that is repeated:
---          a string of the call's token, a space and the words, packed
+-- KEYS[2]  the slot's reply key, as idempotency.lua has it
 -- KEYS[3]  leased: a sorted set, member -> deadline, in milliseconds of the server's clock
 -- KEYS[4]  held: a hash, member -> "lease deliveries most score"; "-" is the lease of nobody
 -- KEYS[5]  deliveries: a hash, member -> how often it was handed out, of members that came back
 -- KEYS[6]  dead: a sorted set of the members that came back too often
-local set, given, leased, held, deliveries, dead = unpack(KEYS)
+local set, reply_key, leased, held, deliveries, dead = unpack(KEYS)
 
 -- More than a call can put right at once wait for the next one.
 local MOST_EXPIRED = 10000
@@ -29,26 +28,6 @@ local function call_in_parts(arguments, group, ...)
   end
 end
 
--- Whether this caller was answered the call of *token* already: 'again' and the words or, if a later
--- attempt of his was answered, 'late'. A token is the number of the call, a dot, that of the attempt.
-local function answered(token)
-  local last = redis.call('GET', given)
-  if not last then return nil end
-  local call, attempt, words = string.match(last, '^(%d+)%.(%d+) ()')
-  local this_call, this_attempt = string.match(token, '^(%d+)%.(%d+)$')
-  call, this_call = tonumber(call), tonumber(this_call)
-  if call > this_call then return 'late' end
-  if call < this_call then return nil end
-  if tonumber(attempt) > tonumber(this_attempt) then return 'late' end
-  return 'again', cmsgpack.unpack(string.sub(last, words))
-end
-
-local function remember(token, words, keep)
-  if #words > 0 then
-    redis.call('SET', given, token .. ' ' .. cmsgpack.pack(words), 'PX', keep)
-  end
-end
-
 -- Consumers that wait look again after this long anyway.
 local RECHECK_MILLISECONDS = 15000
 
@@ -63,7 +42,7 @@ local function tell(channel, deadline, now)
 end
 
 -- End the hold on a member: it is ready again, at *score* or at its own, or dead.
-local function give_back(member, entry, score)
+local function return_to_ready(member, entry, score)
   local count, most, own = string.match(entry or '- 0 0 0', '^%S+ (%d+) (%d+) (%S+)$')
   redis.call('ZREM', leased, member)
   redis.call('HDEL', held, member)
@@ -79,7 +58,7 @@ end
 -- Give back what was not acknowledged in time.
 local function reclaim(now)
   local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MOST_EXPIRED)
-  for _, member in ipairs(expired) do give_back(member, redis.call('HGET', held, member)) end
+  for _, member in ipairs(expired) do return_to_ready(member, redis.call('HGET', held, member)) end
 end
 
 -- Remove the lowest members; give member, score, member, score, ...

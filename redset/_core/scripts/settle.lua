@@ -1,25 +1,26 @@
 -- End the hold of one lease on its members, or prolong it.
 --
 -- KEYS     as leasing.lua has them
--- ARGV     token of this call, milliseconds to keep the reply, verb, name of the lease,
+-- ARGV     this request's id or '', milliseconds to keep the reply, verb, name of the lease,
 --          milliseconds, score or '', channel of those that wait, member, member, ...
 --          ack      the members are done
 --          release  they are ready again, after so many milliseconds, at the score
 --          bury     they are dead
 --          extend   they are held for so many milliseconds from now
 -- Reply    the positions (from 0) of the members that the lease doesn't hold any more, as words
---          in one string; the same again for the same token
+--          in one string; the same again for the same call
 -- Cost     O(k log n) for k members
 -- Why      a member that somebody else has been given since must stay his
-local token, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
+local id, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
 local score, channel = ARGV[6] ~= '' and ARGV[6], ARGV[7]
 local FIRST = 8
 
--- The others may be done twice.
-local only_once = verb == 'ack' or verb == 'release'
-local said = only_once and redis.call('GET', given)
-if said and string.sub(said, 1, #token + 1) == token .. ' ' then
-  return string.sub(said, #token + 2)
+-- All attempts of one call say the same, so each is answered as the first was. An item that can't be
+-- deserialized is buried without a slot: only this lease may do it, and once.
+if id ~= '' then
+  local state, words = recall(reply_key, id)
+  if state == 'stale' then return '' end
+  if state ~= 'fresh' and words[1] then return words[1] end
 end
 
 local ours, entries, lost = {}, {}, {}
@@ -51,7 +52,7 @@ elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) th
     end
   end
 elseif verb == 'release' then
-  for place, member in ipairs(ours) do give_back(member, entries[place], score) end
+  for place, member in ipairs(ours) do return_to_ready(member, entries[place], score) end
 else
   for place, member in ipairs(ours) do
     redis.call('ZADD', dead, string.match(entries[place], '(%S+)$'), member)
@@ -61,5 +62,5 @@ else
 end
 
 local answer = table.concat(lost, ' ')
-if only_once then redis.call('SET', given, token .. ' ' .. answer, 'PX', keep) end
+if id ~= '' then store_reply(reply_key, id, {answer}, keep) end
 return answer

@@ -1,15 +1,17 @@
 -- Hand out the lowest members at most once, also when the reply is lost and the call repeated.
 --
 -- KEYS     as leasing.lua has them
--- ARGV     token of this call, number of members, highest score, milliseconds to keep the reply
--- Reply    member, score, member, score, ... ; the same again for the same token
+-- ARGV     this request's id, number of members, highest score, milliseconds to keep the reply
+-- Reply    member, score, member, score, ... ; the same again for the same call. A call for none
+--          takes back what its earlier attempts were given, and makes them stale.
 -- Cost     O(k log n) for k members, and for k whose lease has expired
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
-local token, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local id, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
-local before, words = answered(token)
-if before == 'late' then return {} end
-if before == 'again' then
+local state, words = recall(reply_key, id)
+if state == 'stale' then return {} end
+if state == 'duplicate' then return words end
+if #words > 0 then
   -- The repeated call may ask for fewer: what it leaves goes back where it was.
   local again = {}
   for i = 1, #words, 2 do
@@ -19,7 +21,7 @@ if before == 'again' then
       redis.call('ZADD', set, 'NX', words[i + 1], words[i])
     end
   end
-  remember(token, again, keep)
+  store_reply(reply_key, id, again, keep)
   return again
 end
 
@@ -27,7 +29,7 @@ end
 local any_leases = redis.call('EXISTS', leased, deliveries) > 0
 if any_leases then reclaim(now_in_milliseconds()) end
 local taken = take_lowest(num, highest)
-remember(token, taken, keep)
+store_reply(reply_key, id, taken, keep)
 if #taken > 0 and any_leases then
   for i = 1, #taken, 2 do redis.call('HDEL', deliveries, taken[i]) end
 end

@@ -1,0 +1,140 @@
+"""Idempotency: a request that is sent again changes nothing twice; docs/idempotency.md says how.
+
+A slot identifies one caller on the server: a key that holds its last reply, and the number of its
+call. A handle acquires one for each call; one whose call failed is acquired again first, by a call
+with the same fingerprint, and so that call is given what the failed one had taken. No I/O.
+"""
+
+import os
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from secrets import token_hex
+
+from redset._core.forks import reentrant_lock
+from redset._core.keys import companion, leasing_keys
+
+# Longer than redis-py keeps repeating a command by itself (10 times, 5 seconds each).
+REPLY_TTL = 300.0
+# Of calls that failed and were never repeated, so many are remembered.
+MAX_FAILED = 1_000
+
+
+class IdempotencySlot:
+    """The reply key of one caller, the number of its call, and that of its next request."""
+
+    __slots__ = ("attempts", "completed", "keys", "name", "reply_key", "sequence")
+
+    def __init__(self, key: bytes) -> None:
+        self.name = token_hex(8)
+        self.reply_key = companion(key, f"given:{self.name}")
+        # What all scripts of handing out work with.
+        self.keys = (key, self.reply_key, *leasing_keys(key))
+        self.sequence = self.attempts = 0
+        # Whether the call was given something. One that wasn't is not completed: what reaches the
+        # server when no caller waits for it any more may be given something yet.
+        self.completed = True
+
+    def request_id(self) -> bytes:
+        """Return the id of a new request for the call; only the client sends one of them twice."""
+        attempt, self.attempts = self.attempts, self.attempts + 1
+        return b"%d.%d" % (self.sequence, attempt)
+
+
+class _Acquired:
+    """A slot that is acquired for the time of a block."""
+
+    __slots__ = ("_fingerprint", "_slot", "_slots")
+
+    def __init__(self, slots: "IdempotencySlots", fingerprint: Hashable) -> None:
+        self._slots, self._fingerprint = slots, fingerprint
+
+    def __enter__(self) -> IdempotencySlot:
+        self._slot = self._slots.check_out(self._fingerprint)
+        return self._slot
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._slots.check_in(self._fingerprint, self._slot, failed=kind is not None)
+
+
+class IdempotencySlots:
+    """The slots of one handle; safe across threads, never shared with a forked child.
+
+    A signal handler may use the handle in the middle of any step: each one is complete in itself.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._lock = reentrant_lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._process = os.getpid()
+        self._idle: list[IdempotencySlot] = []
+        self._failed: list[tuple[Hashable, IdempotencySlot]] = []
+
+    def acquire(self, fingerprint: Hashable = None) -> "_Acquired":
+        """Acquire a slot for one call, the block; an exception leaves it to be repeated.
+
+        Only a call with the same *fingerprint* is a repetition.
+        """
+        return _Acquired(self, fingerprint)
+
+    def check_out(self, fingerprint: Hashable) -> IdempotencySlot:
+        """Return the slot of a call that failed, or one that is idle."""
+        with self._lock.get():
+            if self._process != os.getpid():
+                self._forget()
+            slot = self._failed_call(fingerprint) if self._failed else None
+            if slot is None:
+                try:
+                    slot = self._idle.pop()
+                except IndexError:
+                    slot = IdempotencySlot(self._key)
+        slot.completed = True
+        return slot
+
+    def check_in(self, fingerprint: Hashable, slot: IdempotencySlot, *, failed: bool) -> None:
+        """Take back what was checked out."""
+        if slot.completed and not failed:
+            slot.sequence, slot.attempts = slot.sequence + 1, 0
+        with self._lock.get():
+            if failed:
+                self._failed.append((fingerprint, slot))
+                del self._failed[:-MAX_FAILED]
+            else:
+                self._idle.append(slot)
+
+    def _failed_call(self, fingerprint: Hashable) -> IdempotencySlot | None:
+        for entry in list(self._failed):
+            if entry[0] == fingerprint and _removed(self._failed, entry):
+                return entry[1]
+        return None
+
+    @contextmanager
+    def discarding(self) -> Iterator[list[bytes]]:
+        """Return the reply keys of all idle slots, to be deleted, and forget them after that.
+
+        An exception keeps them: what a failed call was given is still to be had.
+        """
+        with self._lock.get():
+            if self._process != os.getpid():
+                self._forget()
+            idle, failed = list(self._idle), list(self._failed)
+        yield [slot.reply_key for slot in (*idle, *(slot for _, slot in failed))]
+        with self._lock.get():
+            for slot in idle:
+                _removed(self._idle, slot)
+            for entry in failed:
+                _removed(self._failed, entry)
+
+
+def _removed(
+    entries: list[object] | list[IdempotencySlot] | list[tuple[Hashable, IdempotencySlot]],
+    entry: object,
+) -> bool:
+    """Remove *entry*; return ``False`` if a handler of a signal was faster."""
+    try:
+        entries.remove(entry)  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return True
