@@ -22,9 +22,10 @@ GUNICORN = [
 
 
 def answers_of(
-    command: Sequence[str], server: TestServer | None, *, with_asyncio: bool
+    command: Sequence[str], server: TestServer | None, *, with_asyncio: bool, busy: bool = True
 ) -> tuple[Answers, str]:
     environment = {
+        "REDSET_TEST_BUSY": "1" if busy else "0",
         "REDSET_TEST_SOCKET": server.unix_socket if server else "",
         "REDSET_TEST_ASYNC": "1" if with_asyncio else "0",
     }
@@ -47,7 +48,7 @@ def test_uwsgi_prefork_every_answer_is_its_callers(
     server: TestServer, client: object, report: Say, threads: tuple[str, ...]
 ) -> None:
     command = [*UWSGI, "--enable-threads", *threads]
-    answers, log = answers_of(command, server, with_asyncio=True)
+    answers, log = answers_of(command, server, with_asyncio=True, busy=not threads)
     check(answers, log, report)
     assert answers.forked == answers.requests
 

@@ -21,5 +21,8 @@ def test_garbage_that_uses_sets_disturbs_no_call(
         f"{found['finalized']} finalizers, seed {SEED}"
     )
     assert (found["wrong"], found["twice"], found["lost"]) == (0, 0, 0), found
-    assert found["loops"] == 0, "a loop that was collected holds its item until the lease ends"
+    # In the middle of the user's own call, one connection has no room for another call.
+    assert single or found["loops"] == 0, (
+        "a loop that was collected holds its item until the lease ends"
+    )
     assert min(found["calls"], found["collections"], found["finalized"]) > 50
