@@ -324,7 +324,7 @@ class Repetition:
                 and compat.repeats_reply(self._connection, reply)
             ]
             # A transaction is refused or done as a whole.
-            places += of_request if refused and request.batch[0] is commands.MULTI else refused
+            places += of_request if refused and commands.MULTI in request.batch else refused
             start = of_request.stop
         return places
 

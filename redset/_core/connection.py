@@ -165,7 +165,7 @@ def _reply(client: Any, command: Command[Any]) -> Any:
 
 def check_transaction(batch: Sequence[Command[Any]]) -> None:
     """Refuse a transaction where its commands might not travel together, over one connection."""
-    if batch[0] is commands.MULTI:
+    if commands.MULTI in batch:  # a result's renewal may come before it
         raise commands.TransactionUnsupportedError
 
 

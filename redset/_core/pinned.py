@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redset._core import compat
+from redset._core.commands import MULTI
 from redset._core.forks import PerProcess
 
 # Of the connections that a pool may have, at most one in so many is kept between calls.
@@ -329,7 +330,7 @@ class _Repetition:
         # The replies, errors among them, once each command has been answered.
         self.replies = replies if len(replies) == len(batch) else None
         # A transaction is refused or done as a whole.
-        self._as_a_whole = batch[0].startswith(b"*1\r\n$5\r\nMULTI")
+        self._as_a_whole = MULTI.packed() in batch
 
     def again(self) -> list[Any]:
         """Send what is open, and return all replies; raise an error to repeat after."""

@@ -1,0 +1,107 @@
+"""Clients of a cluster: every call is right, and none leaves a connection inside a transaction."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+import redis.cluster
+
+import redset.asyncio
+from redset import RedisSortedSet
+from tests.servers import TestServer
+
+Client = redis.cluster.RedisCluster
+
+
+@pytest.fixture
+def client(cluster: TestServer) -> Iterator[Any]:
+    made = Client(host="127.0.0.1", port=cluster.port)
+    made.flushall(target_nodes=Client.ALL_NODES)
+    yield made
+    made.close()
+
+
+def check_by_hand(client: Any) -> None:
+    """What the user does with the same client is done, and answered, as ever."""
+    for number in range(5):
+        assert client.set(f"k{number}", number) is True
+        assert client.get(f"k{number}") == b"%d" % number
+
+
+def test_iteration_leaves_no_connection_inside_a_transaction(client: Any) -> None:
+    numbers: RedisSortedSet[int] = RedisSortedSet(client, "numbers")
+    numbers.update(range(1_200))
+    check_by_hand(client)
+    assert sorted(numbers) == list(range(1_200))
+    check_by_hand(client)
+    assert sorted(item for item, _ in numbers.items()) == list(range(1_200))
+    backwards = list(reversed(numbers))
+    assert backwards[::-1] == list(numbers)
+    assert len(numbers[:7]) == 7
+    assert numbers == set(range(1_200))
+    check_by_hand(client)
+
+
+def test_items_are_handed_out_and_leased(client: Any) -> None:
+    jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
+    assert jobs.insert(1, 2, 3, 4, 5) == [1, 2, 3, 4, 5]
+    assert (jobs.pop(), jobs.take(1)) == (1, [2])
+    with jobs.lease(1, ttl=60) as lease:
+        assert list(lease) == [3]
+        assert [entry.item for entry in jobs.leased()] == [3]
+    assert list(jobs.consume(timeout=0)) == [4, 5]
+    assert jobs.take(1, timeout=0.01) == []
+    assert jobs.stats() == (0, 0, 0, 0, 0, 0)
+    check_by_hand(client)
+
+
+def test_sets_are_combined_in_one_slot_and_across_slots(client: Any) -> None:
+    for names in (("{x}a", "{x}b"), ("a", "b")):
+        left, right = (RedisSortedSet[int](client, name) for name in names)
+        left.update(range(300))
+        right.update(range(200, 500))
+        assert sorted(left & right) == list(range(200, 300))
+        assert len(left | right) == 500
+        assert sorted(left - {1, 2}) == [0, *range(3, 300)]
+        left ^= right
+        assert len(left) == 400
+        assert left != right
+    check_by_hand(client)
+
+
+def test_a_result_goes_with_its_handle(client: Any) -> None:
+    left: RedisSortedSet[int] = RedisSortedSet(client, "{x}a")
+    left.update([1, 2])
+    result = left | {3}
+    assert sorted(result) == [1, 2, 3]
+    result.close()
+    assert client.exists(result._spec.key) == 0
+    del result
+    other = left | {4}
+    key = other._spec.key
+    del other
+    assert len(left) == 2  # the next call deletes it
+    assert client.exists(key) == 0
+
+
+def test_asyncio_iterates_and_hands_out(cluster: TestServer, client: Any) -> None:
+    async def main() -> None:
+        alike = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster.port)
+        numbers: Any = redset.asyncio.RedisSortedSet(alike, "numbers")
+        await numbers.update(range(700))
+        assert sorted([item async for item in numbers]) == list(range(700))
+        for number in range(3):
+            assert await alike.set(f"k{number}", number) is True
+            assert await alike.get(f"k{number}") == b"%d" % number
+        assert await numbers.pop() == 0
+        async with numbers.lease(2, ttl=60) as lease:
+            assert len(lease) == 2
+        both = await asyncio.gather(*(numbers.contains(number) for number in range(50)))
+        assert both.count(True) == 50 - 3
+        assert await (await numbers.union({-1})).size() == 698
+        await alike.aclose()
+
+    asyncio.run(main())
