@@ -1,0 +1,198 @@
+"""Canaries: what redset relies on inside redis-py and valkey-py is still there.
+
+Each test names the function of `redset._core.compat` that would be wrong. No server is needed.
+"""
+
+import asyncio
+import importlib
+import inspect
+import threading
+from typing import Any
+
+import pytest
+
+from redset._core import compat
+
+LIBRARIES = ["redis", "valkey"]
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    pytest.importorskip(name)
+    return name
+
+
+def module(library: str, name: str = "") -> Any:
+    return importlib.import_module(f"{library}.{name}" if name else library)
+
+
+@pytest.fixture
+def client(library: str) -> Any:
+    return getattr(module(library), library.capitalize())(port=1)
+
+
+@pytest.fixture
+def async_client(library: str) -> Any:
+    return getattr(module(library, "asyncio"), library.capitalize())(port=1)
+
+
+def test_original_execute_is_found_on_both_surfaces(client: Any, async_client: Any) -> None:
+    for each in (client, async_client):
+        original = compat.original_execute(each)
+        assert original is not None
+        assert compat.is_untouched(each, original)
+        assert compat.pipeline_is_untouched(each)
+    assert not compat.is_asyncio(client)
+    assert compat.is_asyncio(async_client)
+
+
+def test_original_execute_is_found_behind_a_wrapper(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(client)
+    plain = kind.execute_command
+
+    def traced(self: Any, *words: Any, **options: Any) -> Any:
+        return plain(self, *words, **options)
+
+    traced.__wrapped__ = plain  # type: ignore[attr-defined]
+    monkeypatch.setattr(kind, "execute_command", traced)
+    compat._originals.pop(kind, None)
+    original = compat.original_execute(client)
+    assert original is plain
+    assert not compat.is_untouched(client, original)
+    monkeypatch.undo()
+    assert compat.is_untouched(client, original)
+
+
+def test_a_users_own_execute_command_has_no_original(client: Any) -> None:
+    class Own(type(client)):  # type: ignore[misc]
+        def execute_command(self, *words: Any, **options: Any) -> Any:
+            return super().execute_command(*words, **options)
+
+    own = Own(port=1)
+    assert compat.original_execute(own) is None
+    assert compat.path_through_client(own) is compat.CommandPath.SINGLY
+    assert compat.renames_keys(own)
+    assert compat.path_through_client(client) is compat.CommandPath.PIPELINE
+    assert not compat.renames_keys(client)
+
+
+def test_pipelines_have_an_execute_of_their_own(client: Any, async_client: Any) -> None:
+    for each in (client, async_client):
+        pipeline = compat._pipeline_class(type(each))
+        assert "execute" in vars(pipeline)
+
+
+def test_metrics_are_off_and_can_be_asked_for() -> None:
+    assert compat._metrics_are_on() is False
+    recorder = compat._recorder
+    if recorder is not False:
+        recorder.get_observability_instance()
+        assert hasattr(recorder._observability_instance, "_provider_manager")
+
+
+def test_errors_are_told_apart(library: str) -> None:
+    errors = module(library, "exceptions")
+    assert compat.is_reply(errors.ResponseError("x"))
+    assert compat.is_missing_script(errors.NoScriptError("x"))
+    assert not compat.is_reply(errors.ConnectionError("x"))
+    assert compat.is_client_error(errors.TimeoutError("x"))
+    assert not compat.is_client_error(TimeoutError("x"))
+    assert not compat.is_client_error(ValueError("x"))
+    in_script = "Error running script (call to f_1): @user_script:12: WRONGTYPE Operation"
+    for text, code in [
+        ("WRONGTYPE Operation against a key", "WRONGTYPE"),
+        ("resulting score is not a number (NaN)", "ERR"),
+        (in_script, "WRONGTYPE"),
+    ]:
+        assert compat.error_code(errors.ResponseError(text)) == code
+    assert compat.error_code(ValueError("WRONGTYPE")) == ""
+
+
+@pytest.mark.parametrize("kind", ["ConnectionPool", "BlockingConnectionPool"])
+def test_an_exhausted_pool_says_so(library: str, kind: str) -> None:
+    connection = module(library, "connection")
+
+    unconnected = type(
+        "Unconnected",
+        (connection.Connection,),
+        {"connect": lambda _self: None, "can_read": lambda _self, timeout=0: False},
+    )
+    options: dict[str, Any] = {"timeout": 0.01} if kind == "BlockingConnectionPool" else {}
+    pool = getattr(connection, kind)(max_connections=1, connection_class=unconnected, **options)
+    assert compat.max_connections(pool) == 1
+    assert compat.has_room(pool)
+    assert not compat.has_idle(pool)
+    taken = compat.borrow(pool)
+    assert not compat.has_room(pool)
+    with pytest.raises(connection.ConnectionError) as caught:
+        compat.borrow(pool)
+    assert compat.is_exhausted(caught.value)
+    pool.release(taken)
+    assert compat.has_room(pool)
+    assert compat.has_idle(pool)
+    compat.close_idle_connections(pool)
+
+
+def test_pools_and_connections_have_what_is_probed(client: Any) -> None:
+    pool = compat.pool_of(client)
+    assert compat.can_be_pinned(client)
+    assert compat.may_stay_pinned(pool)
+    assert compat.max_connections(pool) > 0
+    connection = pool.connection_class(**pool.connection_kwargs)
+    assert compat.socket_of(connection) is None
+    assert compat.protocol_of(connection) in {"2", "3"}
+    assert not compat.should_reconnect(connection)
+    assert isinstance(connection.retry._supported_errors, tuple)
+    assert "disable_decoding" in inspect.signature(connection.read_response).parameters
+    assert not compat.has_cache(client)
+    assert not compat.is_cluster(client)
+    assert compat.address_of(client)["port"] == 1
+
+
+def test_the_lock_of_a_pool_is_reentrant_once_a_connection_was_asked_for(client: Any) -> None:
+    pool = compat.pool_of(client)
+    compat._make_reentrant(pool)
+    assert type(pool._lock) is not type(threading.Lock())
+    with pool._lock, pool._lock:
+        pass
+
+
+def test_settings_of_a_client_travel(client: Any) -> None:
+    settings = compat.portable_settings(client)
+    assert settings is not None
+    kind, pool, connection, options = settings
+    alike = kind(connection_pool=pool(connection_class=connection, **options))
+    assert compat.address_of(alike) == compat.address_of(client)
+
+
+def test_locks_can_be_taken_with_a_token_of_ours(client: Any) -> None:
+    lock = client.lock("x", timeout=1)
+    assert list(inspect.signature(lock.do_acquire).parameters) == ["token"]
+    assert list(inspect.signature(lock.do_release).parameters) == ["expected_token"]
+    assert issubclass(
+        module(type(client).__module__.partition(".")[0], "exceptions").LockNotOwnedError,
+        ValueError,
+    )
+
+
+def test_connections_of_another_loop_are_told_and_dropped(async_client: Any) -> None:
+    pool = async_client.connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    assert connection._reader is None
+    loop, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        assert compat.belongs_to_loop(connection, loop)
+        connection._reader = asyncio.StreamReader(loop=loop)
+        connection._writer = object()
+        assert compat.belongs_to_loop(connection, loop)
+        assert not compat.belongs_to_loop(connection, other)
+        pool._available_connections.append(connection)
+        compat.forget_other_loops(pool, other, forked=False)
+        assert connection._reader is connection._writer is None
+    finally:
+        pool._available_connections.clear()
+        loop.close()
+        other.close()
