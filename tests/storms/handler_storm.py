@@ -252,7 +252,10 @@ class Storm:
                 return result
             finally:
                 self.handler.armed = False
-        except CAUGHT:
+        except (*CAUGHT, AttributeError) as error:
+            # On a unix socket, redis-py 8.1 fails when it counts a TimeoutError: it has no port.
+            if isinstance(error, AttributeError) and "'port'" not in str(error):
+                raise
             self.handler.armed = False
             return FAILED
 
