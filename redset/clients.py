@@ -3,6 +3,8 @@
 Owns what a caller may write for "which server". Must not know sets, nor how a server is started.
 """
 
+import copy
+import inspect
 import os
 import re
 from typing import Any, TypeVar
@@ -27,7 +29,8 @@ def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.
     - None: what ``$REDIS_URL`` says, in either form; if unset or empty, a private server that
       is started at the first call, is the same for all calls, and ends with this process.
 
-    *options* go to ``redis.Redis`` (``decode_responses=True``, ``socket_timeout`` in seconds, …).
+    *options* go to ``redis.Redis`` (``decode_responses=True``, ``socket_timeout`` in seconds, …);
+    without them, time limits and retries are those of ``redis.Redis()``.
 
     Cost: no I/O for a URL. An embedded server takes about 0.2 s to start, 1 round trip later on.
     Errors: `InvalidTypeError`, `InvalidValueError` for what is no URL and no path;
@@ -71,10 +74,23 @@ def _from_url(kind: type[C], url: str, options: dict[str, Any]) -> C:
             "%2F for /, %40 for @ (urllib.parse.quote)"
         ) from None
     try:
-        client: C = kind.from_url(url, **options)  # type: ignore[attr-defined]
+        client: C = kind.from_url(url, **_defaults(kind, scheme) | options)  # type: ignore[attr-defined]
         return client
     except ValueError as error:
         raise InvalidValueError(f"{unreadable}: {error}") from error
+
+
+def _defaults(kind: type, scheme: str) -> dict[str, Any]:
+    """Return the time limits and retries that *kind* has if it is made without a URL.
+
+    ``from_url`` forgets them: a server that doesn't answer would be waited for without an end.
+    """
+    names = ["socket_timeout", "retry"]
+    if scheme != "unix":
+        names += ["socket_connect_timeout", "socket_keepalive"]
+    known = inspect.signature(kind).parameters
+    defaults = {name: known[name].default for name in names if name in known}
+    return {name: copy.deepcopy(value) for name, value in defaults.items() if value is not None}
 
 
 def _check_directory(path: object) -> None:

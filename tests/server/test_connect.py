@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 
 import redset
+import redset.asyncio
 from redset.embedded import Server, shared_server
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -143,3 +145,19 @@ def test_connecting_to_a_url_needs_no_embedded_server() -> None:
         check=False,
     )
     assert process.stdout.strip().endswith("needs Linux or macOS; give connect() a URL")
+
+
+@pytest.mark.parametrize("kind", [redis.Redis, redis.asyncio.Redis])
+def test_connect_has_the_time_limits_and_retries_of_a_client_without_url(kind: Any) -> None:
+    make = redset.connect if kind is redis.Redis else redset.asyncio.connect
+    plain = kind().connection_pool.connection_kwargs
+    for url in ("redis://127.0.0.1:1", "unix:///nowhere"):
+        options = make(url).connection_pool.connection_kwargs
+        assert options["socket_timeout"] == plain["socket_timeout"]
+        assert getattr(options.get("retry"), "_retries", None) == getattr(
+            plain.get("retry"), "_retries", None
+        )
+        assert make(url, socket_timeout=7).connection_pool.connection_kwargs["socket_timeout"] == 7
+    tcp: Any = make("redis://127.0.0.1:1?socket_timeout=9").connection_pool
+    assert tcp.connection_kwargs["socket_timeout"] == 9
+    assert tcp.connection_kwargs["socket_connect_timeout"] == plain["socket_connect_timeout"]
