@@ -71,7 +71,7 @@ def socket_path(directory: str) -> str | None:
 
 def open_lock(path: str) -> int:
     """Open a lock file, made if it isn't there; return its descriptor."""
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def try_lock(descriptor: int, operation: int) -> bool:
@@ -86,6 +86,8 @@ def try_lock(descriptor: int, operation: int) -> bool:
 def supervise(binary: str, lifetime: str) -> int:
     """Run the server in the working directory until its last member has left."""
     directory = os.getcwd()
+    _forget_inherited_signals()
+    os.umask(0o077)  # data, log and socket are the user's own
     lock = open_lock(SERVER_LOCK)
     if not try_lock(lock, fcntl.LOCK_EX):
         return ALREADY_RUNNING
@@ -102,6 +104,13 @@ def supervise(binary: str, lifetime: str) -> int:
         _forget_elsewhere()
         if lifetime == "private":
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _forget_inherited_signals() -> None:
+    """Let signals end supervisor and server, whatever the member's program does with them."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 
 def _run(binary: str, lock: int, directory: str, *, keep: bool) -> int:

@@ -5,6 +5,7 @@ owns the server and describes the lock files. Must not know sets, items or comma
 """
 
 import fcntl
+import inspect
 import os
 import shutil
 import socket
@@ -23,16 +24,20 @@ from urllib.parse import quote
 import redis
 
 from redset import _supervisor
+from redset._core.forks import PerProcess, reentrant_lock
 from redset._supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
 _PATIENCE = 30.0  # seconds for a server to answer, and for the last member to see it end
 _LOG = "redset.log"
 
-# One for all servers: a fork must find none of them half joined or half left.
-_lock = threading.RLock()
 _open_servers: weakref.WeakSet["Server"] = weakref.WeakSet()
+
+
+# The servers that `shared_server` returns; a forked child is given those of its parent.
 _shared: dict[Path | None, "Server"] = {}
+# For each place, what is held while a server is started there: no other place waits for that.
+_locks: PerProcess[dict[Path | None, Any]] = PerProcess(dict)
 
 
 class Server:
@@ -52,8 +57,8 @@ class Server:
 
     Other processes may be given `url`; a private server still ends with the process that made it.
     A forked child never ends its parent's private server, and is a member of its own of a
-    directory's. Only a unix socket is opened, with the rights that the umask leaves (a private
-    server's lies in a directory of the user's own).
+    directory's. Only a unix socket is opened; socket, data and log are the user's own (0700, 0600),
+    and a directory that others may write to is refused.
 
     Cost: about 0.2 s to start and 1 round trip to join; the time to load its data comes on top.
     Errors: `EmbeddedServerError`, with the end of the server's log if it has died.
@@ -62,12 +67,11 @@ class Server:
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self._private = directory is None
         self._membership: int | None = None
-        self.directory = (
-            Path(_supervisor.short_directory()) if directory is None else _resolve(directory)
-        )
+        self._process = os.getpid()
+        self._guard = reentrant_lock()
+        self.directory = _private_directory() if directory is None else _resolve(directory)
         try:
-            with _lock:
-                self._join()
+            self._join()
         except OSError as error:
             self._give_up()
             raise EmbeddedServerError(f"redset server in {self.directory}: {error}") from error
@@ -92,11 +96,10 @@ class Server:
 
         A second call does nothing, nor does a call in a forked child on a private server.
         """
-        with _lock:
-            self._leave()
-            place = None if self._private else self.directory
-            if _shared.get(place) is self:
-                del _shared[place]
+        self._leave()
+        place = None if self._private else self.directory
+        if _shared.get(place) is self:
+            del _shared[place]
         self._finalizer.detach()
 
     def __enter__(self) -> Self:
@@ -119,20 +122,36 @@ class Server:
     # -- joining
 
     def _join(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check_owner()
         self._membership = open_lock(self._path(_supervisor.MEMBERS_LOCK))
         _open_servers.add(self)
-        fcntl.flock(self._membership, fcntl.LOCK_SH)  # waits for a server that is just ending
+        # Waits for a server that is just ending.
+        _lock_in_time(self._membership, fcntl.LOCK_SH, self._path(_supervisor.MEMBERS_LOCK))
         if self._ask(b"PING") != b"+PONG":
             with _locked(self._path(_supervisor.START_LOCK)):
                 self._start()
         self._address = _supervisor.socket_path(str(self.directory)) or ""
 
+    def _check_owner(self) -> None:
+        """Refuse a directory in which another user could put a server of theirs."""
+        found = os.stat(self.directory)
+        if found.st_uid not in {os.geteuid(), 0}:
+            raise EmbeddedServerError(
+                f"redset server in {self.directory}: the directory belongs to another user "
+                f"(uid {found.st_uid}); use one of your own"
+            )
+        if found.st_mode & 0o022:
+            raise EmbeddedServerError(
+                f"redset server in {self.directory}: others may write to the directory "
+                f"(mode {found.st_mode & 0o777:o}); run: chmod go-w {self.directory}"
+            )
+
     def _start(self) -> None:
         """Bring a server to answer: the one that runs, or else a new one."""
         launched = False
         deadline, pause = time.monotonic() + _PATIENCE, 0.001
-        with open(self._path(_LOG), "ab+") as log:
+        with open(self._path(_LOG), "ab+", opener=_open_log) as log:
             while (reply := self._ask(b"PING")) != b"+PONG":
                 if not self._lives():
                     if launched:
@@ -147,8 +166,7 @@ class Server:
 
     def _launch(self, log: BinaryIO) -> bool:
         lifetime = "private" if self._private else "kept"
-        # Isolated: the user's PYTHON* variables and start-up hooks are none of its business.
-        command = [sys.executable, "-I", "-S", _supervisor.__file__, _find_binary(), lifetime]
+        command = [*_python(), *_supervisor_source(), _find_binary(), lifetime]
         supervisor = subprocess.run(  # noqa: S603 - all of it is our own
             command,
             cwd=self.directory,
@@ -170,10 +188,19 @@ class Server:
     # -- leaving
 
     def _leave(self) -> None:
-        if self._membership is None:
-            return
+        with self._guard.get():
+            if self._membership is None:
+                return
+            if self._process != os.getpid():
+                # A forked child leaves nothing but its copy of the parent's membership.
+                os.close(self._membership)
+                self._membership = None
+                return
+            self._leave_as_member(self._membership)
+
+    def _leave_as_member(self, membership: int) -> None:
         try:
-            if try_lock(self._membership, fcntl.LOCK_EX):
+            if try_lock(membership, fcntl.LOCK_EX):
                 # Nobody else is here, and nobody can join until the server has ended.
                 deadline = time.monotonic() + _PATIENCE
                 while self._lives() and time.monotonic() < deadline:
@@ -184,19 +211,21 @@ class Server:
                 if self._private:  # also if somebody has killed the supervisor
                     shutil.rmtree(self.directory, ignore_errors=True)
         finally:
-            os.close(self._membership)  # from here on the supervisor sees to the rest
+            os.close(membership)  # from here on the supervisor sees to the rest
             self._membership = None
             _open_servers.discard(self)
 
     def _give_up(self) -> None:
-        with _lock, suppress(OSError):
+        with suppress(OSError):
             self._leave()
         if self._private:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def _become_a_forked_child(self) -> None:
         """Drop the parent's membership, which the child would prolong, for one of its own."""
-        inherited, self._membership = self._membership, None
+        if self._process == os.getpid():
+            return
+        inherited, self._membership, self._process = self._membership, None, os.getpid()
         if not self._private:
             own = open_lock(self._path(_supervisor.MEMBERS_LOCK))
             if try_lock(own, fcntl.LOCK_SH):
@@ -251,8 +280,10 @@ def shared_server(directory: str | os.PathLike[str] | None = None) -> Server:
     Cost: 1 round trip, which shows that the server still runs; one that has died is replaced.
     """
     place = None if directory is None else _resolve(directory)
-    with _lock:
+    with _locks.get().setdefault(place, threading.RLock()):
         server = _shared.get(place)
+        if server is not None:
+            server._become_a_forked_child()
         if server is None or not server._answers():
             if server is not None:
                 server.close()
@@ -266,7 +297,76 @@ def _resolve(directory: str | os.PathLike[str]) -> Path:
         raise InvalidTypeError(f"redset server: directory must be a str path, got {path!r}")
     if not path or "\0" in path:
         raise InvalidValueError(f"redset server: directory must be a path, got {path!r}")
-    return Path(path).resolve()
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError as error:
+        raise InvalidValueError(f"redset server: {path!r} names no home directory") from error
+
+
+def _private_directory() -> Path:
+    try:
+        return Path(_supervisor.short_directory())
+    except OSError as error:
+        raise EmbeddedServerError(
+            "redset: a private server needs a temporary directory, and there is none that can be "
+            f"written to ({error}); set TMPDIR, or give connect() a directory or a URL"
+        ) from error
+
+
+def _open_log(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _supervisor_source() -> list[str]:
+    """Return the supervisor as Python's arguments: its file, or its text from an archive."""
+    file = _supervisor.__file__
+    if os.path.isfile(file) and file.endswith(".py"):
+        return [file]
+    try:
+        return ["-c", inspect.getsource(_supervisor)]
+    except OSError as error:
+        raise EmbeddedServerError(
+            "redset: an embedded server can't be started from this program, which has no source "
+            "of redset; give connect() a URL"
+        ) from error
+
+
+def _python() -> list[str]:
+    """Return the interpreter and the options that the supervisor runs with.
+
+    Isolated: the user's PYTHON* variables and start-up hooks are none of its business. In a frozen
+    program, or in a server that embeds Python, `sys.executable` is that program: it is never run.
+    """
+    executable = sys.executable or ""
+    is_python = Path(executable).name.startswith(("python", "pypy"))
+    if is_python and not getattr(sys, "frozen", False):
+        return [executable, "-I", "-S"]
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = [os.path.join(sys.base_exec_prefix, "bin", name), shutil.which(name)]
+    for candidate in (*found, shutil.which("python3")):
+        if candidate and os.path.isfile(candidate) and not _is_this_program(candidate):
+            return [candidate, "-I", "-S"]
+    raise EmbeddedServerError(
+        "redset: an embedded server needs a Python interpreter to watch over it, and this program "
+        f"({executable or 'of an unknown path'}) is none; give connect() a URL"
+    )
+
+
+def _is_this_program(candidate: str) -> bool:
+    return bool(sys.executable) and os.path.realpath(candidate) == os.path.realpath(sys.executable)
+
+
+def _lock_in_time(descriptor: int, operation: int, path: str) -> None:
+    """Take a lock; `EmbeddedServerError` if another process holds it for too long."""
+    deadline, pause = time.monotonic() + _PATIENCE, 0.001
+    while not try_lock(descriptor, operation):
+        if time.monotonic() > deadline:
+            raise EmbeddedServerError(
+                f"redset server: {path} is held by another process for {_PATIENCE:g} seconds; "
+                "end that process, or use another directory"
+            )
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
 
 
 def _find_binary() -> str:
@@ -288,7 +388,7 @@ def _find_binary() -> str:
 def _locked(path: str) -> Iterator[None]:
     descriptor = open_lock(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock_in_time(descriptor, fcntl.LOCK_EX, path)
         yield
     finally:
         # Closing alone would not do: a child forked meanwhile has the descriptor, too.
@@ -297,15 +397,11 @@ def _locked(path: str) -> Iterator[None]:
 
 
 def _after_fork_in_child() -> None:
-    try:
-        for server in list(_open_servers):
+    # No correctness rests on this: it lets a child be a member from its first moment.
+    for server in list(_open_servers):
+        with suppress(Exception):
             server._become_a_forked_child()
-    finally:
-        _lock.release()
 
 
-os.register_at_fork(
-    before=_lock.acquire,
-    after_in_parent=_lock.release,
-    after_in_child=_after_fork_in_child,
-)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,6 +3,7 @@
 Every member here is a real process, as the kernel's locks are what is tested.
 """
 
+import fcntl
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -451,3 +453,195 @@ def test_a_directory_that_vanished_is_begun_anew(directory: Path) -> None:
     assert _pid(renewed) != pid
     assert _eventually(lambda: _has_ended(pid))
     renewed.close()
+
+
+# -- forks without Python's hooks, signals, rights, programs that are no Python
+
+_HOOKLESS = "import ctypes; fork = ctypes.CDLL(None).fork"
+
+
+@pytest.mark.parametrize("ending", ["sys.exit()", "os._exit(0)"])
+def test_a_child_forked_without_hooks_ends_no_server_of_its_parent(
+    make_member: MakeMember, directory: Path, ending: str
+) -> None:
+    for place in ([], [directory]):
+        owner = make_member(*place)
+        pid = int(owner.hear())
+        assert owner.tell(f"exec({_HOOKLESS!r}, globals())") == "None"
+        child = "(redset.connect(*sys.argv[1:]).ping(), " + ending + ")"
+        owner.tell(f"os.waitpid(pid, 0) if (pid := fork()) else {child}")
+        assert owner.tell("client.ping()") == "True"
+        assert owner.tell("client.info('server')['process_id']") == str(pid)
+
+
+def test_a_child_forked_without_hooks_keeps_the_server_of_a_directory(
+    make_member: MakeMember, directory: Path
+) -> None:
+    owner = make_member(directory)
+    pid = int(owner.hear())
+    owner.tell(f"exec({_HOOKLESS!r}, globals())")
+    wait = "(redset.connect(*sys.argv[1:]).ping(), signal.pause())"
+    child = int(owner.tell(f"fork() or {wait}"))
+    try:
+        time.sleep(0.5)
+        owner.send("sys.exit()")
+        assert owner.process.wait(30) == 0
+        assert not _has_ended(pid)
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert _eventually(lambda: _has_ended(pid))
+
+
+def test_redset_imports_where_nothing_can_be_registered_for_forks() -> None:
+    # The standard library and the client ask for it themselves.
+    code = "import os, random, threading, asyncio, redis; del os.register_at_fork\n"
+    code += "import redset, redset.asyncio, redset.embedded; print('ok')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "ok\n", ended.stderr
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    ],
+)
+def test_a_server_ends_with_a_killed_program_that_blocks_signals(
+    make_member: MakeMember, directory: Path, before: str
+) -> None:
+    code = f"import signal, redset, time\n{before}\n"
+    code += f"client = redset.connect({str(directory)!r})\n"
+    code += "print(client.info('server')['process_id'], flush=True)\n"
+    code += "time.sleep(100)"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], env=_environment(), stdout=subprocess.PIPE, text=True
+    )
+    with program:
+        assert program.stdout is not None
+        pid = int(program.stdout.readline())
+        status = Path(f"/proc/{pid}/status").read_text()
+        masks = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Sig"))
+        program.kill()
+    term = 1 << (signal.SIGTERM - 1)
+    assert not int(masks["SigBlk"], 16) & term
+    assert not int(masks["SigIgn"], 16) & term
+    assert _eventually(lambda: _has_ended(pid))
+
+
+def test_what_a_server_makes_is_the_users_own(directory: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with Server(directory) as server:
+            server.client().set("x", 1)
+            found = [directory, *directory.rglob("*")]
+            open_to_others = [path for path in found if path.lstat().st_mode & 0o077]
+            assert [path for path in open_to_others if not path.is_symlink()] == []
+            assert len(found) > 4
+    finally:
+        os.umask(before)
+
+
+def test_a_directory_that_others_may_write_to_is_refused(directory: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o777)
+    with pytest.raises(EmbeddedServerError, match="others may write"):
+        Server(directory)
+    directory.chmod(0o755)
+    Server(directory).close()
+
+
+def test_a_log_that_is_a_link_is_not_followed(directory: Path) -> None:
+    directory.mkdir(mode=0o700)
+    victim = directory.parent / "victim"
+    victim.write_text("precious")
+    (directory / "redset.log").symlink_to(victim)
+    with pytest.raises(EmbeddedServerError, match=r"redset\.log"):
+        Server(directory)
+    assert victim.read_text() == "precious"
+
+
+def test_a_path_may_begin_with_the_home_directory(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(directory.parent))
+    with Server("~/kept") as server:
+        assert server.directory == directory.resolve()
+
+
+def test_a_lock_that_another_process_never_gives_back_is_an_error(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redset.embedded._PATIENCE", 0.2)
+    directory.mkdir(mode=0o700)
+    with open(directory / "redset.members.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(EmbeddedServerError, match="held by another process"):
+            Server(directory)
+
+
+@pytest.mark.parametrize("executable", ["/usr/bin/my-program", "", None])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_program_that_is_no_python_never_starts_itself(
+    make_member: MakeMember, executable: str | None, frozen: bool
+) -> None:
+    code = "import sys; import redset.embedded as embedded\n"
+    code += f"sys.executable = {executable!r}; sys.frozen = {frozen!r}\n"
+    code += "with embedded.Server() as server: print(server.client().ping())"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "True\n", ended.stderr
+
+
+def test_without_any_python_the_error_says_to_give_a_url() -> None:
+    code = "import sys; import redset.embedded as embedded\n"
+    code += "sys.executable = '/opt/program'; sys.frozen = True; sys.base_exec_prefix = '/none'\n"
+    code += "embedded.Server()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=_environment() | {"PATH": "/none"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "EmbeddedServerError" in ended.stderr
+    assert "give connect() a URL" in ended.stderr
+
+
+def test_redset_in_an_archive_starts_a_server(temporary: Path) -> None:
+    package = Path(redset.__file__).parent
+    archive = temporary / "program.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        for path in package.rglob("*"):
+            if path.suffix in {".py", ".lua"}:
+                made.write(path, path.relative_to(package.parent))
+    code = "import redset; assert '.zip' in redset.__file__; print(redset.connect().ping())"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=_environment() | {"PYTHONPATH": str(archive)},
+        cwd=temporary,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "True\n", ended.stderr
+
+
+def test_without_a_temporary_directory_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_args: object, **_options: object) -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", none)
+    with pytest.raises(EmbeddedServerError, match="TMPDIR"):
+        Server()
