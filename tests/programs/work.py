@@ -29,6 +29,7 @@ class Sets:
         self.static: Items = RedisSortedSet(client, "static", scorer=lambda item: item + 0.5)
         self.shared: Items = RedisSortedSet(client, "shared")
         self.held: Items = RedisSortedSet(client, f"held:{os.getpid()}")
+        self.tasks: Items = RedisSortedSet(client, "tasks")
         self.idle: Items = RedisSortedSet(client, "idle")
         self.never: Items = RedisSortedSet(client, "never")
         self.async_static: AsyncItems | None = None
