@@ -347,6 +347,7 @@ class KeySubscription:
             self._process, self._use = process, threading.Lock()
             self._connection = self._socket = None
             self._armed = self._notified = False
+            self._looked = self._begun = self._evicted = -math.inf
 
     def _begin(self, outlook: Outlook) -> None:
         check_refusal(self._pool)

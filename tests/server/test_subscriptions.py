@@ -1,0 +1,394 @@
+"""Key subscriptions of threads: what they cost others, and what an interruption leaves behind."""
+
+import contextlib
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+
+import redset._core.watch
+from redset import ScheduledSet, SortedSet
+from redset._core.outlook import Outlook
+from redset._core.spec import WaitForChange
+from redset._core.watch import KeySubscription, evict_one
+from tests.server.conftest import MakeClient
+from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
+
+
+@pytest.fixture(autouse=True)
+def no_recheck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No consumer looks by itself: what is found in time, it was notified of."""
+    monkeypatch.setattr(redset._core.watch, "RECHECK_INTERVAL", 10 * WAIT)
+
+
+@pytest.fixture
+def jobs(client: redis.Redis) -> Strings:
+    return SortedSet(client, "jobs")
+
+
+def in_use(client: redis.Redis) -> int:
+    """How many connections of the pool are lent, but for those that redset keeps."""
+    pool: Any = client.connection_pool
+    idle = pool._redset_pinned.get()._idle
+    return len(pool._in_use_connections) - len(idle)
+
+
+@contextmanager
+def counted_reads(client: redis.Redis, thread: threading.Thread) -> Iterator[list[Any]]:
+    """What *thread* reads of connections: replies and messages."""
+    library = type(client).__module__.partition(".")[0]
+    connection = importlib.import_module(f"{library}.connection").AbstractConnection
+    read = connection.read_response
+    found: list[Any] = []
+
+    def noted(self: Any, *args: Any, **options: Any) -> Any:
+        reply = read(self, *args, **options)
+        if threading.current_thread() is thread:
+            found.append(reply)
+        return reply
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "read_response", noted)
+        yield found
+
+
+# What is told
+
+
+def test_wait_other_keys_that_begin_alike_send_nothing(
+    client: redis.Redis, make_client: MakeClient, jobs: Strings
+) -> None:
+    waiting = Call(jobs.pop, timeout=None)
+    wait_for_watchers(client, 1)
+    time.sleep(0.1)
+    other = make_client()
+    with counted_reads(client, waiting) as reads:
+        for number in range(200):
+            other.set(f"jobs:{number}", "x")
+            other.zadd("jobs2", {"x": number})
+        time.sleep(0.2)
+        assert reads == []
+    jobs.add("a")
+    assert waiting.result() == "a"
+
+
+def test_drain_after_many_changes_reads_one_message(client: redis.Redis, jobs: Strings) -> None:
+    subscription = KeySubscription(client, b"jobs")
+    step = WaitForChange(b"jobs", 0.0, Outlook(b"jobs", None))
+    assert subscription.wait(step) is False
+    for number in range(200):
+        jobs.add(str(number))
+    with counted_reads(client, threading.current_thread()) as reads:
+        subscription.drain()
+        assert len(reads) == 1
+    # What is there was told by no message, but is found by the next look.
+    assert subscription.wait(step) is True
+    subscription.close()
+
+
+def test_extend_to_an_earlier_deadline_wakes_consumers(
+    client: redis.Redis, make_client: MakeClient, jobs: Strings
+) -> None:
+    jobs.add("a")
+    batch = jobs.lease(1, ttl=3600)
+    waiting = Call(SortedSet[str](make_client(), "jobs").pop, timeout=None)
+    wait_for_watchers(client, 1)
+    time.sleep(0.1)
+    batch.extend(0.2)
+    assert waiting.result() == "a"
+
+
+def test_extend_to_a_later_deadline_tells_nothing(
+    client: redis.Redis, make_client: MakeClient, jobs: Strings
+) -> None:
+    jobs.update("ab")
+    batch, other = jobs.lease(1, ttl=5), jobs.lease(1, ttl=5)
+    waiting = Call(SortedSet[str](make_client(), "jobs").pop, timeout=None)
+    wait_for_watchers(client, 1)
+    time.sleep(0.1)
+    with counted_reads(client, waiting) as reads:
+        for _ in range(20):
+            batch.extend(10)
+        time.sleep(0.1)
+        assert reads == []
+    other.release()
+    assert waiting.result() == "b"
+
+
+def test_wait_of_a_client_that_renames_keys_polls(make_client: MakeClient) -> None:
+    plain = make_client()
+    plain.flushall()
+
+    class Prefixed(type(plain)):  # type: ignore[misc]
+        def execute_command(self, *args: Any, **options: Any) -> Any:
+            words = [b"own:jobs" if word in ("jobs", b"jobs") else word for word in args]
+            return super().execute_command(*words, **options)
+
+    pool = make_client().connection_pool
+    waiting = Call(SortedSet[str](Prefixed(connection_pool=pool), "jobs").pop, timeout=WAIT)
+    time.sleep(0.2)
+    assert watchers(plain) == 0
+    SortedSet[str](plain, "own:jobs").add("a")
+    assert waiting.result() == "a"
+
+
+# How many connections it takes
+
+
+@pytest.mark.parametrize("size", [2, 3, 16, 100])
+def test_as_many_consumers_as_connections_all_get_their_items(
+    client: redis.Redis, make_client: MakeClient, size: int
+) -> None:
+    shared = make_client(max_connections=size)
+    waiting = [Call(SortedSet[str](shared, "jobs").pop, timeout=WAIT) for _ in range(size)]
+    wait_for_watchers(client, size // 2)
+    SortedSet[str](client, "jobs").update(map(str, range(size)))
+    assert sorted(call.result() for call in waiting) == sorted(map(str, range(size)))
+
+
+def test_evict_one_takes_the_connection_of_a_waiting_consumer(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    shared = make_client(max_connections=8)
+    waiting = [Call(SortedSet[str](shared, "jobs").take, 1, timeout=None) for _ in range(3)]
+    wait_for_watchers(client, 3)
+    for left in (2, 1, 0):
+        before = in_use(shared)
+        assert evict_one(shared.connection_pool)
+        assert in_use(shared) < before
+        wait_for_watchers(client, left)
+    assert not evict_one(shared.connection_pool)
+    # They poll from now on.
+    SortedSet[str](client, "jobs").update("abc")
+    assert sorted(call.result() for call in waiting) == [["a"], ["b"], ["c"]]
+    assert in_use(shared) == 0
+
+
+def test_evict_one_takes_the_connection_of_a_busy_consumer(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    mine = make_client(max_connections=8)
+    jobs: Strings = SortedSet(mine, "jobs")
+    jobs.add("a")
+    loop = jobs.consume(timeout=WAIT)
+    assert next(loop) == "a"
+    second = Call(next, loop)
+    wait_for_watchers(client, 1)
+    jobs.add("b")
+    assert second.result() == "b"
+    assert evict_one(mine.connection_pool)
+    third = Call(next, loop)
+    time.sleep(0.1)
+    jobs.add("c")
+    assert third.result() == "c"
+    loop.close()
+    assert in_use(mine) == 0
+
+
+def test_evict_one_of_a_pool_without_subscriptions_is_false(make_client: MakeClient) -> None:
+    assert not evict_one(make_client().connection_pool)
+
+
+# Signals
+
+
+@contextmanager
+def alarm_after(seconds: float, handler: Callable[[], Any]) -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, lambda *_: handler())
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class SoftTimeLimit(Exception):
+    """What a task queue raises out of a signal handler."""
+
+
+@pytest.mark.parametrize("kind", [SoftTimeLimit, KeyboardInterrupt])
+def test_exception_out_of_a_signal_handler_leaves_no_connection_in_use(
+    client: redis.Redis, jobs: Strings, kind: type[BaseException]
+) -> None:
+    def interrupt() -> None:
+        raise kind
+
+    for _ in range(5):
+        with pytest.raises(kind), alarm_after(0.1, interrupt):
+            jobs.pop(timeout=WAIT)
+        assert watchers(client) == 0
+        assert in_use(client) == 0
+    jobs.add("a")
+    assert (jobs.pop(), len(jobs)) == ("a", 0)
+
+
+def _evict_own(jobs: Strings) -> None:
+    assert evict_one(jobs._client.connection_pool)
+    jobs.add("a")
+
+
+NESTED: dict[str, Callable[[Strings], Any]] = {
+    "add": lambda jobs: jobs.add("a"),
+    "another wait": lambda jobs: (SortedSet(jobs._client, "x").take(1, timeout=0.1), jobs.add("a")),
+    "the same wait": lambda jobs: (jobs.take(1, timeout=0.1), jobs.add("a")),
+    "an eviction": _evict_own,
+}
+
+
+@pytest.mark.parametrize("way", NESTED)
+def test_a_signal_handler_may_use_sets_while_its_thread_waits(jobs: Strings, way: str) -> None:
+    with alarm_after(0.1, lambda: NESTED[way](jobs)):
+        assert jobs.pop(timeout=WAIT) == "a"
+    assert in_use(jobs._client) == 0
+
+
+# Forks
+
+
+def _forked_by_python() -> int:
+    return os.fork()
+
+
+def _forked_by_c() -> int:
+    return int(ctypes.CDLL(None).fork())
+
+
+@contextlib.contextmanager
+def in_child(fork: Callable[[], int], work: Callable[[], Any]) -> Iterator[Callable[[], str]]:
+    """Have a forked child do *work*; give what returns its complaint, ``""`` for none."""
+    reading, writing = os.pipe()
+    child = fork()
+    if child == 0:
+        complaint = ""
+        try:
+            work()
+        except BaseException as error:
+            complaint = repr(error)
+        os.write(writing, complaint.encode())
+        os._exit(0)
+    os.close(writing)
+
+    def complaint_of_child() -> str:
+        with os.fdopen(reading) as pipe:
+            said = pipe.read()
+        os.waitpid(child, 0)
+        return said
+
+    yield complaint_of_child
+
+
+forks = pytest.mark.parametrize("fork", [_forked_by_python, _forked_by_c], ids=["python", "c"])
+
+
+@forks
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_count_the_subscriptions_of_its_parent(
+    client: redis.Redis, make_client: MakeClient, fork: Callable[[], int]
+) -> None:
+    shared = make_client(max_connections=4)
+    waiting = [Call(SortedSet[str](shared, "jobs").take, 1, timeout=None) for _ in range(2)]
+    wait_for_watchers(client, 2)
+
+    def work() -> None:
+        assert not evict_one(shared.connection_pool)
+        assert SortedSet[str](shared, "of the child").pop(timeout=WAIT) == "c"
+
+    with in_child(fork, work) as complaint:
+        wait_for_watchers(client, 3)
+        SortedSet[str](client, "of the child").add("c")
+        assert complaint() == ""
+    SortedSet[str](client, "jobs").update("ab")
+    assert sorted(call.result() for call in waiting) == [["a"], ["b"]]
+
+
+@forks
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_use_a_subscription_of_its_parent(
+    client: redis.Redis, jobs: Strings, fork: Callable[[], int]
+) -> None:
+    subscription = KeySubscription(client, b"jobs")
+    soon = WaitForChange(b"jobs", 0.0, Outlook(b"jobs", None))
+    late = WaitForChange(b"jobs", WAIT, Outlook(b"jobs", None))
+    assert subscription.wait(soon) is False
+
+    def work() -> None:
+        subscription.drain()
+        assert subscription.wait(soon) is False
+        assert subscription.wait(late) is True
+        subscription.close()
+
+    with in_child(fork, work) as complaint:
+        wait_for_watchers(client, 2)
+        jobs.add("a")
+        assert complaint() == ""
+    wait_for_watchers(client, 1)
+    # The message about that change is still the parent's.
+    assert subscription.wait(late) is True
+    subscription.close()
+    wait_for_watchers(client, 0)
+
+
+def test_many_threads_that_are_interrupted_by_evictions_lose_no_wake_up(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    shared = make_client(max_connections=20)
+    total, found = 300, []
+    done = threading.Event()
+
+    def consume() -> None:
+        mine: Strings = SortedSet(shared, "jobs")
+        for job in mine.consume(timeout=None):
+            if job == "end":
+                mine.add("end")
+                return
+            found.append(job)
+
+    def evict() -> None:
+        while not done.wait(0.003):
+            evict_one(shared.connection_pool)
+
+    consumers = [Call(consume) for _ in range(10)]
+    evictor = threading.Thread(target=evict)
+    evictor.start()
+    jobs: Strings = SortedSet(client, "jobs")
+    for number in range(total):
+        jobs.add(str(number))
+        time.sleep(0.001)
+    deadline = time.monotonic() + WAIT
+    while len(found) < total and time.monotonic() < deadline:
+        time.sleep(0.01)
+    done.set()
+    evictor.join()
+    jobs.add("end")
+    for consumer in consumers:
+        consumer.result()
+    assert sorted(found) == sorted(map(str, range(total)))
+    assert in_use(shared) == 0
+
+
+def test_an_item_that_becomes_due_while_the_look_is_under_way_is_found(
+    client: redis.Redis,
+) -> None:
+    """The clock moves on between the count and the reply."""
+    times = iter([100.0, 100.0, 100.0, 102.0])
+    latest = [100.0]
+
+    def clock() -> float:
+        latest[0] = next(times, latest[0])
+        return latest[0]
+
+    later: ScheduledSet[str] = ScheduledSet(client, "later", clock=clock)
+    later.add("a", 101.0)
+    assert later.pop(timeout=WAIT) == "a"
