@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from enum import Enum
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -110,7 +110,13 @@ def _provider(kind: type, method: str) -> type | None:
 
 def _is_library_code(function: Any, kind: type) -> bool:
     module = sys.modules.get(kind.__module__)
-    return isinstance(function, FunctionType) and function.__globals__ is vars(module)
+    # By `type`: a tracer's proxy says of itself, in all its attributes, that it is the function.
+    return type(function) is FunctionType and function.__globals__ is vars(module)
+
+
+def _function_of(method: Any) -> Any:
+    """Return the function behind a bound *method*, ``None`` for a tracer's proxy of one."""
+    return method.__func__ if type(method) is MethodType else None
 
 
 _originals: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
@@ -146,7 +152,10 @@ def is_untouched(client: Any, original: Any) -> bool:
     Asked before each call, as a tracer may come at any time: some 0.15 µs.
     """
     execute = client.execute_command
-    return getattr(execute, "__func__", None) is original and not _metrics_are_on()
+    # As `_function_of`, without the call of it.
+    return (
+        type(execute) is MethodType and execute.__func__ is original and not _metrics_are_on()
+    )
 
 
 def pipeline_is_untouched(client: Any) -> bool:
@@ -154,11 +163,10 @@ def pipeline_is_untouched(client: Any) -> bool:
     pipeline = _pipeline_class(type(client))
     if pipeline is None:
         return True
-    own = getattr(client.pipeline, "__func__", None)
     provider = _provider(type(client), "pipeline")
     return (
         provider is not None
-        and _is_library_code(own, provider)
+        and _is_library_code(_function_of(client.pipeline), provider)
         and _is_library_code(vars(pipeline).get("execute"), pipeline)
     )
 
