@@ -15,7 +15,8 @@ BENCH_ARGS ?=
 REV ?= HEAD
 BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
-.PHONY: help demo demo-async test test-uvloop test-servers test-storms test-programs test-long
+.PHONY: help demo demo-async test test-uvloop test-matrix test-clients test-servers
+.PHONY: test-storms test-programs test-long
 .PHONY: lint types bench bench-run bench-quick bench-compare clean
 
 help: ## list the targets
@@ -48,8 +49,13 @@ test-uvloop: $(DEV) ## the tests of asyncio in event loops of uvloop
 	REDSET_TEST_LOOP=uvloop $(BIN)/python -m pytest -q tests/server/test_asyncio.py \
 		tests/server/test_asyncio_cancellation.py $(PYTEST_ARGS)
 
+test-matrix: test-clients test-servers ## all tests on each client and Python, tests/server on each server
+
+test-clients: $(DEV) ## all tests with each client library and Python; PYTEST_ARGS=quick for a minute each
+	$(BIN)/nox -s clients -- $(PYTEST_ARGS)
+
 test-servers: $(DEV) ## tests/server on each server, protocol, decoding and client library
-	@PYTHON=$(BIN)/python sh tests/each_server.sh $(PYTEST_ARGS)
+	$(BIN)/nox -s servers -- $(PYTEST_ARGS)
 
 test-storms: $(DEV) ## handlers, collectors and finalizers that use sets in the middle of other calls
 	$(BIN)/python -m pytest -q tests/storms $(PYTEST_ARGS)
@@ -98,6 +104,6 @@ bench-compare: $(BENCH) ## what changed in time and client CPU since commit REV,
 	@$(BENCH_PYTHON) -m bench.compare $(REV) $(BENCH_ARGS)
 
 clean: ## remove .venv and everything that the targets made
-	rm -rf .venv .venv-bench build dist *.egg-info .coverage* htmlcov .benchmarks .hypothesis
+	rm -rf .venv .venv-bench .nox build dist *.egg-info .coverage* htmlcov .benchmarks .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from enum import Enum
-from types import FunctionType, MethodType
+from types import FrameType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -153,9 +153,7 @@ def is_untouched(client: Any, original: Any) -> bool:
     """
     execute = client.execute_command
     # As `_function_of`, without the call of it.
-    return (
-        type(execute) is MethodType and execute.__func__ is original and not _metrics_are_on()
-    )
+    return type(execute) is MethodType and execute.__func__ is original and not _metrics_are_on()
 
 
 def pipeline_is_untouched(client: Any) -> bool:
@@ -239,29 +237,27 @@ def is_multi_database(client: Any) -> bool:
     return any(kind.__name__ == "MultiDBClient" for kind in type(client).__mro__)
 
 
-def single_connection_lock(client: Any) -> Any:
-    """Return what guards the one connection of *client*; ``None`` for a client of a pool."""
+def is_in_the_middle_of_a_call(client: Any) -> bool:
+    """Return whether this thread is in a call over the one connection of *client*, if it has one.
+
+    Older clients have no lock that would know: there, the stack does.
+    """
     if getattr(client, "connection", None) is None:
-        return None
-    return getattr(client, "single_connection_lock", _NoLock())
+        return False
+    owned = getattr(getattr(client, "single_connection_lock", None), "_is_owned", None)
+    if owned is not None:
+        return bool(owned())
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "execute_command" and frame.f_locals.get("self") is client:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_single_connection(client: Any) -> bool:
     """Return whether an asyncio *client* has one connection instead of a pool."""
     return bool(getattr(client, "single_connection_client", False))
-
-
-class _NoLock:
-    """Stands in for the lock of a client that has none."""
-
-    def _is_owned(self) -> bool:
-        return False
-
-
-def is_in_use_by_this_thread(lock: Any) -> bool:
-    """Return whether this thread is in the middle of a call that holds *lock*."""
-    owned: Callable[[], bool] | None = getattr(lock, "_is_owned", None)
-    return owned is not None and owned()
 
 
 # Pools and connections

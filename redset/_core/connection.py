@@ -133,8 +133,7 @@ class ClientConnection:
 def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
     """Have *client* send *batch* in its own way; return the replies, errors among them."""
     check_transaction(batch)
-    lock = compat.single_connection_lock(client)
-    if lock is not None and compat.is_in_use_by_this_thread(lock):
+    if compat.is_in_the_middle_of_a_call(client):
         raise NestedCallError(
             "redset: the client has a single connection, which is in the middle of another call of "
             "this thread (this one comes from a signal handler or a finalizer); use a client with "

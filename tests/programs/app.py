@@ -1,9 +1,10 @@
 """A web application whose sets are made, and used, before its server forks.
 
 ``REDSET_TEST_SOCKET`` is the server's socket; without one the application has an embedded server.
-``REDSET_TEST_ASYNC=1`` also uses sets of asyncio. ``REDSET_TEST_BUSY=0`` starts no busy thread before
-the fork, but only one that waits: uWSGI forks while any thread may hold the interpreter, whose lock
-then stays held in the child, whatever that thread did. Each request answers with what was wrong.
+``REDSET_TEST_ASYNC=1`` also uses sets of asyncio. ``REDSET_TEST_BUSY=0`` starts no busy thread
+before the fork, but only one that waits: uWSGI forks while any thread may hold the interpreter,
+whose lock then stays held in the child, whatever that thread did. Each request answers with what
+was wrong.
 """
 
 import asyncio

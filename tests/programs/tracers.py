@@ -102,7 +102,7 @@ class Sentry:
         import sentry_sdk
 
         self.transaction.__exit__(None, None, None)
-        number = sum(span["op"] == "db.redis" for span in self.spans)
+        number = len([span for span in self.spans if span["op"] == "db.redis"])
         self.spans.clear()
         self.transaction = sentry_sdk.start_transaction(name="all")
         self.transaction.__enter__()
@@ -130,8 +130,8 @@ class Metrics:
     def seen(self) -> int:
         """How many calls there were since this was asked before."""
         found = self.reader.get_metrics_data()
-        total = sum(
-            point.count
+        total: int = sum(
+            getattr(point, "count", 0)
             for resource in (found.resource_metrics if found else ())
             for scope in resource.scope_metrics
             for metric in scope.metrics
@@ -178,7 +178,7 @@ def pairs(numbers: Any, client: Any, *, is_async: bool) -> dict[str, tuple[Any, 
             lambda: client.zadd(key, dict.fromkeys("abc", 1)),
         ),
         "insert": (lambda: numbers.insert(3), lambda: client.zadd(key, {"3": 1})),
-        "pop": (lambda: numbers.pop(), lambda: client.zpopmin(key)),
+        "pop": (numbers.pop, lambda: client.zpopmin(key)),
         "take": (lambda: numbers.take(2), lambda: client.zpopmin(key, 2)),
         "lease": (lambda: numbers.lease(2), lambda: client.zpopmin(key, 2)),
         "iteration": (
@@ -188,7 +188,7 @@ def pairs(numbers: Any, client: Any, *, is_async: bool) -> dict[str, tuple[Any, 
         ),
         "scores": (lambda: numbers.scores(1, 2, 3), lambda: client.zmscore(key, ["1", "2"])),
         "range": (lambda: numbers.range(0, 3), lambda: client.zrange(key, 0, 2)),
-        "clear": (lambda: numbers.clear(), by_pipeline),
+        "clear": (numbers.clear, by_pipeline),
     }
 
 

@@ -85,6 +85,8 @@ def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
     count = Count()
     guard = threading.Lock()
     local = threading.local()
+    # A consumer that an earlier test left waiting asks for itself.
+    others = set(threading.enumerate()) - {threading.current_thread()}
     send, on_connect = connection.send_packed_command, "on_connect"
     if hasattr(connection, "on_connect_check_health"):
         on_connect = "on_connect_check_health"
@@ -93,7 +95,8 @@ def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
     def counted_send(self: Any, command: Any, check_health: bool = True) -> Any:
         # The first write on a new socket connects from within, hence: written, then counted.
         result = send(self, command, check_health)
-        if check_health and not getattr(local, "shaking_hands", False):
+        is_counted = check_health and threading.current_thread() not in others
+        if is_counted and not getattr(local, "shaking_hands", False):
             with guard:
                 count.value += 1
         return result

@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import inspect
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -64,6 +64,50 @@ def test_original_execute_is_found_behind_a_wrapper(
     assert not compat.is_untouched(client, original)
     monkeypatch.undo()
     assert compat.is_untouched(client, original)
+
+
+def test_a_proxy_that_poses_as_the_function_is_a_wrapper(client: Any) -> None:
+    wrapt = pytest.importorskip("wrapt")
+    original = compat.original_execute(client)
+    for method in ("execute_command", "pipeline"):
+        wrapt.wrap_function_wrapper(client, method, lambda call, _, words, options: call(*words))
+    assert client.execute_command.__func__ is original
+    assert not compat.is_untouched(client, original)
+    assert not compat.pipeline_is_untouched(client)
+
+
+def test_a_call_over_the_one_connection_of_a_client_is_seen_in_the_middle(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Connection:
+        db = 0
+        found: ClassVar[list[bool]] = []
+
+        def call_with_retry(self, *_arguments: object, **_options: object) -> None:
+            self.found.append(compat.is_in_the_middle_of_a_call(client))
+            other = threading.Thread(
+                target=lambda: self.found.append(compat.is_in_the_middle_of_a_call(client))
+            )
+            other.start()
+            other.join()
+
+        def should_reconnect(self) -> bool:
+            return False
+
+        def _get_from_local_cache(self, _command: object) -> None: ...
+
+        def _add_to_local_cache(self, *_arguments: object) -> None: ...
+
+        @property
+        def retry(self) -> "Connection":
+            return self
+
+    assert not compat.is_in_the_middle_of_a_call(client)
+    monkeypatch.setattr(client, "connection", Connection())
+    monkeypatch.setattr(client, "_single_connection_client", True, raising=False)
+    assert not compat.is_in_the_middle_of_a_call(client)
+    client.execute_command("PING")
+    assert Connection.found == [True, False]
 
 
 def test_a_users_own_execute_command_has_no_original(client: Any) -> None:
