@@ -327,7 +327,7 @@ def _supervisor_source() -> list[str]:
     except OSError as error:
         raise EmbeddedServerError(
             "redset: an embedded server can't be started from this program, which has no source "
-            "of redset; give connect() a URL"
+            "of redset; bring it along as data, or give connect() a URL"
         ) from error
 
 

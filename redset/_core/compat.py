@@ -350,10 +350,12 @@ def borrow_async(pool: Any) -> Any:
 
 
 def _make_reentrant(pool: Any) -> None:
-    # Older versions guard a pool with a lock that a signal handler, which uses the client in the
-    # middle of another call of its own thread, would wait for until the process is killed.
-    if type(getattr(pool, "_lock", None)) is type(threading.Lock()):
-        pool._lock = threading.RLock()
+    # Older versions guard a pool, and what they tell of its events, with locks that a signal
+    # handler, which uses the client in the middle of another call of its own thread, would wait
+    # for until the process is killed.
+    for guarded in (pool, getattr(pool, "_event_dispatcher", None)):
+        if type(getattr(guarded, "_lock", None)) is type(threading.Lock()):
+            guarded._lock = threading.RLock()  # type: ignore[union-attr]
 
 
 _takes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
@@ -416,7 +418,7 @@ def should_reconnect(connection: Any) -> bool:
 def read_pushes(connection: Any) -> None:
     """Read what the server pushed to an idle *connection*; raise if it closed it instead."""
     while connection.can_read(timeout=0):
-        connection.read_response(push_request=True, timeout=0, disconnect_on_error=False)
+        connection.read_response(push_request=True, disconnect_on_error=False)
 
 
 # Repeating, as the client itself would

@@ -22,7 +22,11 @@ TABLE = ROOT / "docs" / "redset-0.4.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = [
     "redset",
-    *(module.name for module in pkgutil.walk_packages(redset.__path__, "redset.")),
+    *(
+        module.name
+        for module in pkgutil.walk_packages(redset.__path__, "redset.")
+        if "__pyinstaller" not in module.name  # which only PyInstaller can import
+    ),
 ]
 
 # Every public name of the redset 0.4 documentation.

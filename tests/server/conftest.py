@@ -5,6 +5,7 @@
 process that runs tests has a server of its own.
 """
 
+import gc
 import importlib
 import os
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import redis
 
+from redset._core.connection import ClientConnection
 from tests.servers import TestServer
 
 MakeClient = Callable[..., redis.Redis]
@@ -84,6 +86,9 @@ def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
     connection = importlib.import_module(f"{library}.connection").AbstractConnection
     count = Count()
     guard = threading.Lock()
+    # Results of earlier tests that the collector has not found yet would be deleted in between.
+    gc.collect()
+    ClientConnection(client).delete_collected()
     local = threading.local()
     # A consumer that an earlier test left waiting asks for itself.
     others = set(threading.enumerate()) - {threading.current_thread()}

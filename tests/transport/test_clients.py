@@ -18,7 +18,7 @@ from redset import RedisSortedSet
 from redset._core.pinned import pinned_connections_for
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, NestedCallError
 from tests.server.conftest import MakeClient
-from tests.servers import TestServer
+from tests.servers import ServerNotFoundError, TestServer, binary
 
 Numbers = RedisSortedSet[Any]
 
@@ -140,6 +140,10 @@ def test_asyncio_repeats_only_what_was_refused(replica: TestServer, client: redi
 def test_client_side_caching_is_passed_by() -> None:
     cache = pytest.importorskip("redis.cache", reason="this redis-py has no cache")
     # The client allows it with no other server.
+    try:
+        binary("redis-8.2")
+    except ServerNotFoundError as error:
+        pytest.skip(str(error))
     with TestServer.start("redis-8.2") as redis_8, redis.Redis(port=redis_8.port) as other:
         for decodes in (False, True):
             check_caching(cache, redis_8.port, other, decodes)

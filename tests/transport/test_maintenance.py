@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import threading
 import time
@@ -187,6 +188,10 @@ def test_many_threads_move_without_a_wrong_answer(old: TellingProxy, new: redis.
         assert old.commands == before
 
 
+@pytest.mark.skipif(
+    "maint_notifications_config" not in inspect.signature(redis.asyncio.Redis).parameters,
+    reason="this client of asyncio knows no maintenance",
+)
 @pytest.mark.parametrize("when", ["idle", "with a reply"])
 def test_asyncio_moves_where_the_server_says(
     old: TellingProxy, new: redis.Redis, when: str
