@@ -169,10 +169,11 @@ def _process_at(family: int, address: str | tuple[str, int]) -> int | None:
         with socket.socket(family) as connection:
             connection.settimeout(1)
             connection.connect(address)
-            connection.sendall(b"INFO server\r\n")
+            # Of the two, only PING is refused while the server loads its data.
+            connection.sendall(b"PING\r\nINFO server\r\n")
             while (found := re.search(rb"process_id:(\d+)\r\n", said)) is None:
                 part = connection.recv(4096)
-                if not part or said.startswith(b"-"):  # "-LOADING", say
+                if not part or said.startswith(b"-"):
                     return None
                 said += part
     except OSError:
