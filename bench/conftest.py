@@ -24,8 +24,9 @@ def selected(session: pytest.Session, parameter: str) -> list[Any]:
     """Return the values of a parameter of the tests that are to run, each once."""
     found: dict[Any, None] = {}
     for test in session.items:
-        if isinstance(test, pytest.Function) and parameter in test.callspec.params:
-            found[test.callspec.params[parameter]] = None
+        parameters = test.callspec.params if hasattr(test, "callspec") else {}
+        if parameter in parameters:
+            found[parameters[parameter]] = None
     return list(found)
 
 

@@ -128,9 +128,6 @@ class Pipeliner:
         self._alone: set[asyncio.Task[None]] = set()
         self._orphaned: set[asyncio.Task[None]] = set()
 
-    def _packs(self, client: Any) -> bool:
-        return self._can_pack and compat.is_untouched(client, self._original)
-
     async def send(self, client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
         """Return the raw replies to *batch*; those that are errors are among them."""
         loop = asyncio.get_running_loop()
@@ -161,7 +158,7 @@ class Pipeliner:
         self, loop: asyncio.AbstractEventLoop, client: Any, batch: Sequence[Command[Any]]
     ) -> PendingRequest:
         request = PendingRequest(client, batch, loop.create_future())
-        packs = self._packs(client)
+        packs = self._can_pack and compat.is_untouched(client, self._original)
         if packs:
             if len(batch) == 1:
                 request.packed = batch[0].packed()
@@ -214,7 +211,7 @@ class Pipeliner:
 
     async def _send_alone(self, request: PendingRequest) -> None:
         await self._let_orphans_go_first()
-        if not self._packs(request.client):
+        if not (self._can_pack and compat.is_untouched(request.client, self._original)):
             # Requests that share a write may be on their way, from before a tracer came.
             while self._sender is not None:
                 await asyncio.wait({self._sender})
@@ -267,10 +264,7 @@ async def send_batch(client: Any, requests: list[PendingRequest]) -> list[Any]:
     is_clean = False
     try:
         replies: list[Any] = await compat.call_with_retry_async(
-            client,
-            connection,
-            repetition.attempt,
-            batch=any(len(request.batch) > 1 for request in requests),
+            client, connection, repetition.attempt, batch=repetition.number > len(requests)
         )
         is_clean = True
         return replies
@@ -291,6 +285,8 @@ class Repetition:
 
     def __init__(self, connection: Any, requests: list[PendingRequest]) -> None:
         self._connection, self._requests = connection, requests
+        # How many commands there are in all.
+        self.number = sum([len(request.batch) for request in requests])
         # The replies to all commands, errors among them, once each has been answered.
         self.replies: list[Any] | None = None
 
@@ -298,8 +294,7 @@ class Repetition:
         """Send what is open and return all replies; raise an error to repeat after."""
         if self.replies is None:
             packed = [request.packed for request in self._requests]
-            number = sum([len(request.batch) for request in self._requests])
-            self.replies = await write_and_read(self._connection, packed, number)
+            self.replies = await write_and_read(self._connection, packed, self.number)
         else:
             batch = [command for request in self._requests for command in request.batch]
             places = self._open_places()

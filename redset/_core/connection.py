@@ -72,6 +72,8 @@ class ClientConnection:
         A script that the server doesn't have (restarted, flushed) is sent again with its source.
         """
         replies = self._send(batch)
+        if len(replies) == 1 and not isinstance(replies[0], Exception):  # most calls
+            return [batch[0].parse(replies[0])]
         for reply in replies:
             if isinstance(reply, Exception):
                 return parsed(batch, self._with_scripts(batch, replies))

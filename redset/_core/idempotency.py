@@ -81,15 +81,17 @@ class IdempotencySlots:
 
     def check_out(self, fingerprint: Hashable) -> IdempotencySlot:
         """Return the slot of a call that failed, or one that is idle."""
-        with self._lock.get():
-            if self._process != os.getpid():
-                self._forget()
-            slot = self._failed_call(fingerprint) if self._failed else None
-            if slot is None:
-                try:
-                    slot = self._idle.pop()
-                except IndexError:
-                    slot = IdempotencySlot(self._key)
+        if self._process != os.getpid():
+            with self._lock.get():
+                if self._process != os.getpid():
+                    self._forget()
+        # From here on each step is atomic: no lock.
+        slot = self._failed_call(fingerprint) if self._failed else None
+        if slot is None:
+            try:
+                slot = self._idle.pop()
+            except IndexError:
+                slot = IdempotencySlot(self._key)
         slot.completed = True
         return slot
 
@@ -97,12 +99,11 @@ class IdempotencySlots:
         """Take back what was checked out."""
         if slot.completed and not failed:
             slot.sequence, slot.attempts = slot.sequence + 1, 0
-        with self._lock.get():
-            if failed:
-                self._failed.append((fingerprint, slot))
-                del self._failed[:-MAX_FAILED]
-            else:
-                self._idle.append(slot)
+        if failed:
+            self._failed.append((fingerprint, slot))
+            del self._failed[:-MAX_FAILED]
+        else:
+            self._idle.append(slot)
 
     def _failed_call(self, fingerprint: Hashable) -> IdempotencySlot | None:
         for entry in list(self._failed):

@@ -103,20 +103,28 @@ def decoded(
 
 def decoded_all(spec: Spec[T], pairs: Sequence[Pair], broken: list[Pair] | None = None) -> list[T]:
     """Return the items of *pairs*, except what can't be deserialized: see `decoded`."""
-    members = [member for member, _ in pairs]
     try:
-        return spec.encoding.decode_all(members)
+        return spec.encoding.decode_all([member for member, _ in pairs])
     except Exception as error:
-        found = [] if broken is None else broken
-        items = [item for item, _ in decoded(spec, pairs, found)]
-        if not found:
-            raise cause_of(error) from None  # not the serializer's: see `_succeeds`
-        return items
+        return _decoded_singly(spec, pairs, [] if broken is None else broken, error)
 
 
 def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
     """Return the items of *members*, except what can't be deserialized, which is logged."""
-    return decoded_all(spec, [(member, 0.0) for member in members])
+    try:
+        return spec.encoding.decode_all(members)
+    except Exception as error:
+        return _decoded_singly(spec, [(member, 0.0) for member in members], [], error)
+
+
+def _decoded_singly(
+    spec: Spec[T], pairs: Sequence[Pair], broken: list[Pair], error: Exception
+) -> list[T]:
+    """Go through *pairs*, of which one at least seems to be broken."""
+    items = [item for item, _ in decoded(spec, pairs, broken)]
+    if not broken:
+        raise cause_of(error) from None  # not the serializer's: see `_succeeds`
+    return items
 
 
 def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:
