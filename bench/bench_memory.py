@@ -54,7 +54,8 @@ def fill(client: redis.Redis) -> None:
 
 
 def ask(question: str, url: str, answers: "multiprocessing.SimpleQueue[tuple[float, int]]") -> None:
-    client = redis.Redis.from_url(url)
+    # A command on sets of this size may take longer than a client waits by default.
+    client = redis.Redis.from_url(url, socket_timeout=120)
     operation, other = QUESTIONS[question]
     sets = (RedisSortedSet[int](client, "a"), RedisSortedSet[int](client, other))
     len(sets[0])  # connected
@@ -89,8 +90,10 @@ def main() -> None:
             answers: multiprocessing.SimpleQueue[tuple[float, int]] = context.SimpleQueue()
             process = context.Process(target=ask, args=(question, server.url, answers))
             process.start()
-            grown, commands = answers.get()
             process.join()
+            if process.exitcode:  # it has said why
+                raise SystemExit(process.exitcode)
+            grown, commands = answers.get()
             found[question] = (grown, commands)
             print(f"{question:34}{grown:7.1f} MB{commands:10}")
     if OPTIONS.json:

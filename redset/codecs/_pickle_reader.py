@@ -3,28 +3,39 @@
 Python's own unpickler can be told which names to find, but not to leave the classes that it found
 unchanged, to stay within memory, or to nest no deeper than the C stack holds. This one has
 an opcode or refuses it. It knows protocols 2 to 5 as far as ``pickle.dumps`` needs them for trees.
+
+Time and memory are linear in the length of a pickle: an argument that would be expanded is
+refused, and what a pickle repeats by reference is charged by its size.
 """
 
-import pickletools
-from collections.abc import Callable
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
-from types import MappingProxyType
+from struct import Struct
+from types import MappingProxyType, MemberDescriptorType
 from typing import Any
 from uuid import UUID
 
 from redset.codecs import _scalars
+from redset.exceptions import InvalidValueError
 
-_MARK = object()
 _DEPTH_LIMIT = 5 * _scalars.DEPTH_LIMIT  # a set, or an object, takes more levels than it shows
 # Without UUID, which is memoized before its value is there.
 _SHAREABLE = {str, bytes, float, timezone, *_scalars.BY_CLASS} - {UUID}
+# A value of this size in memory may be repeated freely: it takes no more than the opcode's share.
+_FREE_WEIGHT = 160
+# A constructor may walk through a range, so that one as its argument is not to be longer.
+_MOST_NUMBERS = 1_000
+# So many bits an integer may have where Python computes with it in quadratic time.
+_MOST_BITS = 1_024
 
 
 def read(pickled: bytes, allow: tuple[type, ...]) -> Any:
     """The item in *pickled*; any exception if it holds anything but values and *allow*."""
-    return _Reader(allow).read(pickled)
+    return _Reader(allow, pickled).read()
 
 
 def named(allow: tuple[type, ...]) -> dict[tuple[str, str], Any]:
@@ -32,30 +43,62 @@ def named(allow: tuple[type, ...]) -> dict[tuple[str, str], Any]:
     return {**_STANDARD, **{(cls.__module__, cls.__qualname__): cls for cls in allow}}
 
 
+class _Maker:
+    """A standard type as a pickle names it; no item itself."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self.make = make
+
+
 class _Reader:
     """The stack of one pickle while it is read.
 
-    Invariant: ``depths[i]`` is how deep ``stack[i]`` is nested, at most the limit; for deeper ones
-    ``hash`` and ``repr`` would overflow the C stack.
+    Invariants: ``depths[i]`` is how deep ``stack[i]`` is nested, at most the limit; for deeper ones
+    ``hash`` and ``repr`` would overflow the C stack. Nothing below ``marks[-1]`` is popped.
     """
 
-    def __init__(self, allow: tuple[type, ...]) -> None:
+    def __init__(self, allow: tuple[type, ...], pickled: bytes) -> None:
         self.allow = allow
         self.names = named(allow)
+        self.pickled = pickled
+        self.place = 0
         self.stack: list[Any] = []
-        self.depths: list[int] = []
-        self.memo: dict[int, Any] = {}
+        self.depths = array("H")
+        self.marks: list[int] = [0]
+        self.memo: list[Any] = []
+        self.budget = 2 * len(pickled)
+        self.crowds: dict[int, Counter[int]] = {}
 
-    def read(self, pickled: bytes) -> Any:
-        for opcode, argument, _ in pickletools.genops(pickled):
-            if opcode.name in _LITERALS:
-                self.push(argument)
-            elif opcode.name in _OPERATIONS:
-                _OPERATIONS[opcode.name](self, argument)
-            else:
-                raise ValueError(f"opcode {opcode.name} is not allowed")
+    def read(self) -> Any:
+        pickled, operations = self.pickled, _OPERATIONS
+        while True:
+            code = pickled[self.place]
+            self.place += 1
+            if code == _STOP:
+                break
+            operations[code](self)
         [item] = self.stack
-        return self.data(item)
+        _refuse_makers(self.stack)
+        if len(self.marks) > 1 or self.place < len(pickled):
+            raise ValueError("a mark, or bytes after the end")
+        return item
+
+    def bytes(self, count: int) -> bytes:
+        """The next *count* bytes of the pickle."""
+        start, self.place = self.place, self.place + count
+        if self.place > len(self.pickled):
+            raise ValueError("the pickle ends too early")
+        return self.pickled[start : self.place]
+
+    def number(self, layout: Struct) -> Any:
+        [number] = layout.unpack(self.bytes(layout.size))
+        return number
+
+    def line(self) -> str:
+        end = self.pickled.index(b"\n", self.place)
+        line = self.bytes(end - self.place).decode()
+        self.place += 1
+        return line
 
     def push(self, value: Any, depth: int = 0) -> None:
         if depth > _DEPTH_LIMIT:
@@ -66,55 +109,64 @@ class _Reader:
     def pop(self, count: int) -> tuple[list[Any], int]:
         """Take *count* values off the stack; they, and the depth of what is made of them."""
         start = len(self.stack) - count
-        if start < 0:
+        if start < self.marks[-1]:
             raise ValueError("the stack is empty")
         values, depths = self.stack[start:], self.depths[start:]
         del self.stack[start:], self.depths[start:]
-        return [self.data(value) for value in values], max(depths, default=0) + 1
+        _refuse_makers(values)
+        return values, max(depths, default=0) + 1
+
+    def mark(self) -> None:
+        self.marks.append(len(self.stack))
 
     def pop_mark(self) -> tuple[list[Any], int]:
-        for count, value in enumerate(reversed(self.stack)):
-            if value is _MARK:
-                taken = self.pop(count)
-                del self.stack[-1], self.depths[-1]
-                return taken
-        raise ValueError("no mark")
-
-    def data(self, value: Any) -> Any:
-        if value is _MARK or any(value is each for each in _STANDARD.values()):
-            raise ValueError("a function or a mark where a value belongs")
-        return value
-
-    def is_name(self, value: Any) -> bool:
-        return any(value is each for each in self.names.values())
+        if len(self.marks) == 1:
+            raise ValueError("no mark")
+        elements = self.pop(len(self.stack) - self.marks[-1])
+        self.marks.pop()
+        return elements
 
     def pop_name(self) -> Any:
-        if not self.stack or not self.is_name(self.stack[-1]):
-            raise ValueError("only classes can be called")
+        if len(self.stack) <= self.marks[-1]:
+            raise ValueError("the stack is empty")
         self.depths.pop()
-        return self.stack.pop()
+        name = self.stack.pop()
+        if type(name) is not _Maker and not self.is_allowed(name):
+            raise ValueError("only classes can be called")
+        return name
+
+    def is_allowed(self, value: Any) -> bool:
+        return any(value is cls for cls in self.allow)
 
     def find(self, module: str, name: str) -> None:
         if (module, name) not in self.names:
             raise ValueError(f"{module}.{name} is not allowed; pass the class in allow=[...]")
-        self.push(self.names[module, name])
+        found = self.names[module, name]
+        self.push(found if self.is_allowed(found) else _Maker(found))
 
     def collect(self, kind: type[Any], elements: tuple[list[Any], int]) -> None:
         values, depth = elements
+        if kind is frozenset:
+            _scalars.check_hashes(values)
         self.push(kind(values), depth)
 
     def call(self, operands: list[Any], depth: int) -> None:
-        [arguments] = operands
-        self.push(self.pop_name()(*_of(tuple, arguments)), depth)
+        arguments = _of(tuple, operands[0])
+        name = self.pop_name()
+        if type(name) is _Maker:
+            self.push(name.make(*arguments), depth)
+        else:
+            check_arguments(name, arguments)
+            self.push(name(*arguments), depth)
 
     def new(self, operands: list[Any], depth: int) -> None:
         arguments, keywords = (*operands, {})[:2]
         cls = self.pop_name()
-        if cls is _uuid:
+        if type(cls) is not _Maker:
+            check_arguments(cls, (*_of(tuple, arguments), *_of(dict, keywords).values()))
+            self.push(cls.__new__(cls, *arguments, **keywords), depth)
+        elif cls.make is _uuid:
             self.push(UUID(int=0), depth)  # its value comes as its state
-        elif cls in self.allow:
-            item = cls.__new__(cls, *_of(tuple, arguments), **_of(dict, keywords))
-            self.push(item, depth)
         else:
             raise ValueError("a value that is not made in this way")
 
@@ -122,57 +174,161 @@ class _Reader:
         [state], depth = self.pop(1)
         [item], inner = self.pop(1)
         if type(item) is UUID:
-            item = UUID(int=state["int"])
-        elif type(item) in self.allow:
+            item = UUID(int=_of(int, _of(dict, state)["int"]))
+        elif self.is_allowed(type(item)):
             _set_state(item, state)
         else:
-            raise ValueError(f"{type(item).__name__} has no state")
+            raise ValueError(f"a {type(item).__name__} has no state")
         self.push(item, max(depth, inner - 1))
 
-    def fill(self, values: tuple[list[Any], int], kind: type, add: Callable[..., Any]) -> None:
+    def fill(
+        self, values: tuple[list[Any], int], kind: type, add: Callable[[Any, Any], object]
+    ) -> None:
         """Add *values* to the container below them."""
         elements, depth = values
         [container], inner = self.pop(1)
-        if not isinstance(container, kind) and type(container) not in self.allow:
-            raise ValueError(f"{type(container).__name__} can't be added to")
+        if type(container) is not kind and not self.is_allowed(type(container)):
+            raise ValueError(f"a {type(container).__name__} can't be added to")
+        if kind is not list:
+            self.check_crowd(container, elements if kind is set else elements[::2])
         add(container, elements)
         self.push(container, max(depth, inner - 1))
 
-    def remember(self, index: int | None) -> None:
-        value = self.stack[-1]
-        self.memo[len(self.memo) if index is None else index] = value
+    def check_crowd(self, container: Any, keys: list[Any]) -> None:
+        """Raise before *container* has so many keys of one hash that it takes quadratic time."""
+        crowd = self.crowds.get(id(container))
+        if crowd is None:
+            if len(container) + len(keys) <= _scalars.FEW_HASHES:
+                return
+            crowd = self.crowds[id(container)] = Counter(map(hash, container))
+        hashes = list(map(hash, keys))
+        crowd.update(hashes)
+        _scalars.check_counts(crowd[number] for number in hashes)
+
+    def remember(self, index: int) -> None:
+        if len(self.stack) <= self.marks[-1] or index > len(self.memo):
+            raise ValueError("a place in the memo that has no value")
+        self.memo[index : index + 1] = [self.stack[-1]]
 
     def recall(self, index: int) -> None:
         value = self.memo[index]
         # A container in two places could be hashed, or printed, exponentially often.
-        if type(value) not in _SHAREABLE and not self.is_name(value):
-            raise ValueError(f"a {type(value).__name__} in two places")
+        if type(value) is not _Maker and not self.is_allowed(value):
+            if type(value) not in _SHAREABLE:
+                raise ValueError(f"a {type(value).__name__} in two places")
+            weight = _weight(value)
+            self.budget -= weight if weight > _FREE_WEIGHT else 0
+            if self.budget < 0:
+                raise ValueError("the same long values in many places")
         self.push(value)
+
+
+def _refuse_makers(values: list[Any]) -> None:
+    for value in values:
+        if type(value) is _Maker:
+            raise ValueError("a function where a value belongs")
+
+
+def _weight(value: Any) -> int:
+    """The bytes of a shareable value in memory, in constant time."""
+    if type(value) is Fraction:
+        return value.numerator.__sizeof__() + value.denominator.__sizeof__()
+    return int(value.__sizeof__())
 
 
 def _of(kind: type, value: Any) -> Any:
     if type(value) is not kind:
-        raise ValueError(f"expected a {kind.__name__}, got {type(value).__name__}")
+        raise ValueError(f"expected a {kind.__name__}, got a {type(value).__name__}")
     return value
 
 
-def _set_state(item: Any, state: Any) -> None:
-    set_state = getattr(item, "__setstate__", None)
-    if set_state is not None:
-        set_state(state)
-        return
+def length_of(numbers: range) -> int:
+    """How many numbers there are, also where ``len`` overflows."""
+    if numbers.step > 0:
+        return max(0, (numbers.stop - numbers.start + numbers.step - 1) // numbers.step)
+    return max(0, (numbers.start - numbers.stop - numbers.step - 1) // -numbers.step)
+
+
+def check_range(*ends: int) -> None:
+    """Raise unless the arguments of a range are short enough to be divided by each other."""
+    if any(_of(int, end).bit_length() > _MOST_BITS for end in ends):
+        raise InvalidValueError(f"a range may have ends of {_MOST_BITS} bits at most")
+
+
+def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
+    """Raise if *cls* could make much of little: of a range, of a length, of a long integer.
+
+    A writer asks as well, so that nothing is written that can't be read.
+    """
+    fields = issubclass(cls, tuple) and cls.__new__ is not tuple.__new__  # a namedtuple
+    lengths = issubclass(cls, bytes | bytearray)
+    numbers = issubclass(cls, Decimal | Fraction)
+    for argument in arguments:
+        kind = type(argument)
+        if kind is range and not fields and length_of(argument) > _MOST_NUMBERS:
+            raise InvalidValueError(
+                f"a {cls.__name__} can't be made of a range of more than {_MOST_NUMBERS:,} numbers"
+            )
+        if kind is int and lengths:
+            raise InvalidValueError(f"a {cls.__name__} can't be made of its length")
+        if numbers and kind is int and argument.bit_length() > _scalars.MOST_FRACTION_BITS:
+            raise InvalidValueError(f"a {cls.__name__} can't be made of so long an int")
+
+
+def check_attributes(cls: type, state: Any) -> None:
+    """Raise if an attribute in *state* would stand in for a method or a property of *cls*."""
+    for name in _attributes_of(state)[0]:
+        found = _static(cls, _of(str, name))
+        shadowing = callable(found) or isinstance(
+            found, property | classmethod | staticmethod | MemberDescriptorType
+        )
+        if shadowing or (name.startswith("__") and name.endswith("__")):
+            raise InvalidValueError(
+                f"attribute {_scalars.shown(name)} of a {cls.__name__} would hide one of its class"
+            )
+
+
+def state_setter(cls: type) -> Any:
+    """The ``__setstate__`` of *cls*, which no attribute of an instance can replace."""
+    return _static(cls, "__setstate__")
+
+
+def _static(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    return None
+
+
+def _attributes_of(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes in a state as ``object`` makes it: those in the dict, those in slots."""
     attributes, slots = state if type(state) is tuple else (state, None)
-    for name, value in _of(dict, attributes or {}).items():
-        item.__dict__[_of(str, name)] = value
-    for name, value in _of(dict, slots or {}).items():
-        if _of(str, name).startswith("__"):
-            raise ValueError(f"{name} is not for a pickle to set")
-        object.__setattr__(item, name, value)
+    return (
+        _of(dict, {} if attributes is None else attributes),
+        _of(dict, {} if slots is None else slots),
+    )
+
+
+def _set_state(item: Any, state: Any) -> None:
+    cls = type(item)
+    if state_setter(cls) is not None:
+        cls.__setstate__(item, state)
+        return
+    check_attributes(cls, state)
+    attributes, slots = _attributes_of(state)
+    for name, value in attributes.items():
+        item.__dict__[name] = value
+    for name, value in slots.items():
+        slot = _static(cls, _of(str, name))
+        if not isinstance(slot, MemberDescriptorType):
+            raise ValueError(f"{name} is no slot of a {cls.__name__}")
+        slot.__set__(item, value)
 
 
 def _append(container: Any, values: list[Any]) -> None:
+    add = type(container).append
     for value in values:
-        container.append(value)
+        add(container, value)
 
 
 def _set_items(container: Any, values: list[Any]) -> None:
@@ -181,8 +337,9 @@ def _set_items(container: Any, values: list[Any]) -> None:
 
 
 def _add(container: Any, values: list[Any]) -> None:
+    add = type(container).add
     for value in values:
-        container.add(value)
+        add(container, value)
 
 
 def _checked(cls: type[Any]) -> Callable[..., Any]:
@@ -192,14 +349,35 @@ def _checked(cls: type[Any]) -> Callable[..., Any]:
 
 def _from_list(cls: type[Any]) -> Callable[..., Any]:
     """A maker of sets that never walks through a range of any length."""
-    return lambda elements: cls(_of(list, elements))
+
+    def make(elements: Any) -> Any:
+        _scalars.check_hashes(_of(list, elements))
+        return cls(elements)
+
+    return make
+
+
+def _range(*ends: Any) -> range:
+    check_range(*ends)
+    return range(*ends)
 
 
 def _fraction(*parts: Any) -> Fraction:
     """A Fraction of two integers; of a text it could be 10 to any power."""
     if len(parts) == 1:
-        parts = tuple(int(part) for part in f"{_of(str, parts[0])}/1".split("/")[:2])
-    return Fraction(*(_of(int, part) for part in parts))
+        text, _, divisor = _of(str, parts[0]).partition("/")
+        parts = _scalars.integer(text), _scalars.integer(divisor or "1")
+    _scalars.check_fraction(*(_of(int, part) for part in parts))
+    return Fraction(*parts)
+
+
+def _decimal(text: Any) -> Decimal:
+    """A Decimal of a text; of an integer it would take quadratic time."""
+    return _scalars.decimal(_of(str, text))
+
+
+def _timedelta(*parts: Any) -> timedelta:
+    return timedelta(*(_of(int, part) for part in parts))
 
 
 def _bytearray(content: Any = b"", encoding: str = "") -> bytearray:
@@ -214,71 +392,93 @@ def _uuid() -> None:
 _STANDARD = MappingProxyType(
     {
         ("builtins", "complex"): complex,
-        ("builtins", "range"): range,
+        ("builtins", "range"): _range,
         ("builtins", "bytearray"): _bytearray,
         ("builtins", "set"): _from_list(set),
         ("builtins", "frozenset"): _from_list(frozenset),
         ("datetime", "datetime"): _checked(datetime),
         ("datetime", "date"): _checked(date),
         ("datetime", "time"): _checked(time),
-        ("datetime", "timedelta"): timedelta,
+        ("datetime", "timedelta"): _timedelta,
         ("datetime", "timezone"): timezone,
-        ("decimal", "Decimal"): Decimal,
+        ("decimal", "Decimal"): _decimal,
         ("fractions", "Fraction"): _fraction,
         ("uuid", "UUID"): _uuid,
         (_scalars.restore.__module__, _scalars.restore.__name__): _scalars.restore,
     }
 )
 
-_LITERALS = frozenset(
-    [
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "LONG4",
-        "BINFLOAT",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ]
-)
+_BYTE, _SHORT, _INT, _SIGNED = Struct("<B"), Struct("<H"), Struct("<I"), Struct("<i")
+_LONG, _FLOAT = Struct("<Q"), Struct(">d")
 
-_OPERATIONS: dict[str, Callable[[_Reader, Any], object]] = {
-    "PROTO": lambda reader, version: None,
-    "FRAME": lambda reader, length: None,
-    "STOP": lambda reader, _: None,
-    "MARK": lambda reader, _: reader.push(_MARK),
-    "NONE": lambda reader, _: reader.push(None),
-    "NEWTRUE": lambda reader, _: reader.push(True),
-    "NEWFALSE": lambda reader, _: reader.push(False),
-    "EMPTY_TUPLE": lambda reader, _: reader.push(()),
-    "EMPTY_LIST": lambda reader, _: reader.push([]),
-    "EMPTY_DICT": lambda reader, _: reader.push({}),
-    "EMPTY_SET": lambda reader, _: reader.push(set()),
-    "TUPLE": lambda reader, _: reader.collect(tuple, reader.pop_mark()),
-    "TUPLE1": lambda reader, _: reader.collect(tuple, reader.pop(1)),
-    "TUPLE2": lambda reader, _: reader.collect(tuple, reader.pop(2)),
-    "TUPLE3": lambda reader, _: reader.collect(tuple, reader.pop(3)),
-    "FROZENSET": lambda reader, _: reader.collect(frozenset, reader.pop_mark()),
-    "APPEND": lambda reader, _: reader.fill(reader.pop(1), list, _append),
-    "APPENDS": lambda reader, _: reader.fill(reader.pop_mark(), list, _append),
-    "SETITEM": lambda reader, _: reader.fill(reader.pop(2), dict, _set_items),
-    "SETITEMS": lambda reader, _: reader.fill(reader.pop_mark(), dict, _set_items),
-    "ADDITEMS": lambda reader, _: reader.fill(reader.pop_mark(), set, _add),
-    "MEMOIZE": lambda reader, _: reader.remember(None),
-    "BINPUT": lambda reader, index: reader.remember(index),
-    "LONG_BINPUT": lambda reader, index: reader.remember(index),
-    "BINGET": lambda reader, index: reader.recall(index),
-    "LONG_BINGET": lambda reader, index: reader.recall(index),
-    "GLOBAL": lambda reader, names: reader.find(*names.split(" ", 1)),
-    "STACK_GLOBAL": lambda reader, _: reader.find(*reader.pop(2)[0]),
-    "REDUCE": lambda reader, _: reader.call(*reader.pop(1)),
-    "NEWOBJ": lambda reader, _: reader.new(*reader.pop(1)),
-    "NEWOBJ_EX": lambda reader, _: reader.new(*reader.pop(2)),
-    "BUILD": lambda reader, _: reader.build(),
+
+def _integer(reader: _Reader, size: Struct) -> None:
+    content = reader.bytes(reader.number(size))
+    reader.push(int.from_bytes(content, "little", signed=True))
+
+
+def _text(reader: _Reader, size: Struct) -> None:
+    reader.push(reader.bytes(reader.number(size)).decode("utf-8", "surrogatepass"))
+
+
+def _refuse(reader: _Reader) -> None:
+    code = reader.pickled[reader.place - 1]
+    raise ValueError(f"opcode {bytes([code])!r} is not allowed")
+
+
+def _constant(value: Any) -> Callable[[_Reader], object]:
+    def push(reader: _Reader) -> None:
+        reader.stack.append(value)
+        reader.depths.append(0)
+
+    return push
+
+
+_STOP = ord(".")
+_KNOWN: dict[bytes, Callable[[_Reader], object]] = {
+    b"\x80": lambda reader: reader.number(_BYTE),
+    b"\x95": lambda reader: reader.number(_LONG),
+    b"(": _Reader.mark,
+    b"N": _constant(None),
+    b"\x88": _constant(True),
+    b"\x89": _constant(False),
+    b")": _constant(()),
+    b"]": lambda reader: reader.push([]),
+    b"}": lambda reader: reader.push({}),
+    b"\x8f": lambda reader: reader.push(set()),
+    b"J": lambda reader: reader.push(reader.number(_SIGNED)),
+    b"K": lambda reader: reader.push(reader.number(_BYTE)),
+    b"M": lambda reader: reader.push(reader.number(_SHORT)),
+    b"\x8a": lambda reader: _integer(reader, _BYTE),
+    b"\x8b": lambda reader: _integer(reader, _INT),
+    b"G": lambda reader: reader.push(reader.number(_FLOAT)),
+    b"\x8c": lambda reader: _text(reader, _BYTE),
+    b"X": lambda reader: _text(reader, _INT),
+    b"\x8d": lambda reader: _text(reader, _LONG),
+    b"C": lambda reader: reader.push(reader.bytes(reader.number(_BYTE))),
+    b"B": lambda reader: reader.push(reader.bytes(reader.number(_INT))),
+    b"\x8e": lambda reader: reader.push(reader.bytes(reader.number(_LONG))),
+    b"\x96": lambda reader: reader.push(bytearray(reader.bytes(reader.number(_LONG)))),
+    b"t": lambda reader: reader.collect(tuple, reader.pop_mark()),
+    b"\x85": lambda reader: reader.collect(tuple, reader.pop(1)),
+    b"\x86": lambda reader: reader.collect(tuple, reader.pop(2)),
+    b"\x87": lambda reader: reader.collect(tuple, reader.pop(3)),
+    b"\x91": lambda reader: reader.collect(frozenset, reader.pop_mark()),
+    b"a": lambda reader: reader.fill(reader.pop(1), list, _append),
+    b"e": lambda reader: reader.fill(reader.pop_mark(), list, _append),
+    b"s": lambda reader: reader.fill(reader.pop(2), dict, _set_items),
+    b"u": lambda reader: reader.fill(reader.pop_mark(), dict, _set_items),
+    b"\x90": lambda reader: reader.fill(reader.pop_mark(), set, _add),
+    b"\x94": lambda reader: reader.remember(len(reader.memo)),
+    b"q": lambda reader: reader.remember(reader.number(_BYTE)),
+    b"r": lambda reader: reader.remember(reader.number(_INT)),
+    b"h": lambda reader: reader.recall(reader.number(_BYTE)),
+    b"j": lambda reader: reader.recall(reader.number(_INT)),
+    b"c": lambda reader: reader.find(reader.line(), reader.line()),
+    b"\x93": lambda reader: reader.find(*reader.pop(2)[0]),
+    b"R": lambda reader: reader.call(*reader.pop(1)),
+    b"\x81": lambda reader: reader.new(*reader.pop(1)),
+    b"\x92": lambda reader: reader.new(*reader.pop(2)),
+    b"b": _Reader.build,
 }
+_OPERATIONS = [_KNOWN.get(bytes([code]), _refuse) for code in range(256)]

@@ -5,7 +5,9 @@ text becomes a member, and which types count as equal to each other, is the seri
 business.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
@@ -17,6 +19,18 @@ from zoneinfo import ZoneInfo
 from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
 
 DEPTH_LIMIT = 100  # far below the interpreter's own limit, wherever the caller's stack is
+# Reducing a fraction takes quadratic time: 2 ms for two integers of this many bits.
+MOST_FRACTION_BITS = 40_000
+# The longest decimal text of an integer. Longer integers are hexadecimal, which is read in linear
+# time; 1,024 bits are 309 digits.
+_MOST_DECIMAL_DIGITS = 310
+# Below this number of elements, equal hashes cost nothing that matters.
+FEW_HASHES = 1_000
+# Python's hash of numbers is known to strangers. A set or dict takes quadratic time for elements of
+# one hash, so more than this are refused.
+_MOST_OF_ONE_HASH = 100
+# `ZoneInfo` opens a file of this name, so nothing but the names of zones may reach it.
+_ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,4}", re.ASCII)
 
 # The caller's decimal context may turn a bad text into NaN instead of an error.
 _STRICT = Context(traps=[InvalidOperation])
@@ -96,22 +110,57 @@ def strip_factor(number: int, factor: int) -> tuple[int, int]:
     return number, count
 
 
+def check_depth(document: Any, depth: int = 0) -> None:
+    """Raise if *document*, itself so deep, holds lists and dicts deeper than they are written."""
+    level: list[Any] = [document]
+    for _ in range(depth, DEPTH_LIMIT + 1):
+        level = [
+            child
+            for each in level
+            if isinstance(each, list | dict)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise too_deep()
+
+
+def check_hashes(elements: Collection[Any]) -> None:
+    """Raise if so many *elements* have one hash that a set of them would take quadratic time."""
+    if len(elements) > FEW_HASHES:
+        check_counts(Counter(map(hash, elements)).values())
+
+
+def check_counts(counts: Iterable[int]) -> None:
+    """Raise if one of *counts*, of elements with one hash, is too large."""
+    if max(counts, default=0) > _MOST_OF_ONE_HASH:
+        raise InvalidValueError(
+            f"more than {_MOST_OF_ONE_HASH} elements of a large set or dict have the same hash"
+        )
+
+
 def integer_text(number: int) -> str:
     """Decimal digits, or hexadecimal where Python limits the conversion to decimal."""
     return format(number, "d" if number.bit_length() <= 1024 else "#x")
 
 
 def integer(text: str) -> int:
-    return int(text, 16 if "0x" in text else 10)
+    """The integer of `integer_text`, in time that is linear in the length of *text*."""
+    if "0x" in text:
+        return int(text, 16)
+    if len(text) > _MOST_DECIMAL_DIGITS:
+        raise ValueError(f"an integer of {len(text)} decimal digits")
+    return int(text)
 
 
 def decimal_parts(number: Decimal) -> tuple[str, int]:
     """The signed digits of a finite number without trailing zeros, and its exponent."""
-    sign, digits, exponent = number.as_tuple()
-    text = "".join(map(str, digits)).rstrip("0")
-    if not text:
+    coefficient, _, exponent = f"{number:E}".partition("E")
+    whole, _, fraction = coefficient.partition(".")
+    digits = (whole + fraction).rstrip("0")
+    if digits in ("", "-"):
         return "0", 0
-    return "-" * sign + text, int(exponent) + len(digits) - len(text)
+    return digits, int(exponent) + len(whole.lstrip("-")) - len(digits.lstrip("-"))
 
 
 def decimal_text(number: Decimal) -> str:
@@ -124,15 +173,29 @@ def decimal_text(number: Decimal) -> str:
 
 
 def decimal(text: str) -> Decimal:
-    return Decimal(text, context=_STRICT)
+    number = Decimal(text, context=_STRICT)
+    if number.is_snan():
+        raise ValueError("a signaling NaN")
+    return number
+
+
+def check_fraction(*parts: int) -> None:
+    """Raise unless numerator and denominator are short enough to be reduced."""
+    if any(part.bit_length() > MOST_FRACTION_BITS for part in parts):
+        raise InvalidValueError(
+            f"a Fraction may have a numerator and a denominator of {MOST_FRACTION_BITS} bits "
+            "at most"
+        )
 
 
 def fraction_text(number: Fraction) -> str:
+    check_fraction(number.numerator, number.denominator)
     return f"{integer_text(number.numerator)}/{integer_text(number.denominator)}"
 
 
 def fraction(text: str) -> Fraction:
     numerator, denominator = map(integer, text.split("/"))
+    check_fraction(numerator, denominator)
     return Fraction(numerator, denominator)
 
 
@@ -172,7 +235,11 @@ def datetime_text(moment: datetime) -> str:
 def datetime_value(text: str) -> datetime:
     text, bracket, key = text.partition("[")
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=ZoneInfo(key[:-1])) if bracket else moment
+    if not bracket:
+        return moment
+    if not key.endswith("]") or not _ZONE_NAME.fullmatch(key[:-1]):
+        raise ValueError("not the name of a time zone")
+    return moment.replace(tzinfo=ZoneInfo(key[:-1]))
 
 
 def time_text(moment: time) -> str:
@@ -193,7 +260,7 @@ def timedelta_text(duration: timedelta) -> str:
 
 
 def timedelta_value(text: str) -> timedelta:
-    return timedelta(microseconds=int(text))
+    return timedelta(microseconds=integer(text))
 
 
 SCALARS = (

@@ -41,11 +41,19 @@ class JSONSerializer:
         return text
 
     def loads(self, member: str | bytes, /) -> Any:
-        """Turn JSON, anyone's, into a document; `SerializerError` for anything else."""
+        """Turn JSON, anyone's, into a document that ``dumps`` would take.
+
+        Raises `SerializerError` for anything else.
+        """
         try:
             text = member if isinstance(member, str) else member.decode()
             text.encode()  # a set that decodes members leaves surrogates in place of bad bytes
-            return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+            document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+            if len(text) > _scalars.DEPTH_LIMIT:
+                _scalars.check_depth(document)
+            if "\\u" in text:  # it may stand for a lone surrogate
+                json.dumps(document, ensure_ascii=False).encode()
+            return document
         except (ValueError, RecursionError) as error:
             raise _scalars.undecodable(self, member, error) from error
 

@@ -4,7 +4,7 @@ What MessagePack lacks travels in extension types: codes from 64 on are redset's
 the type), those below are the user's.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgpack
@@ -42,12 +42,36 @@ def _order(key: str) -> tuple[int, bytes]:
     return len(encoded), encoded
 
 
+def _packed(document: object) -> bytes:
+    return cast(bytes, msgpack.packb(document, unicode_errors="surrogatepass"))
+
+
 class Extension(NamedTuple):
     """A type of the user's: its code, and the functions to and from a document."""
 
     code: int
     dumps: Callable[[Any], object]
     loads: Callable[[Any], Any]
+
+
+class _Held:
+    """The bytes of a member, or of an extension in it, until they are taken.
+
+    Nested extensions would otherwise hold a copy of the innermost at each level.
+    """
+
+    __slots__ = ("_content", "code")
+
+    def __init__(self, content: bytes, code: int = 0) -> None:
+        self._content = content
+        self.code = code
+
+    def is_empty(self) -> bool:
+        return self._content == b"\x90"
+
+    def taken(self) -> bytes:
+        content, self._content = self._content, b""
+        return content
 
 
 class MsgpackSerializer:
@@ -117,17 +141,19 @@ class MsgpackSerializer:
         return self._pack(item, 0)
 
     def loads(self, member: str | bytes, /) -> Any:
-        """Turn MessagePack, anyone's, into a document; `SerializerError` for anything else."""
+        """Turn MessagePack, anyone's, into a document that ``dumps`` would take.
+
+        Raises `SerializerError` for anything else.
+        """
         try:
-            return self._unpack(_scalars.as_bytes(self, member), 0)
+            return self._unpack(_Held(_scalars.as_bytes(self, member)), 0)
         except SerializerError:
             raise
         except Exception as error:  # whatever a stranger's bytes, or the user's loads, provoke
             raise _scalars.undecodable(self, member, error) from error
 
     def _pack(self, item: object, depth: int) -> bytes:
-        packed: Any = msgpack.packb(self._document(item, depth), unicode_errors="surrogatepass")
-        return cast(bytes, packed)
+        return _packed(self._document(item, depth))
 
     def _document(self, item: Any, depth: int) -> object:
         """*item* in terms of what MessagePack has, and in canonical order."""
@@ -166,15 +192,21 @@ class MsgpackSerializer:
         )
 
     def _collection(self, item: Iterable[Any], kind: type | None, depth: int) -> object:
-        elements: list[bytes] = [self._pack(element, depth + 1) for element in item]
-        if kind is not tuple:
-            elements = sorted(set(elements))
+        code = _COLLECTIONS[kind]
+        if kind is tuple:
+            row = [self._document(element, depth + 1) for element in item]
+            return msgpack.ExtType(code, _packed(row))
+        _scalars.check_hashes(cast(Collection[Any], item))
+        pack = msgpack.Packer(unicode_errors="surrogatepass").pack
+        packed = {pack(self._document(element, depth + 1)) for element in item}
+        elements: list[bytes] = sorted(packed)
         header: bytes = msgpack.Packer().pack_array_header(len(elements))
-        return msgpack.ExtType(_COLLECTIONS[kind], header + b"".join(elements))
+        return msgpack.ExtType(code, header + b"".join(elements))
 
     def _map(self, item: dict[Any, Any], depth: int) -> dict[Any, object]:
         if all(type(key) is str for key in item):
             return {key: self._document(item[key], depth + 1) for key in sorted(item, key=_order)}
+        _scalars.check_hashes(item.keys())
         pairs = {
             self._pack(key, depth + 1): (
                 self._document(key, depth + 1),
@@ -187,16 +219,17 @@ class MsgpackSerializer:
             raise InvalidValueError(f"two keys of a document are both nan: {_scalars.shown(item)}")
         return document
 
-    def _unpack(self, member: bytes, depth: int) -> Any:
+    def _unpack(self, held: _Held, depth: int) -> Any:
         """Extensions are unpacked one after the other: nested calls would use up the C stack."""
         if depth > _scalars.DEPTH_LIMIT:
             raise _scalars.too_deep()
         extensions: list[int] = []
 
-        def keep(code: int, payload: bytes) -> Any:
+        def keep(code: int, payload: bytes) -> _Held:
             extensions.append(code)
-            return msgpack.ExtType(code, payload)
+            return _Held(payload, code)
 
+        member = held.taken()
         document = msgpack.unpackb(
             member,
             strict_map_key=False,
@@ -204,7 +237,12 @@ class MsgpackSerializer:
             timestamp=3,
             ext_hook=keep,
         )
-        return self._restored(document, depth) if extensions else document
+        if not extensions:
+            if depth + len(member) > _scalars.DEPTH_LIMIT:
+                _scalars.check_depth(document, depth)
+            return document
+        del member
+        return self._restored(document, depth)
 
     def _restored(self, document: Any, depth: int) -> Any:
         if depth > _scalars.DEPTH_LIMIT:
@@ -212,24 +250,32 @@ class MsgpackSerializer:
         if isinstance(document, list):
             return [self._restored(element, depth + 1) for element in document]
         if isinstance(document, dict):
-            return {
-                self._restored(key, depth + 1): self._restored(value, depth + 1)
+            pairs = [
+                (self._restored(key, depth + 1), self._restored(value, depth + 1))
                 for key, value in document.items()
-            }
-        if isinstance(document, msgpack.ExtType):
-            return self._of_extension(document.code, document.data, depth)
+            ]
+            if len(pairs) > _scalars.FEW_HASHES:
+                _scalars.check_hashes([key for key, _ in pairs])
+            return dict(pairs)
+        if isinstance(document, _Held):
+            return self._of_extension(document, depth)
         return document
 
-    def _of_extension(self, code: int, payload: bytes, depth: int) -> Any:
+    def _of_extension(self, held: _Held, depth: int) -> Any:
+        code = held.code
         if code in self._by_code:
-            return self._by_code[code](self._unpack(payload, depth + 1))
+            return self._by_code[code](self._unpack(held, depth + 1))
         if code in _MAKERS:
-            elements = self._unpack(payload, depth)
+            if held.is_empty():
+                return _MAKERS[code](())
+            elements = self._unpack(held, depth)
             if not isinstance(elements, list):
                 raise ValueError("a collection that is no array")
+            if _MAKERS[code] is not tuple:
+                _scalars.check_hashes(elements)
             return _MAKERS[code](elements)
         if code == _BYTEARRAY:
-            return bytearray(payload)
+            return bytearray(held.taken())
         if chr(code) not in _scalars.BY_TAG:
             raise ValueError(f"extension type {code} is not registered")
-        return _scalars.restore(chr(code), payload.decode("ascii"))
+        return _scalars.restore(chr(code), held.taken().decode("ascii"))

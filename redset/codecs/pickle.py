@@ -5,6 +5,7 @@ Without a secret a pickle is never given to Python's own unpickler, which runs w
 """
 
 import copyreg
+import hashlib
 import hmac
 import io
 import pickle
@@ -19,6 +20,9 @@ from redset.exceptions import InvalidTypeError, InvalidValueError, RedsetError
 _PROTOCOL = 5
 _DIGEST = "sha256"
 _DIGEST_SIZE = 32
+_LEAST_SECRET = 16
+# What is kept of an element's bytes to sort by; elements that begin alike are told apart by a hash.
+_KEY_SIZE = 1_024
 
 
 class PickleSerializer:
@@ -31,9 +35,13 @@ class PickleSerializer:
 
     Without *secret* it carries Python's builtin data types, those of `ValueSerializer`, and the
     classes in *allow*. A stranger who can write to the server can make any object of those classes,
-    with arguments and attributes of their choice, but call nothing else. With *secret* any class
-    may pass, and members that were not made with it are refused before they are looked at; keep
-    it from those who may write to the server. It travels in the pickle of a set's handle.
+    with arguments and attributes of their choice, but call nothing else, and replace no method.
+
+    With *secret*, members that were not made with it are refused before they are looked at. Any
+    class may pass then, or only those in *allow* if it is given too. Keep the secret from those who
+    may write to the server; it travels in the pickle of a set's handle. The HMAC says that a holder
+    of the secret wrote the member, not for which set: give each set a secret of its own if a member
+    that is copied from one set to another would do harm.
 
     Items that are equal and of the same types have the same bytes, in every process: dicts and
     sets are sorted, shared parts written out, aware times kept in UTC. So an item can't contain
@@ -41,7 +49,11 @@ class PickleSerializer:
 
     Args:
         allow: classes whose instances may be kept; importable by name, their subclasses apart.
-        secret: key of the HMAC-SHA-256 before each member, 16 random bytes or more.
+        secret: key of the HMAC-SHA-256 before each member, 16 random bytes or more, such as
+            ``secrets.token_bytes(32)``.
+
+    Raises `InvalidTypeError` for what is no class or no bytes, `InvalidValueError` for a *secret*
+    of fewer than 16 bytes.
 
     """
 
@@ -52,10 +64,15 @@ class PickleSerializer:
                 raise InvalidTypeError(f"allow must hold classes, got {cls!r}")
         if secret is not None and not isinstance(secret, bytes):
             raise InvalidTypeError(f"secret must be bytes, got {type(secret).__name__}")
-        if secret is not None and not secret:
-            raise InvalidValueError("secret must not be empty")
+        if secret is not None and len(secret) < _LEAST_SECRET:
+            raise InvalidValueError(
+                f"secret must have {_LEAST_SECRET} bytes or more, got {len(secret)}; "
+                "make one with secrets.token_bytes(32)"
+            )
         self._allow = allowed
         self._secret = secret
+        # Of what classes items may be; None for all.
+        self._limit = allowed if allowed or secret is None else None
 
     def __repr__(self) -> str:
         secret = "" if self._secret is None else ", secret=..."
@@ -68,7 +85,7 @@ class PickleSerializer:
         take, `InvalidValueError` for items that contain themselves or nest more than 100 deep.
         """
         try:
-            payload = _written(item, None if self._secret is not None else self._allow)
+            payload = _Writing(self._limit).dumps(item)
         except RedsetError:
             raise
         except RecursionError as error:
@@ -92,9 +109,9 @@ class PickleSerializer:
         if self._secret is not None and not hmac.compare_digest(digest, self._digest(payload)):
             raise _scalars.undecodable(self, member, "it was not made with this secret")
         try:
-            if self._secret is None:
-                return _pickle_reader.read(member, self._allow)
-            return pickle.loads(payload)
+            if self._limit is None:
+                return pickle.loads(payload)
+            return _pickle_reader.read(member if self._secret is None else payload, self._limit)
         except Exception as error:  # whatever a stranger's bytes, or allowed classes, provoke
             raise _scalars.undecodable(self, member, error) from error
 
@@ -110,19 +127,50 @@ class _Sorted:
         self.elements = elements
 
 
+class _Writing:
+    """One item on its way into a pickle: which classes it may have, and what was written of it.
+
+    An element of a set is written twice, once to find its place. Without ``keys``, an object in a
+    set in an object in a set would be written twice at each level, so exponentially often.
+    """
+
+    def __init__(self, allow: tuple[type, ...] | None) -> None:
+        self.allow = allow
+        self.known = None if allow is None else _pickle_reader.named(allow)
+        self.keys: dict[int, tuple[object, bytes]] = {}
+
+    def dumps(self, item: object) -> bytes:
+        file = io.BytesIO()
+        pickler = _Pickler(file, self)
+        pickler.dump(pickler.canonical(item))
+        return file.getvalue()
+
+    def key(self, element: object) -> bytes:
+        """The bytes by which *element*, in canonical form, is sorted."""
+        known = self.keys.get(id(element))
+        if known is not None:
+            return known[1]
+        written = self.dumps(element)
+        if len(written) > _KEY_SIZE:
+            written = written[:_KEY_SIZE] + hashlib.sha256(written).digest()
+        if type(element) not in _PLAIN:
+            self.keys[id(element)] = element, written  # kept, so that no other gets its id
+        return written
+
+
 class _Pickler(pickle.Pickler):
     """Writes each object by its value, whatever it shares; refuses classes not in *allow*."""
 
-    def __init__(self, file: io.BytesIO, allow: tuple[type, ...] | None) -> None:
+    def __init__(self, file: io.BytesIO, writing: _Writing) -> None:
         super().__init__(file, _PROTOCOL)
         self.fast = True  # no memo: an equal object would differ by what it shares
-        self.allow = allow
-        self.known = None if allow is None else _pickle_reader.named(allow)
+        self.writing = writing
 
     def check(self, obj: object, named: Any) -> None:
         """Raise unless the reader would find *named*, the class of *obj* or *obj* itself."""
         name = named.__qualname__
-        if self.known is not None and (named.__module__, name) not in self.known:
+        known = self.writing.known
+        if known is not None and (named.__module__, name) not in known:
             raise InvalidTypeError(
                 f"an item with a {name} needs PickleSerializer(allow=[{name}]) or secret=; "
                 f"got {_scalars.shown(obj)}"
@@ -146,6 +194,8 @@ class _Pickler(pickle.Pickler):
             return parts
         padded: tuple[Any, ...] = (*parts, None, None, None)
         function, arguments, state, elements, pairs = padded[:5]
+        if self.writing.allow is not None:
+            self.check_readable(cls, arguments, state)
         return (
             function,
             tuple(self.canonical(argument) for argument in arguments),
@@ -153,6 +203,15 @@ class _Pickler(pickle.Pickler):
             None if elements is None else iter([self.canonical(each) for each in elements]),
             None if pairs is None else self.canonical_pairs(cls, dict(pairs)),
         )
+
+    def check_readable(self, cls: type, arguments: Iterable[Any], state: Any) -> None:
+        """Raise for what the reader would refuse of an object of *cls*."""
+        if cls is range:
+            _pickle_reader.check_range(*arguments)
+        if cls in (self.writing.allow or ()):
+            _pickle_reader.check_arguments(cls, arguments)
+            if state is not None and _pickle_reader.state_setter(cls) is None:
+                _pickle_reader.check_attributes(cls, state)
 
     def canonical(self, item: Any, depth: int = 0) -> Any:
         """*item* with every builtin container in it in the one order that is written."""
@@ -163,7 +222,8 @@ class _Pickler(pickle.Pickler):
             return cls([self.canonical(element, depth + 1) for element in item])
         if cls is set or cls is frozenset:
             elements = [self.canonical(element, depth + 1) for element in item]
-            elements.sort(key=lambda element: _written(element, self.allow))
+            _scalars.check_hashes(item)
+            elements.sort(key=self.writing.key)
             return _Sorted(cls, elements)
         if cls is dict:
             return self.canonical_dict(item, depth)
@@ -180,7 +240,8 @@ class _Pickler(pickle.Pickler):
             (self.canonical(key, depth + 1), self.canonical(value, depth + 1))
             for key, value in item.items()
         ]
-        entries.sort(key=lambda entry: _written(entry[0], self.allow))
+        _scalars.check_hashes(item.keys())
+        entries.sort(key=lambda entry: self.writing.key(entry[0]))
         ordered = dict(entries)
         if len(ordered) != len(item):
             raise InvalidValueError(f"two keys of a dict are both nan: {_scalars.shown(item)}")
@@ -189,9 +250,10 @@ class _Pickler(pickle.Pickler):
 
 def _canonical_range(numbers: range) -> range:
     """The one range that is written of all that give these *numbers*, and so are equal."""
-    start = numbers.start if numbers else 0
-    step = numbers.step if len(numbers) > 1 else 1
-    return range(start, start + len(numbers) * step, step)
+    length = _pickle_reader.length_of(numbers)
+    start = numbers.start if length else 0
+    step = numbers.step if length > 1 else 1
+    return range(start, start + length * step, step)
 
 
 _ATOMS: dict[type, Callable[[Any], object]] = {
@@ -199,9 +261,5 @@ _ATOMS: dict[type, Callable[[Any], object]] = {
     range: _canonical_range,
 }
 
-
-def _written(item: object, allow: tuple[type, ...] | None) -> bytes:
-    file = io.BytesIO()
-    pickler = _Pickler(file, allow)
-    pickler.dump(pickler.canonical(item))
-    return file.getvalue()
+# Written at once: nothing in them could be written again and again.
+_PLAIN = {str, bytes, int, float, bool, type(None)}

@@ -3,21 +3,26 @@
 A member is a letter for the type, a colon and the value: ``s:text``, ``i:42``, ``f:0.5``.
 A tuple (``t:``) or frozenset (``z:``) is a row of lengths and members: ``t:3 s:a 4 i:42``.
 Numbers are written by their exact value, so that ``1``, ``1.0`` and ``True`` are one member.
+An integer of more than 1,024 bits is hexadecimal, ``i:0x1f``; a Decimal beyond every int that is
+carried is its digits and a power of ten, ``i:17*10^999999``. Everything is read in linear time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 from redset.codecs import _scalars
-from redset.exceptions import InvalidTypeError, SerializerError
+from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
 
-# Above it, 10 to that power is given back as a Decimal: an int would fill the memory.
-_MOST_ZEROS = 100_000
-# An integer of fewer digits is read without ado.
-_LONG = 300
+# An int is carried if it has at most this many decimal digits: Python converts it to and from a
+# Decimal in quadratic time. It has at most so many bits then.
+_MOST_DIGITS = 120_000
+_MOST_BITS = 398_632
+# The exact value of a float has no more digits than this.
+_FLOAT_DIGITS = 767
+# No other atom than text, bytes and exact numbers is as long as this.
+_MOST_ATOM = 300
 
 
 class ValueSerializer:
@@ -42,7 +47,9 @@ class ValueSerializer:
         """Turn *item* into its member; equal items give equal bytes, in every process.
 
         Raises `InvalidTypeError` (a ``TypeError``) for what is unhashable or of another type,
-        `InvalidValueError` (a ``ValueError``) for what is nested too deep.
+        `InvalidValueError` (a ``ValueError``) for what is nested too deep, an int of more than
+        120,000 decimal digits, a Fraction with a part of more than 40,000 bits, and a frozenset
+        that holds more than 1,000 elements, more than 100 of them with one hash.
         """
         if type(item) is str:
             return b"s:" + item.encode("utf-8", "surrogatepass")
@@ -55,9 +62,7 @@ class ValueSerializer:
     def loads_all(self, members: Iterable[bytes], /) -> list[Any]:
         """``loads`` for many members at once; what goes wrong raises whatever it happens to be."""
         return [
-            member[2:].decode("utf-8", "surrogatepass")
-            if member[:2] == b"s:"
-            else _decode(member, 0)
+            member[2:].decode("utf-8", "surrogatepass") if member[:2] == b"s:" else _decode(member)
             for member in members
         ]
 
@@ -67,7 +72,7 @@ class ValueSerializer:
         Raises `SerializerError` for anything that ``dumps`` doesn't write.
         """
         try:
-            return _decode(_scalars.as_bytes(self, member), 0)
+            return _decode(_scalars.as_bytes(self, member))
         except SerializerError:
             raise
         except Exception as error:  # whatever a stranger's bytes provoke
@@ -89,6 +94,7 @@ def _encode(item: Any, depth: int) -> bytes:
         raise _scalars.too_deep()
     encoded: Iterable[bytes] = [_encode(element, depth + 1) for element in item]
     if kind is frozenset:
+        _scalars.check_hashes(item)
         encoded = sorted(set(encoded))  # a frozenset can hold several nan
     return _CONTAINERS[kind] + b" ".join([b"%d %b" % (len(part), part) for part in encoded])
 
@@ -108,14 +114,14 @@ def _refusal(item: object) -> InvalidTypeError:
 
 
 def _integer(number: int) -> bytes:
-    if number.bit_length() <= 1024:
+    bits = number.bit_length()
+    if bits <= 1024:
         return b"i:%d" % number
-    return _huge(*_scalars.strip_factor(number, 10))
-
-
-def _huge(number: int, zeros: int) -> bytes:
-    # Decimal("1E+999999") equals an int, so both need a form without all those zeros.
-    return b"i:%#x*10^%d" % (number, zeros)
+    if bits > _MOST_BITS or (bits == _MOST_BITS and abs(number) >= 10**_MOST_DIGITS):
+        raise InvalidValueError(
+            f"an int may have {_MOST_DIGITS:,} decimal digits at most; a Decimal may be larger"
+        )
+    return b"i:%#x" % number
 
 
 def _float(number: float) -> bytes:
@@ -131,22 +137,32 @@ def _complex(number: complex) -> bytes:
 
 
 def _decimal(number: Decimal) -> bytes:
-    if number.is_finite():
-        digits, exponent = _scalars.decimal_parts(number)
-        if exponent >= 0 and len(digits) + exponent > 400:  # past float, and past 1024 bits
-            return _huge(int(_scalars.decimal(digits)), exponent)
-        if exponent >= 0:
-            return _integer(int(number))
-    if not number.is_nan():
-        nearest = float(number)
-        if Decimal.from_float(nearest) == number:
-            return _float(nearest)
+    if not number.is_finite():
+        return _float(float(number)) if number.is_infinite() else _inexact(number)
+    digits, exponent = _scalars.decimal_parts(number)
+    if exponent < 0:
+        return _float(float(number)) if _is_float(number, digits) else _inexact(number)
+    if _is_beyond_int(digits, exponent):
+        return b"i:%b*10^%d" % (digits.encode(), exponent)
+    return _integer(int(number))
+
+
+def _is_beyond_int(digits: str, exponent: int) -> bool:
+    return len(digits.lstrip("-")) + exponent > _MOST_DIGITS
+
+
+def _inexact(number: Decimal) -> bytes:
     return b"d:" + _scalars.decimal_text(number).encode()
+
+
+def _is_float(number: Decimal, digits: str) -> bool:
+    return len(digits) <= _FLOAT_DIGITS and Decimal.from_float(float(number)) == number
 
 
 def _fraction(number: Fraction) -> bytes:
     if number.denominator == 1:
         return _integer(number.numerator)
+    _scalars.check_fraction(number.numerator, number.denominator)
     try:
         nearest = number.numerator / number.denominator
     except OverflowError:
@@ -159,7 +175,7 @@ def _fraction(number: Fraction) -> bytes:
         return b"q:" + _scalars.fraction_text(number).encode()
     places = max(twos, fives)
     digits = Decimal(number.numerator * 2 ** (places - twos) * 5 ** (places - fives))
-    return b"d:" + _scalars.decimal_text(_scalars.decimal(f"{digits}E-{places}")).encode()
+    return _inexact(_scalars.decimal(f"{digits}E-{places}"))
 
 
 def _scalar(scalar: _scalars.Scalar) -> Callable[[Any], bytes]:
@@ -183,59 +199,112 @@ _CONTAINERS: dict[type | None, bytes] = {tuple: b"t:", frozenset: b"z:"}
 _BASES: list[type] = [kind for kind in (*_ATOMS, *_CONTAINERS) if kind is not None]
 
 
-def _decode(member: bytes, depth: int) -> Any:
-    tag, body = member[:2], member[2:]
-    if tag == b"s:":
-        return body.decode("utf-8", "surrogatepass")
-    if tag == b"i:" and len(body) < _LONG and b"*" not in body:
-        number = int(body)
-        if b"i:%d" % number == member:
-            return number
-    if tag == b"b:":
-        return body
-    if tag in _CONTAINERS.values():
+def _decode(member: bytes) -> Any:
+    return _read(member, 0, len(member), 0)
+
+
+def _read(member: bytes, start: int, end: int, depth: int) -> Any:
+    """Read the value in one part of *member*, which no level copies for the next."""
+    tag = member[start : start + 2]
+    if tag in (b"t:", b"z:"):
         if depth == _scalars.DEPTH_LIMIT:
             raise _scalars.too_deep()
-        parts = list(_split(body))
-        elements = [_decode(part, depth + 1) for part in parts]
-        if tag == b"t:":
-            return tuple(elements)
-        if any(left >= right for left, right in pairwise(parts)):
-            raise ValueError("a frozenset out of order")
-        return frozenset(elements)
-    item = _TEXTS[tag](body.decode("ascii"))
-    # Bytes that dumps doesn't write would be a second member for an item that is there.
-    if _encode(item, depth) != member:
+        elements = _elements(member, start + 2, end, depth + 1, ascending=tag == b"z:")
+        return tuple(elements) if tag == b"t:" else frozenset(elements)
+    body = member[start + 2 : end]
+    if tag == b"s:":
+        return body.decode("utf-8", "surrogatepass")
+    if tag == b"b:":
+        return body
+    # Bytes that dumps doesn't write would be a second member for an item that is there: each
+    # reader refuses them.
+    return _READERS[tag](body.decode("ascii"))
+
+
+def _elements(member: bytes, start: int, end: int, depth: int, *, ascending: bool) -> list[Any]:
+    """Read the elements of a container, whose bytes must be *ascending* in a frozenset."""
+    elements: list[Any] = []
+    last = b""
+    while start < end:
+        space = member.index(b" ", start, min(start + 20, end))
+        digits = member[start:space]
+        start = space + 1
+        stop = start + int(digits)
+        if not digits.isdigit() or digits[:1] == b"0" or stop < start + 2 or stop > end:
+            raise ValueError("a length that is not there")
+        if member[start : start + 2] == b"s:":
+            elements.append(member[start + 2 : stop].decode("utf-8", "surrogatepass"))
+        else:
+            elements.append(_read(member, start, stop, depth))
+        if ascending:
+            part = member[start:stop]
+            if part <= last:
+                raise ValueError("a frozenset out of order")
+            last = part
+        start = stop + 1
+        if stop < end and (member[stop] != 32 or start == end):
+            raise ValueError("a length that is not there")
+    if ascending:
+        _scalars.check_hashes(elements)
+    return elements
+
+
+def _check_canonical(tag: bytes, text: str, written: bytes) -> None:
+    if written != tag + text.encode():
         raise ValueError("not in canonical form")
-    return item
 
 
-def _split(body: bytes) -> Iterator[bytes]:
-    start = 0
-    while start < len(body):
-        space = body.index(b" ", start, start + 20)
-        length = int(body[start:space])
-        end = space + 1 + length
-        if body[start:space] != b"%d" % length or length < 2 or end > len(body):
-            raise ValueError("a length that is not there")
-        yield body[space + 1 : end]
-        start = end + 1
-        if end < len(body) and (body[end] != 32 or start == len(body)):
-            raise ValueError("a length that is not there")
+def _read_integer(text: str) -> int | Decimal:
+    if "*" in text:
+        return _read_power(text)
+    number = _scalars.integer(text)
+    _check_canonical(b"i:", text, _integer(number))
+    return number
 
 
-def _parse_integer(text: str) -> int | Decimal:
-    number, power, zeros = text.partition("*10^")
-    if not power:
-        return int(number)
-    if int(zeros) <= _MOST_ZEROS:
-        return int(number, 16) * int(pow(10, int(zeros)))
-    return _scalars.decimal(f"{Decimal(int(number, 16))}E{int(zeros)}")
+def _read_power(text: str) -> Decimal:
+    digits, exponent = text.split("*10^")
+    number = _scalars.decimal(f"{digits}E{exponent}")
+    if not _is_beyond_int(*_scalars.decimal_parts(number)):
+        raise ValueError("a power of ten that an int holds")
+    _check_canonical(b"i:", text, _decimal(number))
+    return number
 
 
-_TEXTS: dict[bytes, Callable[[str], Any]] = {
-    **{f"{scalar.tag}:".encode(): scalar.loads for scalar in _scalars.SCALARS},
-    b"n:": lambda text: None,
-    b"i:": _parse_integer,
-    b"f:": float,
+def _read_decimal(text: str) -> Decimal:
+    number = _scalars.decimal(text)
+    if number.is_infinite():
+        raise ValueError("a Decimal that a float equals")
+    if number.is_finite():
+        digits, exponent = _scalars.decimal_parts(number)
+        if exponent >= 0 or _is_float(number, digits):
+            raise ValueError("a Decimal that an int or a float equals")
+    _check_canonical(b"d:", text, _inexact(number))
+    return number
+
+
+def _reader(scalar: _scalars.Scalar) -> Callable[[str], Any]:
+    encode, prefix = _ATOMS[scalar.cls], f"{scalar.tag}:".encode()
+    longest = _MOST_ATOM if scalar.cls is not Fraction else 2 * _MOST_BITS
+
+    def read(text: str) -> Any:
+        if len(text) > longest:
+            raise ValueError(f"a value of {len(text)} characters")
+        value = scalar.loads(text)
+        _check_canonical(prefix, text, encode(value))
+        return value
+
+    return read
+
+
+def _read_none(text: str) -> None:
+    _check_canonical(b"n:", text, b"n:")
+
+
+_READERS: dict[bytes, Callable[[str], Any]] = {
+    **{f"{scalar.tag}:".encode(): _reader(scalar) for scalar in _scalars.SCALARS},
+    b"f:": _reader(_scalars.Scalar("f", float, float.__repr__, float)),
+    b"i:": _read_integer,
+    b"d:": _read_decimal,
+    b"n:": _read_none,
 }

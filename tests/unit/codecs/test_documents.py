@@ -1,5 +1,6 @@
 """What documents promise: the same content is the same item, and types stay as they are."""
 
+import json
 import math
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
@@ -299,3 +300,49 @@ def test_text_turns_any_bytes_into_text_or_an_error(member: bytes) -> None:
     except SerializerError:
         return
     assert TEXT.dumps(text) == member
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
+@pytest.mark.parametrize("serializer", [JSONSerializer(), MsgpackSerializer()])
+def test_what_is_nested_too_deep_is_neither_written_nor_read(serializer: Any, wrap: Any) -> None:
+    """The limit is one: what is read can be written again, for an acknowledgement."""
+    dumped = {JSONSerializer: json.dumps, MsgpackSerializer: msgpack.packb}[type(serializer)]
+    bottoms: list[Any] = [None, [], {"a": [1]}]
+    for bottom in bottoms:
+        for depth in range(97, 104):
+            item = bottom
+            for _ in range(depth):
+                item = wrap(item)
+            try:
+                serializer.dumps(item)
+            except InvalidValueError:
+                with pytest.raises(SerializerError, match="deep"):
+                    serializer.loads(dumped(item))
+            else:
+                assert serializer.loads(dumped(item)) == item
+
+
+@pytest.mark.parametrize(
+    "member", ['"\\ud800"', '["\\udfff"]', '{"\\udc00": 1}', '{"a": "\\ud83d"}'], ids=range(4)
+)
+def test_lone_surrogates_are_neither_written_nor_read(member: str) -> None:
+    with pytest.raises(SerializerError, match="surrogates"):
+        JSONSerializer().loads(member)
+    with pytest.raises(InvalidValueError, match="surrogates"):
+        JSONSerializer().dumps(json.loads(member))
+
+
+def test_surrogate_pairs_and_other_escapes_are_read() -> None:
+    assert JSONSerializer().loads('["\\ud83d\\ude00", "\\u00e9"]') == ["😀", "é"]
+
+
+def test_a_crowd_of_one_hash_is_neither_written_nor_read() -> None:
+    documents = MsgpackSerializer()
+    crowd = [number * (2**61 - 1) for number in range(2000)]
+    for item in (set(crowd), frozenset(crowd), dict.fromkeys(crowd)):
+        with pytest.raises(InvalidValueError, match="same hash"):
+            documents.dumps(item)
+    packed = documents.dumps(crowd)
+    for tag in "sz":
+        with pytest.raises(SerializerError, match="same hash"):
+            documents.loads(msgpack.packb(msgpack.ExtType(ord(tag), packed)))

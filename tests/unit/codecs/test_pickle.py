@@ -6,13 +6,13 @@ import os
 import pickle
 import subprocess
 import sys
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -57,7 +57,47 @@ class Other:
     pass
 
 
+class Guarded:
+    """What a stranger's attributes must not reach: methods, a property's setter, a slot."""
+
+    __slots__ = ("__dict__", "slot")
+    called: ClassVar[list[str]] = []
+
+    def append(self, value: Any) -> None:
+        self.called.append("append")
+
+    @property
+    def watched(self) -> int:
+        return 1
+
+    @watched.setter
+    def watched(self, value: int) -> None:
+        self.called.append("setter")
+
+
+class Row(tuple[Any, ...]):
+    pass
+
+
+class Token(bytes):
+    pass
+
+
+class Price(Decimal):
+    pass
+
+
+class Call(NamedTuple):
+    numbers: range
+
+
+@dataclass(frozen=True)
+class Branch:
+    parts: frozenset["Branch"] = frozenset()
+
+
 ALLOW = [Job, Kind, Slotted, Stateful, deque, OrderedDict, defaultdict, list]
+GUARDED = PickleSerializer(allow=[Guarded, Call, deque, Counter, Row, Token, Price, Branch])
 PLAIN, ALLOWING = PickleSerializer(), PickleSerializer(allow=ALLOW)
 SECRET = PickleSerializer(secret=b"0123456789abcdef")
 
@@ -209,6 +249,154 @@ def test_hostile_pickles_are_an_error_and_change_nothing(member: bytes) -> None:
     assert dict(vars(Job)) == before
 
 
+def state_of(cls: type, state: Any) -> bytes:
+    """Return a pickle of a bare object of *cls* with *state*, as a stranger would write one."""
+    body = pickle.dumps(state, 4)[2:-1]
+    name = global_of(cls.__module__, cls.__qualname__)
+    return b"\x80\x04" + name + b")\x81" + body + b"b."
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        state_of(Guarded, {"__setstate__": deque}),
+        state_of(Guarded, {"__reduce_ex__": 1}),
+        state_of(Guarded, {"append": 1}),
+        state_of(Guarded, {"watched": 1}),
+        state_of(Guarded, {"slot": 1}),
+        state_of(Guarded, (None, {"watched": 1})),
+        state_of(Guarded, (None, {"append": 1})),
+        state_of(Guarded, (None, {"__class__": 1})),
+        state_of(Guarded, (None, {"no such": 1})),
+    ],
+    ids=range(9),
+)
+def test_a_state_replaces_no_method_and_runs_no_setter(member: bytes) -> None:
+    with pytest.raises(SerializerError, match="Guarded"):
+        GUARDED.loads(member)
+    assert Guarded.called == []
+
+
+def test_a_state_sets_attributes_and_slots() -> None:
+    item = GUARDED.loads(state_of(Guarded, ({"free": 1}, {"slot": 2})))
+    assert (item.free, item.slot) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Exploit(deque, range(2**62)),
+        Exploit(Counter, range(2**62)),
+        Exploit(Row, range(10**9)),
+        Exploit(Token, 10**12),
+        Exploit(Price, 1 << 3_000_000),
+        Exploit(Decimal, 1 << 100_000),
+        Exploit(range, 1 << 5000),
+        Exploit(timedelta, 1.5),
+    ],
+    ids=lambda call: f"{call.call[0].__name__}",
+)
+def test_little_makes_not_much(call: Exploit) -> None:
+    """An argument that a constructor would expand is refused before it is called."""
+    with pytest.raises(SerializerError):
+        GUARDED.loads(pickle.dumps(call))
+
+
+@pytest.mark.parametrize("item", [Call(range(10**9)), deque([range(10**9)]), Row([range(2**70)])])
+def test_a_range_is_a_value_like_others_where_it_is_kept(item: Any) -> None:
+    assert GUARDED.loads(GUARDED.dumps(item)) == item
+
+
+@pytest.mark.parametrize(
+    "item",
+    [range(1 << 2000), deque([range(1 << 2000)])],
+    ids=["range", "in a deque"],
+)
+def test_what_could_not_be_read_is_not_written(item: Any) -> None:
+    with pytest.raises(InvalidValueError, match="1024 bits"):
+        GUARDED.dumps(item)
+
+
+def test_ranges_longer_than_len_can_say_are_kept() -> None:
+    for item in (range(10**30), range(10**30, 0, -3), range(-(10**30), 10**30, 10**29)):
+        assert PLAIN.loads(PLAIN.dumps(item)) == item
+    assert PLAIN.dumps(range(0, 10**30, 2)) == PLAIN.dumps(range(0, 10**30 - 1, 2))
+
+
+def memo(value: bytes, uses: int, each: bytes = b"") -> bytes:
+    """Return a pickle that recalls one value again and again, *each* after every recall."""
+    return b"\x80\x04(" + value + b"q\x00" + (b"h\x00" + each) * uses + b"t."
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        memo(b"B" + (10**6).to_bytes(4, "little") + b"x" * 10**6, 5_000),
+        memo(b"X" + (10**5).to_bytes(4, "little") + b"x" * 10**5, 50),
+        memo(b"\x8b" + (10**5).to_bytes(4, "little") + b"x" * 10**5, 50),
+    ],
+    ids=["bytes", "text", "integer"],
+)
+def test_long_values_in_many_places_are_refused(member: bytes) -> None:
+    with pytest.raises(SerializerError, match="many places"):
+        PLAIN.loads(member)
+
+
+def test_short_values_may_be_in_many_places() -> None:
+    item = [{"customer_name": "x" * 90, "n": number} for number in range(3_000)]
+    assert PLAIN.loads(pickle.dumps(item)) == item
+
+
+def test_a_uuid_is_made_of_an_integer() -> None:
+    name = b"\x80\x04" + global_of("uuid", "UUID") + b")\x81}\x8c\x03int"
+    assert PLAIN.loads(name + b"K\x07sb.") == UUID(int=7)
+    for number in (b"G" + b"\x3f\xf8" + bytes(6), b"\x88", b"N", b"\x8c\x017"):
+        with pytest.raises(SerializerError, match="expected a int"):
+            PLAIN.loads(name + number + b"sb.")
+
+
+def test_a_signaling_nan_is_refused_both_ways() -> None:
+    with pytest.raises(InvalidTypeError, match="signaling"):
+        PLAIN.dumps(Decimal("sNaN"))
+    with pytest.raises(SerializerError, match="signaling"):
+        PLAIN.loads(pickle.dumps(Exploit(Decimal, "sNaN")))
+
+
+COLLIDING = [number * (2**61 - 1) for number in range(2_000)]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [set(COLLIDING), frozenset(COLLIDING), dict.fromkeys(COLLIDING)],
+    ids=["set", "frozenset", "dict"],
+)
+def test_a_crowd_of_one_hash_is_refused_both_ways(item: Any) -> None:
+    with pytest.raises(InvalidValueError, match="same hash"):
+        PLAIN.dumps(item)
+    for protocol in (3, 4, 5):
+        with pytest.raises(SerializerError, match="same hash"):
+            PLAIN.loads(pickle.dumps(item, protocol))
+
+
+def test_with_a_secret_and_classes_both_hold() -> None:
+    both = PickleSerializer(allow=[Job], secret=b"0123456789abcdef")
+    assert both.loads(both.dumps(Job("u"))) == Job("u")
+    with pytest.raises(SerializerError, match="Other is not allowed"):
+        both.loads(SECRET.dumps(Other()))
+    with pytest.raises(InvalidTypeError, match="Other"):
+        both.dumps(Other())
+    with pytest.raises(SerializerError, match="not made with this secret"):
+        both.loads(ALLOWING.dumps(Job("u")))
+
+
+def test_objects_in_sets_in_objects_are_written_in_linear_time() -> None:
+    """Each level was written twice: 2**60 times the innermost."""
+    item = Branch()
+    for _ in range(60):
+        item = Branch(frozenset({item, Branch()}))
+    assert GUARDED.loads(GUARDED.dumps(item)) == item
+
+
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_pickles_of_plain_values_by_pickle_itself_are_read(protocol: int) -> None:
     zone = timezone(timedelta(hours=1))
@@ -253,13 +441,15 @@ def test_a_member_that_was_not_made_with_the_secret_is_never_unpickled(
     member: bytes, item: Any
 ) -> None:
     with pytest.raises(SerializerError, match="not made with this secret"):
-        PickleSerializer(secret=b"another").loads(member)
+        PickleSerializer(secret=b"another secret of 16").loads(member)
     with pytest.raises(SerializerError, match="not made with this secret"):
         SECRET.loads(PLAIN.dumps(item))
 
 
 def test_the_repr_shows_no_secret() -> None:
-    assert repr(PickleSerializer([Job], b"hidden")) == "PickleSerializer(allow=[Job], secret=...)"
+    assert (
+        repr(PickleSerializer([Job], b"hidden" * 3)) == "PickleSerializer(allow=[Job], secret=...)"
+    )
 
 
 def test_bad_arguments_are_refused() -> None:
@@ -267,8 +457,9 @@ def test_bad_arguments_are_refused() -> None:
         PickleSerializer(allow=["Job"])  # type: ignore[list-item]
     with pytest.raises(InvalidTypeError, match="secret must be bytes"):
         PickleSerializer(secret="text")  # type: ignore[arg-type]
-    with pytest.raises(InvalidValueError, match="empty"):
-        PickleSerializer(secret=b"")
+    for short in (b"", b"x", b"x" * 15):
+        with pytest.raises(InvalidValueError, match=f"16 bytes or more, got {len(short)}"):
+            PickleSerializer(secret=short)
 
 
 def test_bytes_are_the_same_in_every_process() -> None:

@@ -39,6 +39,11 @@ NAN = float("nan")
 @pytest.mark.law
 @given(pairs())
 @example((10**9999, Decimal("1E+9999")))
+@example((10**119_999, Decimal("1E+119999")))
+@example((10**120_000 - 1, Decimal(10**120_000 - 1)))
+@example((Decimal("1E+120000"), Decimal("10E+119999")))
+@example((Decimal("-17E+999999"), Decimal("-1.7E+1000000")))
+@example((Decimal("1E-120000"), Decimal("10E-120001")))
 @example((Decimal("0.1"), 0.1))
 @example((Fraction(1, 10), Decimal("0.1")))
 @example((complex(NAN, 0), NAN))
@@ -171,6 +176,29 @@ def test_integers_of_any_size_come_back() -> None:
         dumps((object(), 7**9999))
 
 
+@pytest.mark.parametrize(
+    ("item", "part"),
+    [
+        (10**120_000, "120,000 decimal digits"),
+        (Fraction(3, 1 << 50_000), "40000 bits"),
+        (Fraction(3**30_000, 7), "40000 bits"),
+        (frozenset(number * (2**61 - 1) for number in range(2000)), "same hash"),
+    ],
+    ids=["int", "denominator", "numerator", "frozenset"],
+)
+def test_what_would_take_too_long_to_read_is_not_written(item: Any, part: str) -> None:
+    with pytest.raises(InvalidValueError, match=part):
+        dumps(item)
+    with pytest.raises(InvalidValueError, match=part):
+        dumps((item,))
+
+
+def test_decimals_beyond_every_integer_come_back() -> None:
+    for item in (Decimal("1E+120000"), Decimal("-17E+999999999"), Decimal(f"1{'7' * 130_000}")):
+        assert same(loads(dumps(item)), item)
+    assert dumps(Decimal("-1.70E+999999")) == b"i:-17*10^999998"
+
+
 def test_a_signaling_nan_is_refused_like_by_set() -> None:
     with pytest.raises(InvalidTypeError, match="signaling NaN"):
         dumps(Decimal("sNaN"))
@@ -205,6 +233,11 @@ BAD = [
     b"q:1/0", b"q:2/4", b"q:1/2", b"t:9999999999 s:a", b"t:3 s:a ", b"t:3 s:a4 i:42", b"t:03 s:a",
     b"t:-1 s:a", b"z:3 s:b 3 s:a", b"z:3 s:a 3 s:a", b"D:2024", b"D:2024-01-01T00:00:00[../x]",
     b"D:2024-01-01T00:00:00[Europe/Berlin]", b"D:2024-01-01T00:00:00[Europe]", b"e:" + b"9" * 30,
+    b"i:0x1*10^99999", b"i:1*10^99999", b"i:1*10^119999", b"i:10*10^120000", b"i:01*10^120000",
+    b"i:1*10^0120000", b"i:+1*10^120000", b"i:0*10^120000", b"i:1*10^-1", b"i:1*10^9" + b"9" * 30,
+    b"d:1E+120000", b"d:Infinity", b"d:1.0E-9", b"d:0E-400", b"d:" + b"9" * 400, b"d:5E-1",
+    b"q:0x1/0x3", b"q:1/3_0", b"q:3/-1", b"f:" + b"1" * 400, b"D:2024-01-01T00:00:00[",
+    b"D:2024-01-01T00:00[../x\nCRITICAL:\x1b[2J]", b"D:2024-01-01T00:00:00[Europe/Berlin\n]",
     b"u:1", b"c:1.0,0.0", b"n:x", b"s:\xff", b"i:" + b"9" * 5000, b"t:3 s:ax3 s:a",
 ]  # fmt: skip
 
