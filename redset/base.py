@@ -148,8 +148,8 @@ class Base(Generic[T]):
         code = compat.error_code(error)
         if code == "WRONGTYPE":
             return KeyTypeError(
-                f"redset {self._name!r}: the key holds another Redis type than a sorted set; "
-                "choose another name, or delete the key"
+                f"redset {self._name!r}: the key holds another Redis type than a sorted set, or "
+                "one of its companion keys does; choose another name, or delete that key"
             )
         if code == "ERR" and "resulting score is not a number" in str(error):
             return InvalidValueError(

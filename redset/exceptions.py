@@ -6,30 +6,39 @@ What the client raises (a server that is down, a wrong password) passes through 
 
 from typing import Any
 
+from redset._core.words import shortened
+
 
 class RedsetError(Exception):
     """Base of all errors of redset."""
 
 
-class InvalidTypeError(RedsetError, TypeError):
+class _Message(RedsetError):
+    """An error whose first argument is its message: a name or a value in it may be megabytes."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*[shortened(arg) if isinstance(arg, str) else arg for arg in args])
+
+
+class InvalidTypeError(_Message, TypeError):
     """An argument, an item or a score of a type that can't be used there."""
 
 
-class InvalidValueError(RedsetError, ValueError):
+class InvalidValueError(_Message, ValueError):
     """An argument or a score of the right type with a value that can't be used."""
 
 
-class SerializerError(RedsetError, ValueError):
+class SerializerError(_Message, ValueError):
     """Bytes that the serializer can't turn into an item."""
 
 
-class EmptySetError(RedsetError, KeyError):
+class EmptySetError(_Message, KeyError):
     """Nothing is left (or due) to be popped or peeked at."""
 
     __str__ = Exception.__str__  # KeyError would show the sentence in quotes
 
 
-class MissingRankError(RedsetError, IndexError):
+class MissingRankError(_Message, IndexError):
     """There are fewer items than an index asks for."""
 
 
@@ -37,7 +46,7 @@ class MissingItemError(RedsetError, KeyError):
     """The item to be removed is not in the set; ``args[0]`` is the item, as with ``set``."""
 
 
-class KeyTypeError(RedsetError, TypeError):
+class KeyTypeError(_Message, TypeError):
     """The key of the set holds another Redis type."""
 
 
@@ -50,8 +59,8 @@ class ResultExpired(RedsetError, LookupError):
 
     def __str__(self) -> str:
         return (
-            f"redset {self.name!r}: this result was not used for 10 minutes and is gone; make it "
-            "again, or keep it for good with into=… or rename(…)"
+            f"redset {shortened(self.name)!r}: this result was not used for 10 minutes and is "
+            "gone; make it again, or keep it for good with into=… or rename(…)"
         )
 
 
@@ -67,18 +76,18 @@ class LeaseLost(RedsetError, RuntimeError):
         shown = ", ".join(repr(item)[:100] for item in self.items[:5])
         more = f" and {len(self.items) - 5} more" if len(self.items) > 5 else ""
         return (
-            f"redset {self.name!r}: the lease of {shown}{more} ran out before it was settled, and "
-            "the work may be done twice; give it a longer ttl, or renew=True"
+            f"redset {shortened(self.name)!r}: the lease of {shown}{more} ran out before it was "
+            "settled, and the work may be done twice; give it a longer ttl, or renew=True"
         )
 
 
-class NestedCallError(RedsetError, RuntimeError):
+class NestedCallError(_Message, RuntimeError):
     """A call inside another call of its thread found no connection that it could use safely."""
 
 
-class LockTimeout(RedsetError, TimeoutError):
+class LockTimeout(_Message, TimeoutError):
     """A lock was not free within the time that one was ready to wait."""
 
 
-class EmbeddedServerError(RedsetError, RuntimeError):
+class EmbeddedServerError(_Message, RuntimeError):
     """A server of redset's own could not be started, or is not installed."""

@@ -118,7 +118,7 @@ class HandingOut(Ordered[T]):
             ):
                 lease = Lease(self, holds, float(ttl), renew=False)
                 if renew:
-                    renewal = renewal or Renewal(self._name, ttl, many=True)
+                    renewal = renewal or Renewal(self._spec.label, ttl, many=True)
                     lease._renew_by(renewal)
                 yield from self._consume(lease)
         finally:
@@ -146,7 +146,7 @@ class HandingOut(Ordered[T]):
         Cost: 2 round trips for each 1,000 items. Not one moment: what is settled meanwhile is
         left out.
         """
-        held = self._sibling(self._companion("leased")).items()
+        held = self._leased_members().items()
         while page := list(islice(held, LEASED_PAGE)):
             yield from self._run(leasing.entries(self._spec, page))
 

@@ -57,7 +57,7 @@ class Lease(Holds[T]):
         self._lost_meanwhile: list[T] = []
         self._renewal: Renewal | None = None
         if renew and holds:
-            self._renew_by(Renewal(holds.spec.name, ttl))
+            self._renew_by(Renewal(holds.spec.label, ttl))
 
     def deliveries(self, item: T) -> int:
         """How often *item* was handed out, this time included. No I/O."""
@@ -109,7 +109,7 @@ class Lease(Holds[T]):
         except LeaseLost as error:
             self._lost_meanwhile += error.items
         except Exception:
-            logger.exception("redset %r: can't renew a lease", self.spec.name)
+            logger.exception("redset %r: can't renew a lease", self.spec.label)
 
     def ack_first(self, count: int) -> None:
         """Acknowledge the first *count* of what is left; cost as `ack`.
@@ -125,7 +125,7 @@ class Lease(Holds[T]):
         except Exception as error:
             if not _is_of_the_call(error):
                 raise
-            logger.exception("redset %r: can't acknowledge items of a lease", self.spec.name)
+            logger.exception("redset %r: can't acknowledge items of a lease", self.spec.label)
 
     def _settle(self, plan: Plan[None]) -> None:
         with self._guard.get():
@@ -155,7 +155,7 @@ class Lease(Holds[T]):
             if not _is_of_the_call(failure):
                 raise
             # The error of the block matters more; what stays on lease comes back by itself.
-            logger.exception("redset %r: can't give items of a lease back", self.spec.name)
+            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
 
     def _is_a_copy(self) -> bool:
         """Whether this is a forked child's, which leaves the blocks of its parent too."""

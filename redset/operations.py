@@ -6,12 +6,14 @@ of `redset._core` and no check has no method here. Nothing here sends anything o
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from redset._core import algebra, leasing, plans
 from redset._core.algebra import Local, Remote, Target, new_result
 from redset._core.arguments import check_count, check_most, check_seconds, check_timeout
 from redset._core.commands import number
+from redset._core.encoding import Encoding, RawSerializer
 from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import Holds
 from redset._core.members import decoded
@@ -159,6 +161,13 @@ class Operations(Base[T]):
 
     def _companion(self, purpose: str) -> Target:
         return Target(companion(self._spec.key, purpose), "lasting")
+
+    def _leased_members(self) -> Any:
+        """The set of what is on lease, by deadlines, its members as they are."""
+        members = self._sibling(self._companion("leased"))
+        encoding: Encoding[Any] = Encoding(self._name, RawSerializer())
+        members._spec = replace(members._spec, encoding=encoding)
+        return members
 
     # In order
 

@@ -123,16 +123,26 @@ def _settle(
     )
 
 
-def entries(spec: Spec[T], items: Sequence[tuple[T, float]]) -> Plan[list[Leased[T]]]:
-    """Say more of *items* with their deadlines in milliseconds; leave out what is settled now."""
+def entries(spec: Spec[T], pairs: Sequence[Pair]) -> Plan[list[Leased[T]]]:
+    """Say more of members with their deadlines in milliseconds; leave out what is settled now."""
     _, held, *_ = leasing_keys(spec.key)
-    [found] = yield [commands.fields(held, [spec.encoding.encode(item) for item, _ in items])]
+    [found] = yield [commands.fields(held, [member for member, _ in pairs])]
     leased = []
-    for (item, deadline), entry in zip(items, found, strict=True):
+    for (member, deadline), entry in zip(pairs, found, strict=True):
         if entry is not None:
-            _, deliveries, _, score = entry.split()
-            leased.append(Leased(item, float(score), deadline / 1000, int(deliveries)))
+            deliveries, score = _parts_of(entry)
+            for item, _ in decoded(spec, [(member, score)]):
+                leased.append(Leased(item, score, deadline / 1000, deliveries))
     return leased
+
+
+def _parts_of(entry: bytes) -> tuple[int, float]:
+    """Deliveries and score of an entry of held; 0 if another program wrote it."""
+    try:
+        _, deliveries, _, score = entry.split()
+        return int(deliveries), float(score)
+    except ValueError:
+        return 0, 0.0
 
 
 def stats(spec: Spec[Any], highest: str) -> Plan[Stats]:
@@ -159,6 +169,8 @@ class Holds(Sequence[T]):
     def __init__(self, spec: Spec[T], name: str, holds: Sequence[Hold[T]], deadline: float) -> None:
         self.spec, self.name, self.deadline = spec, name, deadline
         self._items = [hold.item for hold in holds]
+        # An item is settled as the member that it came from, also if it was changed since.
+        self._by_identity = {id(hold.item): hold.member for hold in holds}
         self.open = {hold.member: hold for hold in holds}
         self.lost: dict[bytes, Hold[T]] = {}
 
@@ -178,7 +190,7 @@ class Holds(Sequence[T]):
         """The members of *items*, each of which must be open; of all that are, for none."""
         if not items:
             return list(self.open)
-        wanted = {self.spec.encoding.encode(item): item for item in items}
+        wanted = {self._member_of(item): item for item in items}
         for member, item in wanted.items():
             if member in self.lost:
                 raise LeaseLost(self.spec.name, [item])
@@ -188,6 +200,10 @@ class Holds(Sequence[T]):
                     "acknowledged or released before"
                 )
         return list(wanted)
+
+    def _member_of(self, item: T) -> bytes:
+        member = self._by_identity.get(id(item))
+        return self.spec.encoding.encode(item) if member is None else member
 
     def close(self, members: Iterable[bytes], lost: set[bytes]) -> list[T]:
         """Count *members* as settled; give the items of those that were *lost*."""

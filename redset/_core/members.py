@@ -9,6 +9,7 @@ from redset._core.replies import Pair
 from redset._core.scores import check_score, zero
 from redset._core.sources import Pull, Source
 from redset._core.spec import Plan, Spec
+from redset._core.words import Foreign, described
 from redset.exceptions import SerializerError
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def _succeeds(convert: Callable[[Any], Any], value: object) -> bool:
 
 def cause_of(error: Exception) -> Exception:
     """Return what *error* was made of, if a serializer made one of its own of it."""
-    cause = error.__cause__
+    cause = getattr(error.__cause__, "original", error.__cause__)
     return cause if isinstance(error, SerializerError) and isinstance(cause, Exception) else error
 
 
@@ -94,11 +95,19 @@ def decoded(
         except Exception as error:
             if _succeeds(spec.encoding.decode, member):
                 raise cause_of(error) from None
-            logger.exception("redset %r: can't deserialize %r", spec.name, member[:100])
+            _log_undecodable(spec, member, error)
             if broken is not None:
                 broken.append((member, score))
         else:
             yield item, score
+
+
+def _log_undecodable(spec: Spec[Any], member: bytes, error: Exception) -> None:
+    logger.error(
+        "redset %r: can't deserialize %r: %s",
+        *(spec.label, member[:100], described(error)),
+        exc_info=Foreign(error),
+    )
 
 
 def decoded_all(spec: Spec[T], pairs: Sequence[Pair], broken: list[Pair] | None = None) -> list[T]:

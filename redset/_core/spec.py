@@ -11,6 +11,7 @@ from redset._core.keys import companion, leasing_keys
 from redset._core.outlook import Outlook
 from redset._core.scores import Clock
 from redset._core.sources import Pull
+from redset._core.words import LONGEST_LINE, shortened
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +43,11 @@ class Spec(Generic[T]):
     scorer: Callable[[T], Any]
     # Until when an item that is added again is the one that was there: see `UNIQUE`.
     unique: str = "until_taken"
+
+    @property
+    def label(self) -> str:
+        """The name as logs show it: a name may be megabytes long."""
+        return shortened(self.name, LONGEST_LINE)
 
     @property
     def undecodable(self) -> bytes:

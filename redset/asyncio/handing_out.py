@@ -96,7 +96,7 @@ class HandingOut(Ordered[T]):
             reuse.end()
 
     async def leased(self) -> AsyncIterator[Leased[T]]:
-        held = self._sibling(self._companion("leased")).items()
+        held = self._leased_members().items()
         while page := await pull(held, LEASED_PAGE):
             for entry in await self._run(leasing.entries(self._spec, page)):
                 yield entry

@@ -61,7 +61,7 @@ class Lease(Holds[T]):
         except LeaseLost as lost:
             logger.warning("%s", lost)
         except Exception:
-            logger.exception("redset %r: can't acknowledge items of a lease", self.spec.name)
+            logger.exception("redset %r: can't acknowledge items of a lease", self.spec.label)
 
     async def _settle(self, plan: Plan[None]) -> None:
         async with self._guard:
@@ -88,7 +88,7 @@ class Lease(Holds[T]):
             logger.warning("%s", lost)
         except Exception:
             # The error of the block matters more; what stays on lease comes back by itself.
-            logger.exception("redset %r: can't give items of a lease back", self.spec.name)
+            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
 
     async def _finish(self) -> None:
         lost = [] if self._renewal is None else self._renewal.lost
@@ -106,7 +106,7 @@ class Renewal:
     def __init__(self, lease: Lease[Any], ttl: float) -> None:
         self._lease, self._ttl = lease, ttl
         self.lost: list[Any] = []
-        name = f"redset lease of {lease.spec.name}"
+        name = f"redset lease of {lease.spec.label}"
         self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
 
     def stop(self) -> None:
@@ -123,4 +123,4 @@ class Renewal:
             except LeaseLost as error:
                 self.lost += error.items
             except Exception:
-                logger.exception("redset %r: can't renew a lease", self._lease.spec.name)
+                logger.exception("redset %r: can't renew a lease", self._lease.spec.label)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from redset._core.words import Foreign, described, one_line
 from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
 
 DEPTH_LIMIT = 100  # far below the interpreter's own limit, wherever the caller's stack is
@@ -31,6 +32,9 @@ FEW_HASHES = 1_000
 _MOST_OF_ONE_HASH = 100
 # `ZoneInfo` opens a file of this name, so nothing but the names of zones may reach it.
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,4}", re.ASCII)
+
+# Their message is only a value.
+_UNNAMED = (KeyError, IndexError, AssertionError)
 
 # The caller's decimal context may turn a bad text into NaN instead of an error.
 _STRICT = Context(traps=[InvalidOperation])
@@ -62,9 +66,18 @@ def shown(item: object) -> str:
 
 
 def undecodable(serializer: object, member: object, reason: object) -> SerializerError:
-    """The error for *member*, shown only by its beginning: it can be megabytes long."""
+    """The error for *member*, which is shown only by its beginning, because of *reason*."""
     start = shown(member[:60] if isinstance(member, bytes | str) else member)
-    return SerializerError(f"{type(serializer).__name__} can't read member {start}: {reason}")
+    words = described(reason) if isinstance(reason, _UNNAMED) else one_line(str(reason))
+    return SerializerError(f"{type(serializer).__name__} can't read member {start}: {words}")
+
+
+def cause(error: Exception) -> Exception:
+    """What to raise `undecodable` from: *error*, or a stand-in if a traceback would show worse."""
+    words = str(error)
+    if one_line(words) == words and error.__cause__ is error.__context__:
+        return error
+    return Foreign(error)
 
 
 def encode_texts(prefix: str, items: Sequence[Any]) -> list[bytes] | None:

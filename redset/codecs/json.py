@@ -55,7 +55,7 @@ class JSONSerializer:
                 json.dumps(document, ensure_ascii=False).encode()
             return document
         except (ValueError, RecursionError) as error:
-            raise _scalars.undecodable(self, member, error) from error
+            raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
 
 def _document(item: Any, depth: int) -> object:

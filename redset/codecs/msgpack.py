@@ -150,7 +150,7 @@ class MsgpackSerializer:
         except SerializerError:
             raise
         except Exception as error:  # whatever a stranger's bytes, or the user's loads, provoke
-            raise _scalars.undecodable(self, member, error) from error
+            raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
     def _pack(self, item: object, depth: int) -> bytes:
         return _packed(self._document(item, depth))

@@ -71,7 +71,7 @@ class NamedtupleSerializer(Generic[NT]):
         try:
             item: NT = _make(self._cls, fields)
         except ValueError as error:
-            raise _scalars.undecodable(self, str_from_redis, error) from error
+            raise _scalars.undecodable(self, str_from_redis, error) from _scalars.cause(error)
         return item
 
 

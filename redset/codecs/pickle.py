@@ -113,7 +113,7 @@ class PickleSerializer:
                 return pickle.loads(payload)
             return _pickle_reader.read(member if self._secret is None else payload, self._limit)
         except Exception as error:  # whatever a stranger's bytes, or allowed classes, provoke
-            raise _scalars.undecodable(self, member, error) from error
+            raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
     def _digest(self, payload: bytes) -> bytes:
         return hmac.digest(self._secret or b"", payload, _DIGEST)

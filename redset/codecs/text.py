@@ -40,7 +40,7 @@ class TextSerializer:
         try:
             return member.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
-            raise _scalars.undecodable(self, member, error) from error
+            raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
     def dumps_all(self, items: Sequence[object], /) -> list[bytes]:
         """``dumps`` for many items at once, without a call for each."""

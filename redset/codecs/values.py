@@ -76,7 +76,7 @@ class ValueSerializer:
         except SerializerError:
             raise
         except Exception as error:  # whatever a stranger's bytes provoke
-            raise _scalars.undecodable(self, member, error) from error
+            raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
 
 def _encode(item: Any, depth: int) -> bytes:

@@ -12,6 +12,11 @@ local for_good, conflict = ARGV[1] == 'for_good', ARGV[2]
 local FLAGS = {keep = 'NX', min = 'LT', max = 'GT'}
 local kept = false
 
+-- These fail before anything is changed if a key is of another type: a member must not be seen and
+-- never added.
+redis.call('ZCARD', set)
+redis.call('HLEN', held)
+
 for i = 3, #ARGV, 2 do
   local score, member = ARGV[i], ARGV[i + 1]
   local there = redis.call('ZSCORE', set, member)

@@ -27,7 +27,8 @@ end
 local function recall(reply_key, id)
   local record = redis.call('GET', reply_key)
   if not record then return 'fresh', {} end
-  local sequence, attempt, start = string.match(record, '^(%d+)%.(%d+) ?()')
+  local sequence, attempt, start = string.match(record, '^(%d+)%.(%d+) ?()[%d ]*\n')
+  if not sequence then return 'fresh', {} end  -- another program's value
   local this_sequence, this_attempt = string.match(id, '^(%d+)%.(%d+)$')
   local later_call = tonumber(this_sequence) - tonumber(sequence)
   local later = later_call == 0 and tonumber(this_attempt) - tonumber(attempt) or later_call

@@ -22,6 +22,10 @@ end
 
 local state, added = recall(reply_key, id)
 if state == 'stale' then return {} end
+-- These fail before anything is changed if a key is of another type: a member must not be seen and
+-- never added.
+redis.call('ZCARD', set)
+if unique ~= 'until_taken' then redis.call('HLEN', held) end
 local untold, new = {}, {}
 for _, member in ipairs(added) do untold[member] = true end
 

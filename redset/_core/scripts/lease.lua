@@ -16,13 +16,14 @@ local deadline = string.format('%.0f', now + ttl)
 local state, words = recall(reply_key, id)
 if state == 'stale' then return {deadline} end
 if state ~= 'fresh' then
+  check_types()
   local reply, still = {deadline}, {}
   for _, member in ipairs(words) do
     local entry = redis.call('HGET', held, member)
-    local holder, count, _, score = string.match(entry or '', '^(%S+) (%d+) (%d+) (%S+)$')
+    local holder, count, _, score = parts_of(entry)
     if holder == lease and #reply < 3 * num then
       redis.call('ZADD', leased, deadline, member)
-      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, count
+      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, tostring(count)
       still[#still + 1] = member
     elseif holder == lease then  -- the repeated call asks for fewer
       return_to_ready(member, entry)
@@ -33,6 +34,7 @@ if state ~= 'fresh' then
   if #reply > 1 then return reply end
 end
 
+check_types()
 reclaim(now)
 local taken = take_lowest(num, highest)
 local counts = {}
@@ -52,7 +54,7 @@ end
 local members, deadlines, entries, reply = {}, {}, {}, {deadline}
 for i = 1, #taken, 2 do
   local member, score = taken[i], taken[i + 1]
-  local count = string.format('%d', (counts[i] or 0) + 1)
+  local count = string.format('%d', count_of(counts[i]) + 1)
   members[#members + 1] = member
   deadlines[i], deadlines[i + 1] = deadline, member
   entries[i], entries[i + 1] = member, table.concat({lease, count, most, score}, ' ')

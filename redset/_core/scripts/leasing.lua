@@ -18,6 +18,29 @@ local function now_in_milliseconds()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Fail before anything is changed if a key is of another type: a script that fails halfway would have
+-- removed members that it can't put anywhere.
+local function check_types()
+  redis.call('ZCARD', set)
+  redis.call('ZCARD', leased)
+  redis.call('HLEN', held)
+  redis.call('HLEN', deliveries)
+  redis.call('ZCARD', dead)
+end
+
+-- How often a member was handed out, as a companion key says; 0 for what another program wrote there.
+local function count_of(text)
+  return tonumber(string.match(text or '', '^%d%d?%d?%d?%d?%d?%d?%d?%d?$') or 0)
+end
+
+-- The lease, deliveries, most and score of an entry of held; a score that ZADD takes in any case.
+local function parts_of(entry)
+  local lease, count, most, score = string.match(entry or '', '^(%S+) (%d+) (%d+) (%S+)$')
+  local number = tonumber(score)
+  if not number or number ~= number then score = '0' end
+  return lease or '-', count_of(count), count_of(most), score
+end
+
 -- Call a command with many arguments, which come in groups of *group*.
 local function call_in_parts(arguments, group, ...)
   local most = MOST_ARGUMENTS - MOST_ARGUMENTS % group
@@ -43,10 +66,10 @@ end
 
 -- End the hold on a member: it is ready again, at *score* or at its own, or dead.
 local function return_to_ready(member, entry, score)
-  local count, most, own = string.match(entry or '- 0 0 0', '^%S+ (%d+) (%d+) (%S+)$')
+  local _, count, most, own = parts_of(entry)
   redis.call('ZREM', leased, member)
   redis.call('HDEL', held, member)
-  if tonumber(most) > 0 and tonumber(count) >= tonumber(most) then
+  if most > 0 and count >= most then
     redis.call('ZADD', dead, own, member)
     return
   end

@@ -8,6 +8,7 @@
 -- Why      a member must never be in neither of the two
 local set, dead = KEYS[1], KEYS[2]
 local moved = 0
+redis.call('ZCARD', set)  -- fails before anything is removed if the key is of another type
 for _, member in ipairs(ARGV) do
   local score = redis.call('ZSCORE', dead, member)
   if score then

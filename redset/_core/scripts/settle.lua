@@ -36,6 +36,7 @@ for first = FIRST, #ARGV, MOST_ARGUMENTS do
   end
 end
 
+if verb ~= 'ack' then check_types() end
 if verb == 'ack' then
   call_in_parts(ours, 1, 'ZREM', leased)
   call_in_parts(ours, 1, 'HDEL', held)
@@ -46,7 +47,7 @@ elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) th
   for place, member in ipairs(ours) do
     redis.call('ZADD', leased, deadline, member)
     if verb == 'release' then
-      local count, most, own = string.match(entries[place], '^%S+ (%d+) (%d+) (%S+)$')
+      local _, count, most, own = parts_of(entries[place])
       local entry = table.concat({'-', count, most, score or own}, ' ')
       redis.call('HSET', held, member, entry)
     end
@@ -55,7 +56,8 @@ elseif verb == 'release' then
   for place, member in ipairs(ours) do return_to_ready(member, entries[place], score) end
 else
   for place, member in ipairs(ours) do
-    redis.call('ZADD', dead, string.match(entries[place], '(%S+)$'), member)
+    local _, _, _, own = parts_of(entries[place])
+    redis.call('ZADD', dead, own, member)
     redis.call('ZREM', leased, member)
     redis.call('HDEL', held, member)
   end

@@ -27,7 +27,10 @@ end
 
 -- Both are rare where nobody leases: asked for together.
 local any_leases = redis.call('EXISTS', leased, deliveries) > 0
-if any_leases then reclaim(now_in_milliseconds()) end
+if any_leases then
+  check_types()
+  reclaim(now_in_milliseconds())
+end
 local taken = take_lowest(num, highest)
 store_reply(reply_key, id, taken, keep)
 if #taken > 0 and any_leases then

@@ -1,0 +1,42 @@
+"""Foreign words: text from the server or a caller, made fit for a message or a line of a log."""
+
+LONGEST_LINE = 300
+LONGEST_MESSAGE = 1_000
+
+
+def shortened(text: str, most: int = LONGEST_MESSAGE) -> str:
+    """Return *text*, or its beginning and its end if it is longer than *most* characters."""
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end]}…({len(text) - most} characters more)…{text[-end:]}"
+
+
+def one_line(text: str) -> str:
+    """Return the beginning of *text* with everything escaped that a terminal could obey.
+
+    A member that holds a line break could forge a line of a log otherwise.
+    """
+    beginning = shortened(text, LONGEST_LINE)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in beginning
+    )
+
+
+def described(error: BaseException) -> str:
+    """Return the type and the words of *error*, in one line."""
+    name = type(error).__name__
+    try:
+        words = str(error)
+    except Exception:
+        return name
+    return f"{name}: {one_line(words)}" if words else name
+
+
+class Foreign(Exception):
+    """What a traceback shows instead of *original*, an error whose words came from a stranger."""
+
+    def __init__(self, original: Exception) -> None:
+        super().__init__(described(original))
+        self.original = original
+        self.__traceback__ = original.__traceback__
