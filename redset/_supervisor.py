@@ -10,16 +10,19 @@ back when their holder dies, however it dies:
   waits to hold it alone, and then stops the server.
 - ``redset.start.lock``: held by the one member that starts the server.
 - ``redset.server.lock``: held by supervisor and server together, so it is free if and only if
-  neither lives, and no two servers write one directory.
+  neither lives, and no two servers write one directory. It holds the server's process id, by which
+  members know the server at the other end of the socket.
 - ``redset.sock``: the server's socket; elsewhere, if this path is too long for one
   (see `socket_path`).
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,6 +33,7 @@ from types import FrameType
 
 SOCKET = "redset.sock"
 ELSEWHERE = "redset.socket-directory"
+PREFIX = "redset-"  # of temporary directories
 MEMBERS_LOCK = "redset.members.lock"
 START_LOCK = "redset.start.lock"
 SERVER_LOCK = "redset.server.lock"
@@ -48,10 +52,10 @@ def fits_a_socket(path: str) -> bool:
 
 def short_directory() -> str:
     """Make a private temporary directory whose path leaves room for a socket."""
-    directory = tempfile.mkdtemp(prefix="redset-")
+    directory = tempfile.mkdtemp(prefix=PREFIX)
     if not fits_a_socket(os.path.join(directory, SOCKET)):
         os.rmdir(directory)
-        directory = tempfile.mkdtemp(prefix="redset-", dir="/tmp")
+        directory = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
     return directory
 
 
@@ -63,15 +67,42 @@ def socket_path(directory: str) -> str | None:
     path = os.path.join(directory, SOCKET)
     if fits_a_socket(path):
         return path
+    elsewhere = _elsewhere(directory)
+    return None if elsewhere is None else os.path.join(elsewhere, SOCKET)
+
+
+def _elsewhere(directory: str) -> str | None:
+    """Find the temporary directory of the socket; None: there is none that this user made.
+
+    It may have been deleted, and made again by another user.
+    """
+    link = os.path.join(directory, ELSEWHERE)
     try:
-        return os.path.join(os.readlink(os.path.join(directory, ELSEWHERE)), SOCKET)
-    except FileNotFoundError:
+        target = os.readlink(link)
+        owners = {os.lstat(link).st_uid, os.lstat(target).st_uid}
+        mode = os.lstat(target).st_mode
+    except OSError:
         return None
+    own = owners == {os.geteuid()} and stat.S_ISDIR(mode) and not mode & 0o077
+    return target if own and os.path.basename(target).startswith(PREFIX) else None
+
+
+def open_own(path: str, flags: int) -> int:
+    """Open a file, made if it isn't there, that only this user can have made; its descriptor."""
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    found = os.fstat(descriptor)
+    # A second name could be that of a file which another program keeps.
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "another user or program made this file", path)
+    if found.st_mode & 0o077:
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def open_lock(path: str) -> int:
     """Open a lock file, made if it isn't there; return its descriptor."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    return open_own(path, os.O_RDWR)
 
 
 def try_lock(descriptor: int, operation: int) -> bool:
@@ -98,6 +129,8 @@ def supervise(binary: str, lifetime: str) -> int:
         os._exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _forget_elsewhere()
+    with suppress(OSError):  # of a server that was started with other rights
+        os.chmod("appendonlydir", 0o700)
     try:
         return _run(binary, lock, directory, keep=lifetime == "kept")
     finally:
@@ -127,6 +160,9 @@ def _run(binary: str, lock: int, directory: str, *, keep: bool) -> int:
         preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs yet
     )
 
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d\n" % server.pid, 0)
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
         server.terminate()
 
@@ -149,12 +185,14 @@ def _die_with_parent() -> None:
 
 
 def _forget_elsewhere() -> None:
+    elsewhere = _elsewhere(".")
     with suppress(OSError):
-        elsewhere = os.readlink(ELSEWHERE)
         os.unlink(ELSEWHERE)
-        with suppress(FileNotFoundError):
+    if elsewhere is not None:
+        with suppress(OSError):
             os.unlink(os.path.join(elsewhere, SOCKET))
-        os.rmdir(elsewhere)
+        with suppress(OSError):
+            os.rmdir(elsewhere)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import inspect
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -25,11 +26,14 @@ import redis
 
 from redset import _supervisor
 from redset._core.forks import PerProcess, reentrant_lock
+from redset._core.words import one_line
 from redset._supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
 _PATIENCE = 30.0  # seconds for a server to answer, and for the last member to see it end
 _LOG = "redset.log"
+_STRANGER = b"another server"  # what `Server._ask` answers for one
+_PEER = struct.Struct("3i")  # process, user and group at the other end of a socket
 
 _open_servers: weakref.WeakSet["Server"] = weakref.WeakSet()
 
@@ -182,7 +186,8 @@ class Server:
 
     def _report(self, what: str, log: BinaryIO) -> str:
         log.seek(0)
-        lines = log.read().decode(errors="replace").splitlines()[-10:]
+        text = log.read()[-10_000:].decode(errors="replace")
+        lines = [one_line(line) for line in text.splitlines()[-10:]]
         return "\n    ".join([f"redset server in {self.directory}: {what}; its log ends:", *lines])
 
     # -- leaving
@@ -206,7 +211,8 @@ class Server:
                 while self._lives() and time.monotonic() < deadline:
                     # Repeated, as one that is only starting doesn't listen yet. An append-only
                     # file is flushed all the same.
-                    self._ask(b"SHUTDOWN NOSAVE")
+                    if self._ask(b"SHUTDOWN NOSAVE") == _STRANGER:
+                        break  # the supervisor will end the server
                     time.sleep(0.002)
                 if self._private:  # also if somebody has killed the supervisor
                     shutil.rmtree(self.directory, ignore_errors=True)
@@ -243,7 +249,8 @@ class Server:
     def _ask(self, command: bytes) -> bytes | None:
         """Send one command: the reply's first line, ``b""`` for none in time, None: no server.
 
-        One that closes the connection without a word is just ending.
+        One that closes the connection without a word is just ending. To a server that isn't this
+        directory's nothing is sent: `_STRANGER`.
         """
         address = _supervisor.socket_path(str(self.directory))
         if address is None:
@@ -252,6 +259,8 @@ class Server:
             connection.settimeout(1.0)
             try:
                 connection.connect(address)
+                if not self._is_ours(connection):
+                    return _STRANGER
                 connection.sendall(command + b"\r\n")
                 return connection.recv(256).partition(b"\r\n")[0] or None
             except (FileNotFoundError, ConnectionError):
@@ -259,8 +268,31 @@ class Server:
             except (TimeoutError, BlockingIOError):
                 return b""
 
+    def _is_ours(self, connection: socket.socket) -> bool:
+        """Whether the server that was started for this directory is at the other end.
+
+        Raises `EmbeddedServerError` if it is a process of another user.
+        """
+        if not hasattr(socket, "SO_PEERCRED"):  # only Linux says who it is
+            return True
+        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        pid, uid, _ = _PEER.unpack(found)
+        if uid != os.geteuid():
+            raise EmbeddedServerError(
+                f"redset server in {self.directory}: a process of another user (uid {uid}) listens "
+                f"at {_supervisor.SOCKET}; delete it, and keep the directory to yourself (0700)"
+            )
+        # 0: one of another container, which shares the directory.
+        return pid in {0, self._recorded_pid()}
+
+    def _recorded_pid(self) -> int | None:
+        try:
+            return int(Path(self._path(_supervisor.SERVER_LOCK)).read_bytes())
+        except (OSError, ValueError):
+            return None
+
     def _answers(self) -> bool:
-        return self._ask(b"PING") is not None
+        return self._ask(b"PING") not in {None, _STRANGER}
 
     def _lives(self) -> bool:
         """Say whether a server or its supervisor runs in the directory."""
@@ -314,7 +346,7 @@ def _private_directory() -> Path:
 
 
 def _open_log(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    return _supervisor.open_own(path, flags)
 
 
 def _supervisor_source() -> list[str]:
