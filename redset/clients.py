@@ -17,7 +17,16 @@ from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValu
 C = TypeVar("C")
 
 _SCHEMES = ("redis", "rediss", "unix")
-_HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(/\d*)?")
+# What a scheme may be shown as: anything else before :// may be a password.
+_SHOWN_SCHEME = re.compile(r"[a-z][a-z+]{0,15}")
+# What is the address of a server without its scheme, and no directory.
+_ADDRESS = re.compile(
+    r"""[^/]*@.*                                     # user:password@host
+      | (redis|rediss|valkey|valkeys|unix):?/.*     # a scheme with a typing error
+      | ([\w.-]+ | \[[0-9a-f:.]+\]) : \d+ (/.*)?   # host:port
+      | localhost | \d+\.\d+\.\d+\.\d+""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
 
 
 def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.Redis:
@@ -25,7 +34,9 @@ def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.
 
     - ``"redis://…"``, ``"rediss://…"``, ``"unix://…"``: as ``redis.Redis.from_url`` reads them;
     - any other str or path: a server kept in that directory, shared like an SQLite file
-      (`redset.embedded.Server`); it ends with the last process that connected to it;
+      (`redset.embedded.Server`); it ends with the last process that connected to it. A str that
+      looks like an address without a scheme (``"localhost:6379"``, ``"user:password@host"``) is
+      refused;
     - None: what ``$REDIS_URL`` says, in either form; if unset or empty, a private server that
       is started at the first call, is the same for all calls, and ends with this process.
 
@@ -61,9 +72,10 @@ def _from_url(kind: type[C], url: str, options: dict[str, Any]) -> C:
     # Messages show no more than the scheme: the rest may hold a password.
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
+        shown = f", got '{scheme}://…'" if _SHOWN_SCHEME.fullmatch(scheme) else ""
         raise InvalidValueError(
-            "redset: url must start with redis://, rediss:// or unix:// (or be the path of a "
-            f"directory), got {scheme + '://…'!r}"
+            "redset: url must start with redis://, rediss:// or unix://, or be the path of a "
+            f"directory{shown}"
         )
     unreadable = f"redset: url of scheme {scheme!r} can't be read"
     try:
@@ -98,7 +110,9 @@ def _check_directory(path: object) -> None:
         raise InvalidTypeError(f"redset: url must be a str, a path or None, got {path!r}")
     if path == "":
         raise InvalidValueError("redset: url must not be empty; None means $REDIS_URL")
-    if isinstance(path, str) and _HOST_AND_PORT.fullmatch(path):
+    if isinstance(path, str) and _ADDRESS.fullmatch(path):
+        # What was given isn't shown: it may hold a password.
         raise InvalidValueError(
-            f"redset: url must name its scheme: 'redis://{path}', or './{path}' for a directory"
+            "redset: url looks like the address of a server without its scheme; write "
+            "redis://host:port, or ./ before the name of a directory"
         )

@@ -26,6 +26,7 @@ from redset._core.connection import (
     parsed,
     run_ids,
     same_address,
+    unknown_server,
     without_script,
 )
 from redset._core.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
@@ -403,7 +404,12 @@ async def same_server(one: AsyncClientConnection, other: AsyncClientConnection) 
 async def _run_id(connection: AsyncClientConnection) -> str:
     known = run_ids.get(connection.client)
     if known is None:
-        [known] = await AsyncClientConnection(connection.client).execute([commands.server_info()])
+        try:
+            [known] = await AsyncClientConnection(connection.client).execute(
+                [commands.server_info()]
+            )
+        except Exception as error:
+            known = unknown_server(error)
         run_ids[connection.client] = known
     return known
 

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from redset._core import commands, compat
@@ -195,7 +196,7 @@ def same_server(one: ClientConnection, other: ClientConnection) -> bool:
     """Say whether two clients speak to one database of one server, by whatever address.
 
     Cost: none for one client or equal addresses; else 1 round trip for each client, once.
-    Source: ``run_id`` of ``INFO server``.
+    Two servers if an account may not ask. Source: ``run_id`` of ``INFO server``.
     """
     known = same_address(one, other)
     return _run_id(one) == _run_id(other) if known is None else known
@@ -216,9 +217,22 @@ def same_address(one: Any, other: Any) -> bool | None:
 def _run_id(connection: ClientConnection) -> str:
     known = run_ids.get(connection.client)
     if known is None:
-        [known] = ClientConnection(connection.client).execute([commands.server_info()])
+        try:
+            [known] = ClientConnection(connection.client).execute([commands.server_info()])
+        except Exception as error:
+            known = unknown_server(error)
         run_ids[connection.client] = known
     return known
+
+
+def unknown_server(error: Exception) -> str:
+    """Return an id that no other client's server has, for an account that may not ask for it.
+
+    Then items travel that could have stayed on the server. Other errors are raised.
+    """
+    if not compat.is_denied(error):
+        raise error
+    return f"unknown {uuid4()}"
 
 
 def is_async(name: str, client: Any, wanted: str = "redis.Redis()") -> bool:

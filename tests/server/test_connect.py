@@ -4,6 +4,7 @@ import multiprocessing
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,22 @@ def test_what_is_no_url_and_no_path_is_a_type_error(url: Any) -> None:
     ("url", "hint"),
     [
         ("", "must not be empty"),
-        ("localhost:6379", "'redis://localhost:6379'"),
+        ("localhost:6379", "redis://host:port"),
+        ("LOCALHOST", "without its scheme"),
+        ("127.0.0.1", "without its scheme"),
+        ("[::1]:6379", "without its scheme"),
+        ("user:secret@host:6379", "without its scheme"),
+        ("user:secret@host", "without its scheme"),
+        (":secret@host/0", "without its scheme"),
+        ("secret@host", "without its scheme"),
+        ("secret@host://x", "redis://"),
+        ("Secret://x", "redis://"),
+        ("user:secret://x", "redis://"),
+        ("redis//:secret@localhost", "without its scheme"),
+        ("redis:/:secret@localhost", "without its scheme"),
+        ("redis//localhost", "without its scheme"),
+        ("redis://user:secret@[host", "can't be read"),
+        ("redis://user:secret@ho\u2100st", "can't be read"),
         ("127.0.0.1:6379/0", "scheme"),
         ("http://user:secret@localhost", "redis://, rediss:// or unix://.*'http://…'"),
         ("://localhost", "redis://"),
@@ -124,9 +140,26 @@ def test_what_is_no_url_and_no_path_is_a_type_error(url: Any) -> None:
     ],
 )
 def test_a_bad_url_says_what_to_write_and_keeps_its_password(url: str, hint: str) -> None:
-    with pytest.raises(InvalidValueError, match=hint) as caught:
-        redset.connect(url)
-    assert "secret" not in str(caught.value)
+    for connect in (redset.connect, redset.asyncio.connect):
+        with pytest.raises(InvalidValueError, match=hint) as caught:
+            connect(url)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "secret" not in str(caught.value).lower()
+        assert "secret" not in shown.replace("from_url", "").lower() or "socket_timeout" in url
+
+
+@pytest.mark.parametrize("name", ["a@b", "localhost", "redis//x", "h:6379"])
+def test_any_name_may_be_a_directory_s_if_it_is_written_as_a_path(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    with redset.connect(f"./{name}") as client:
+        assert client.ping()
+    with redset.connect(Path(name)) as client:
+        assert client.ping()
+    shared_server(Path(name)).close()
+    assert Path(name).is_dir()
 
 
 def test_connecting_to_a_url_needs_no_embedded_server() -> None:

@@ -18,6 +18,7 @@ import redset
 from redset import RedisSortedSet, ScheduledSet
 from redset.exceptions import InvalidValueError, SerializerError
 from tests.server.conftest import MakeClient
+from tests.server.test_waiting import Call
 from tests.servers import TestServer
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "servers.md"
@@ -29,8 +30,16 @@ PASSWORD = "s3cret:/@#"
 def listed_commands() -> list[str]:
     """The commands that the document says an account needs."""
     text = DOCUMENT.read_text()
-    [block] = re.findall(r"```text\n(ACL SETUSER.*?)```", text, re.DOTALL)
+    block, _ = re.findall(r"```text\n(ACL SETUSER.*?)```", text, re.DOTALL)
     return [word[1:] for word in block.split() if word.startswith("+")]
+
+
+def narrowing() -> list[str]:
+    """What the document says to take from that account, so that it sees nothing but its sets."""
+    text = DOCUMENT.read_text()
+    _, block = re.findall(r"```text\n(ACL SETUSER.*?)```", text, re.DOTALL)
+    words: list[str] = block.split()[3:]
+    return words
 
 
 def use_everything(shared: Any, other: Any, third: Any) -> None:
@@ -178,6 +187,45 @@ def test_an_account_with_the_listed_rights_can_do_everything(
     finally:
         client.execute_command("ACL", "DELUSER", "worker")
     assert methods(ScheduledSet) <= used
+
+
+def test_an_account_that_sees_nothing_but_its_sets_can_do_everything(
+    server: TestServer, client: redis.Redis, make_client: MakeClient
+) -> None:
+    missing = MISSING.get(server.kind, set())
+    commands = [f"+{word}" for word in listed_commands() if word not in missing]
+    keys = [
+        pattern for name in ("jobs", "jobs2", "jobs3") for pattern in (f"~{name}", f"~{{{name}}}:*")
+    ]
+    rights = [*keys, *commands, *narrowing()]
+    client.execute_command("ACL", "SETUSER", "worker", "reset", "on", f">{PASSWORD}", *rights)
+    worker = make_client(username="worker", password=PASSWORD)
+    elsewhere = make_client(username="worker", password=PASSWORD, port=server.port)
+    try:
+        first, second = (ScheduledSet[str](worker, name) for name in ("jobs", "jobs2"))
+        second.update("az")
+        use_everything(first, second, ScheduledSet[str](worker, "jobs3"))
+        # Whether that is the same server it may not ask; the answer is right all the same.
+        first.update("abc")
+        far: ScheduledSet[str] = ScheduledSet(elsewhere, "jobs2")
+        far.clear()
+        far.update("az")
+        assert set(first & far) == {"a"}
+        assert set(first | far) == {*first, "z"}
+        first.clear()
+        waiting = Call(first.take, 1, timeout=None)
+        time.sleep(0.1)
+        ScheduledSet[str](client, "jobs").add("x", 1)
+        assert waiting.result() == ["x"]
+        refused: list[tuple[str, ...]] = [
+            *(("INFO",), ("SELECT", "1"), ("SUBSCRIBE", "c"), ("KEYS", "*"), ("GET", "other")),
+            ("CLIENT", "TRACKING", "ON", "BCAST"),
+        ]
+        for words in refused:
+            with pytest.raises(Exception, match=r"(?i)permission"):
+                worker.execute_command(*words)
+    finally:
+        client.execute_command("ACL", "DELUSER", "worker")
 
 
 def test_every_right_that_is_listed_is_used(server: TestServer, make_client: MakeClient) -> None:

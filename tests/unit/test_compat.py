@@ -153,6 +153,11 @@ def test_errors_are_told_apart(library: str) -> None:
     ]:
         assert compat.error_code(errors.ResponseError(text)) == code
     assert compat.error_code(ValueError("WRONGTYPE")) == ""
+    denied = errors.NoPermissionError("User worker has no permissions to run the 'info' command")
+    assert compat.is_denied(denied)
+    assert compat.is_denied(errors.ResponseError("NOPERM User worker has no permissions"))
+    assert not compat.is_denied(errors.ResponseError("LOADING dataset"))
+    assert not compat.is_denied(ValueError("NOPERM"))
 
 
 @pytest.mark.parametrize("kind", ["ConnectionPool", "BlockingConnectionPool"])
