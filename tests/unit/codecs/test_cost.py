@@ -4,6 +4,8 @@ The bounds are on CPU time of this thread, five times what `bench.cost` finds on
 cost that isn't linear is hundreds of times over them.
 """
 
+import gc
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -26,21 +28,36 @@ BYTES_PER_BYTE, COLLECTION, BYTES = 20, 260, 40_000
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Without what measures the tests' coverage, and without the objects of all other tests."""
+    tracing = sys.gettrace()
+    sys.settrace(None)
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        sys.settrace(tracing)
+
+
+@contextmanager
 def budget(member: bytes, label: str) -> Iterator[None]:
-    began = time.thread_time()
-    yield
-    spent = time.thread_time() - began
+    with alone():
+        began = time.thread_time()
+        yield
+        spent = time.thread_time() - began
     assert spent < SECONDS + SECONDS_PER_BYTE * len(member), f"{label}: {spent:.2f} s"
 
 
 def memory(call: Callable[[], Any]) -> tuple[int, Any]:
     """Return how many bytes *call* takes at its peak, and its result."""
-    tracemalloc.start()
-    try:
-        result = call()
-        return tracemalloc.get_traced_memory()[1], result
-    finally:
-        tracemalloc.stop()
+    with alone():
+        tracemalloc.start()
+        try:
+            result = call()
+            return tracemalloc.get_traced_memory()[1], result
+        finally:
+            tracemalloc.stop()
 
 
 def collections_in(item: Any) -> int:
