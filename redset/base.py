@@ -120,7 +120,8 @@ class Base(Generic[T]):
         """Stand for the set under *name* from now on: a lasting one, or a result with its sign."""
         key = check_name(name)
         self._name, self._sign, self._owner, self._lock = _text(name), sign, None, None
-        self._spec = replace(self._spec, name=self._name, key=key)
+        origin = (self._spec.origin or self._spec.key) if sign else None
+        self._spec = replace(self._spec, name=self._name, key=key, origin=origin)
         self._begin_turns()
         self._connect()
 

@@ -68,9 +68,13 @@ class Target:
 
 
 def new_result(spec: Spec[Any]) -> Target:
-    """A key for a result: in the slot of its left operand, never used before."""
-    key = companion(spec.key, f"result:{_token()}")
-    return Target(key, round(RESULT_SECONDS * 1000), companion(key, "alive"))
+    """A key for a result: in the slot of its left operand, never used before.
+
+    It is named after the set that it was made from, however many results lie between.
+    """
+    origin, purpose = spec.origin or spec.key, f"result:{_token()}"
+    sign = companion(origin, f"{purpose}:alive")
+    return Target(companion(origin, purpose), round(RESULT_SECONDS * 1000), sign)
 
 
 def renew(key: bytes, sign: bytes) -> list[Command[int]]:

@@ -26,13 +26,15 @@ def check_name(name: object) -> bytes:
 @lru_cache(maxsize=1024)
 def companion(key: bytes, purpose: str) -> bytes:
     """Name a further key of the set under *key*, always in the set's cluster slot."""
-    if hash_tag(key) != key:
-        return b"%b:%b" % (key, purpose.encode())
     if b"}" not in key:
         return b"{%b}:%b" % (key, purpose.encode())
-    # Braces around such a name would end at its own "}": a number of the same slot tags it.
-    slot = slot_of(key)
-    tag = next(tag for tag in (b"%d" % number for number in count()) if slot_of(tag) == slot)
+    tag = hash_tag(key)
+    if tag == key:
+        # Braces around such a name would end at its own "}": a number of the same slot tags it.
+        slot = slot_of(key)
+        tag = next(tag for tag in (b"%d" % number for number in count()) if slot_of(tag) == slot)
+    # The whole name follows: "jobs" and "{jobs}" must not share a companion. No purpose holds a
+    # brace, and none ends with a colon and another one, so no two names give one key.
     return b"{%b}:%b:%b" % (tag, key, purpose.encode())
 
 

@@ -768,3 +768,28 @@ def test_a_result_is_in_its_left_operands_database(
     result = numbers(third, "b", range(2)) | a
     assert (keys(client), keys(third)) == ({"a"}, {"b", result.name, sign(result)})
     assert result == set(range(6))
+
+
+@pytest.mark.parametrize("name", ["a", "{shop}:a", "a}b"])
+def test_the_result_of_a_result_is_named_after_the_first_set(
+    client: redis.Redis, name: str
+) -> None:
+    """Names grew with each step, and with them what was sent."""
+    union = numbers(client, name, range(3))
+    first = len((union | {3}).name)
+    for number in range(20):
+        union = union | {number}
+    assert len(union.name) == first
+    assert union == set(range(20))
+    kept = union.copy(into="kept")
+    assert (kept | {1}).name.startswith("{kept}:result:")
+
+
+def test_sets_in_braces_and_without_share_nothing(client: redis.Redis) -> None:
+    plain, braced = numbers(client, "jobs", range(3)), numbers(client, "{jobs}", range(3, 6))
+    lease = plain.lease(3, max_deliveries=1)
+    assert [entry.item for entry in braced.leased()] == []
+    lease.release()
+    assert braced.requeue() == 0
+    braced.clear()
+    assert list(plain.dead) == [0, 1, 2]

@@ -165,7 +165,8 @@ def test_an_account_with_the_listed_rights_can_do_everything(
 ) -> None:
     missing = MISSING.get(server.kind, set())
     commands = [f"+{word}" for word in listed_commands() if word not in missing]
-    rights = [*patterns, "resetchannels", "&__redis__:invalidate", "&{jobs}:wake", *commands]
+    channels = ["&__redis__:invalidate", "&{jobs}:wake", "&{jobs}:{jobs}:wake"]
+    rights = [*patterns, "resetchannels", *channels, *commands]
     client.execute_command("ACL", "SETUSER", "worker", "reset", "on", f">{PASSWORD}", *rights)
     used: set[str] = set()
 
