@@ -174,9 +174,9 @@ def slower(groups: Groups, others: list[str]) -> list[str]:
     lines = []
     for title, group in by_hand(groups).items():
         job = title.split()[0]
-        for name in others:
+        for name in (each for each in others if each in group):
             ours = [ratio(group[each], group[name]) for each in OURS if each in group]
-            if name in group and ours and all(each.verdict == "slower" for each in ours):
+            if ours and all(each.verdict == "slower" for each in ours):
                 best = min(ours, key=lambda each: each.median)
                 reason = REASONS_OF_PEERS.get((name, job)) or REASONS.get(job)
                 why = f"; {reason}" if reason else ""
