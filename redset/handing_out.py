@@ -1,11 +1,12 @@
 """Handing out: what a set does for the takers of its items."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from redset._core import leasing
+from redset._core.arguments import check_stop
 from redset._core.driver import SubscriptionReuse
 from redset._core.leasing import Leased, Stats
 from redset.exceptions import LeaseLost
@@ -91,6 +92,7 @@ class HandingOut(Ordered[T]):
         timeout: float | None = None,
         renew: bool = True,
         max_deliveries: int | None = None,
+        stop: Any = None,
     ) -> Generator[T, None, None]:
         """Hand out items for ever, each until the loop asks for the next one.
 
@@ -104,34 +106,47 @@ class HandingOut(Ordered[T]):
             renew: whether a thread prolongs it while the loop works, as in `lease`.
             max_deliveries: as in `lease`.
             timeout: seconds after which it ends if there is no item; ``None`` waits for ever.
+            stop: an event (anything with ``is_set()``) or a callable that says whether to end. A
+                loop that is busy ends after the item at hand, which is acknowledged; what was
+                leased with it is given back, and that delivery doesn't count. One that waits ends
+                within 0.1 seconds (1 second where the server can't tell of changes). A signal
+                handler may set the event.
 
         What was lost meanwhile (see `LeaseLost`) is logged, and the loop goes on.
         Cost: 2 round trips for each batch.
 
         """
         self._check_batch(batch)
+        stopped = check_stop(self._name, stop)
         renewal: Renewal | None = None
         reuse = SubscriptionReuse()
         try:
-            while holds := self._run(
-                self._to_lease(batch, ttl, timeout, max_deliveries), reuse.slot()
+            while not (stopped and stopped()) and (
+                holds := self._run(
+                    self._to_lease(batch, ttl, timeout, max_deliveries, stopped, goes_on=True),
+                    reuse.slot(),
+                )
             ):
                 lease = Lease(self, holds, float(ttl), renew=False)
                 if renew:
                     renewal = renewal or Renewal(self._spec.label, ttl, many=True)
                     lease._renew_by(renewal)
-                yield from self._consume(lease)
+                yield from self._consume(lease, stopped)
         finally:
             reuse.end()
             if renewal is not None:
                 renewal.stop()
 
-    def _consume(self, lease: Lease[T]) -> Iterator[T]:
+    def _consume(self, lease: Lease[T], stopped: Callable[[], bool] | None) -> Iterator[T]:
         done = 0
         try:
             with lease:
                 try:
                     for item in lease:
+                        if stopped and stopped():
+                            lease.ack_first(done)
+                            lease.release(count=False)
+                            return
                         yield item
                         done += 1
                 except BaseException:

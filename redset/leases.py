@@ -30,8 +30,9 @@ class Lease(Holds[T]):
     """A sequence of items that nobody else is given until ``deadline``; from `lease` of a set.
 
     As a context manager it acknowledges, at a normal exit, all items that were neither
-    acknowledged nor released; at an exception it releases them. Methods may be called from
-    several threads.
+    acknowledged nor released; at an exception it releases them. ``KeyboardInterrupt`` and
+    ``SystemExit`` come from outside, and the delivery doesn't count then. Methods may be called
+    from several threads.
 
     >>> import redset
     >>> tasks = redset.RedisSortedSet(redset.connect(), "tasks")
@@ -74,19 +75,21 @@ class Lease(Holds[T]):
         """
         self._settle(self._handle._to_ack(self, items))
 
-    def release(self, *items: T, delay: float = 0.0, score: Any = None) -> None:
+    def release(self, *items: T, delay: float = 0.0, score: Any = None, count: bool = True) -> None:
         """Give *items* back, or all that are left, so that others take them.
 
         Args:
             items: of this lease.
             delay: seconds until they are ready again.
             score: the one they shall have then; ``None`` for the one they had.
+            count: whether this delivery counts. ``False`` for a worker that is told to stop, so
+                that restarts don't use up ``max_deliveries``.
 
         One that was handed out as often as its set's ``max_deliveries`` goes to ``dead`` instead.
         Cost, errors: as `ack`.
 
         """
-        self._settle(self._handle._to_release(self, items, delay, score))
+        self._settle(self._handle._to_release(self, items, delay, score, count))
 
     def extend(self, ttl: float | None = None) -> None:
         """Hold what is left for *ttl* seconds from now (the lease's own without one).
@@ -148,7 +151,7 @@ class Lease(Holds[T]):
             self._finish()
             return
         try:
-            self.release()
+            self.release(count=isinstance(error, Exception | GeneratorExit))
         except LeaseLost as lost:
             logger.warning("%s", lost)
         except Exception as failure:

@@ -4,9 +4,10 @@ Both surfaces run these plans, and no line of an operation stands in them. What 
 of `redset._core` and no check has no method here. Nothing here sends anything or awaits.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from redset._core import algebra, leasing, plans
@@ -84,8 +85,13 @@ class Operations(Base[T]):
         terms = self._terms(timeout)
         if check_count(self._name, "num", num) < 1:
             return []
-        with self._turns.acquire() as slot:
-            return (yield from plans.take(self._spec, slot, int(num), terms))
+        began = monotonic()
+        while True:
+            left = terms.after(monotonic() - began)
+            with self._turns.acquire() as slot:
+                found, items = yield from plans.take(self._spec, slot, int(num), left)
+            if items or not found or timeout == 0:
+                return items  # else what was there is put aside, and there may be more
 
     def _to_take_back(self) -> Plan[None]:
         """Undo a call of `pop` or `take` that failed, if it was given anything."""
@@ -95,11 +101,21 @@ class Operations(Base[T]):
             slot.completed = True
 
     def _to_lease(
-        self, num: int, ttl: float, timeout: float | None, max_deliveries: int | None
+        self,
+        num: int,
+        ttl: float,
+        timeout: float | None,
+        max_deliveries: int | None,
+        stopped: Callable[[], bool] | None = None,
+        *,
+        goes_on: bool = False,
     ) -> Plan[Holds[T]]:
+        """Lease items; past those that can't be deserialized if it waits, or *goes_on*."""
         most = check_most(self._name, max_deliveries) or self._most or 0
         seconds = check_seconds(self._name, "ttl", ttl, least=MS)
         terms = self._terms(timeout)
+        if stopped is not None:
+            terms = replace(terms, stopped=stopped)
         if self._sign is not None:
             raise InvalidTypeError(
                 f"redset {self._name!r}: this is a result, and goes with what is on lease; make a "
@@ -107,8 +123,15 @@ class Operations(Base[T]):
             )
         if check_count(self._name, "num", num) < 1:
             return Holds(self._spec, "-", (), 0.0)
-        with self._leases.acquire() as slot:
-            return (yield from leasing.lease(self._spec, slot, int(num), seconds, most, terms))
+        began = monotonic()
+        while True:
+            left = terms.after(monotonic() - began)
+            with self._leases.acquire() as slot:
+                found, holds = yield from leasing.lease(
+                    self._spec, slot, int(num), seconds, most, left
+                )
+            if holds or not found or (timeout == 0 and not goes_on):
+                return holds  # else what was there is dead, and there may be more
 
     def _to_ack(self, holds: Holds[T], items: tuple[T, ...]) -> Plan[None]:
         yield from self._to_settle(holds, "ack", holds.members(items))
@@ -117,12 +140,13 @@ class Operations(Base[T]):
         yield from self._to_settle(holds, "ack", list(holds.open)[:count])
 
     def _to_release(
-        self, holds: Holds[T], items: tuple[T, ...], delay: float, score: Any
+        self, holds: Holds[T], items: tuple[T, ...], delay: float, score: Any, count: bool
     ) -> Plan[None]:
         name = holds.spec.name
         seconds = check_seconds(name, "delay", delay)
         checked = None if score is None else float(check_score(name, "release", score))
-        yield from self._to_settle(holds, "release", holds.members(items), seconds, checked)
+        verb = "release" if count else "release uncounted"
+        yield from self._to_settle(holds, verb, holds.members(items), seconds, checked)
 
     def _to_extend(self, holds: Holds[T], ttl: float) -> Plan[None]:
         seconds = check_seconds(holds.spec.name, "ttl", ttl, least=MS)

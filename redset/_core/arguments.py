@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -37,6 +38,29 @@ def check_seconds(name: str, argument: str, value: Any, *, least: float = 0.0) -
 def check_timeout(name: str, value: Any) -> float | None:
     """Give the seconds to wait, ``None`` for ever."""
     return None if value is None else check_seconds(name, "timeout", value)
+
+
+def check_stop(name: str, stop: Any) -> Callable[[], bool] | None:
+    """Give what says whether to stop, and says so ever after; ``None`` without a *stop*.
+
+    It asks *stop* itself, or its ``is_set``.
+    """
+    if stop is None:
+        return None
+    asked = getattr(stop, "is_set", stop)
+    if not callable(asked) or isinstance(stop, type):
+        raise InvalidTypeError(
+            f"redset {name!r}: stop must be callable or have is_set(), as threading.Event has, "
+            f"got {type(stop).__name__} {stop!r}"
+        )
+    answered = False
+
+    def stopped() -> bool:
+        nonlocal answered
+        answered = answered or bool(asked())
+        return answered
+
+    return stopped
 
 
 def check_most(name: str, value: object) -> int | None:

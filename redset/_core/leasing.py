@@ -58,7 +58,8 @@ class Stats(NamedTuple):
 
 def lease(
     spec: Spec[T], slot: IdempotencySlot, num: int, ttl: float, most: int, terms: Terms
-) -> Plan["Holds[T]"]:
+) -> Plan[tuple[bool, "Holds[T]"]]:
+    """Lease items; also return whether there were members, which perhaps can't be deserialized."""
     name = f"{slot.name}.{slot.sequence}"
 
     def ask(highest: str) -> Command[tuple[float, list[Held]]]:
@@ -82,7 +83,7 @@ def lease(
     if broken:
         # The slot's reply is that of the lease itself; to bury twice changes nothing.
         yield [_settle(spec, slot, b"", "bury", name, [member for member, _ in broken])]
-    return Holds(spec, name, holds, deadline)
+    return bool(held), Holds(spec, name, holds, deadline)
 
 
 def settle(

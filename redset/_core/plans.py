@@ -35,6 +35,9 @@ from redset.exceptions import EmptySetError, MissingItemError
 T = TypeVar("T")
 R = TypeVar("R")
 
+# How long a consumer that can be stopped waits before it asks whether it is to stop.
+GLANCE_SECONDS = 0.1
+
 
 # One item
 
@@ -176,6 +179,11 @@ def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
 # Handing out
 
 
+def never() -> bool:
+    """Return that nothing ends a wait early."""
+    return False
+
+
 def pop(spec: Spec[T], slot: IdempotencySlot, terms: Terms) -> Plan[T | None]:
     pairs, items = yield from _hand_out(spec, slot, 1, terms)
     if not pairs:
@@ -183,9 +191,12 @@ def pop(spec: Spec[T], slot: IdempotencySlot, terms: Terms) -> Plan[T | None]:
     return items[0] if items else None
 
 
-def take(spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms) -> Plan[list[T]]:
-    _, items = yield from _hand_out(spec, slot, num, terms)
-    return items
+def take(
+    spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms
+) -> Plan[tuple[bool, list[T]]]:
+    """Take items; also return whether there were members, which perhaps can't be deserialized."""
+    pairs, items = yield from _hand_out(spec, slot, num, terms)
+    return bool(pairs), items
 
 
 def _hand_out(
@@ -219,11 +230,16 @@ def when_there(
         return reply  # type: ignore[no-any-return]
     outlook = Outlook(spec.key, terms.now)
     seconds = math.inf
+    stopped, glance = terms.stopped or never, math.inf if terms.stopped is None else GLANCE_SECONDS
     while True:
         left = end - monotonic()
-        if left <= 0:
+        if left <= 0 or stopped():
             return reply  # type: ignore[no-any-return]
-        [told] = yield WaitForChange(spec.key, min(left, seconds), outlook)
+        [told] = yield WaitForChange(spec.key, min(left, seconds, glance), outlook)
+        if told is False and glance < min(left, seconds):
+            continue  # nothing has changed, and the server is not asked
+        # Where nothing tells of changes, each wait ends with a question to the server.
+        glance = glance if told is not None else math.inf
         # As long as nothing tells of changes, each ask looks when the next item will be ready.
         looks = outlook.commands() if told is None else []
         reply, *looked = yield [ask(terms.highest()), *looks]

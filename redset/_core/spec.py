@@ -1,7 +1,7 @@
 """What plans are, and what each of them knows of its set. No I/O, and no operation."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from redset._core import commands
@@ -75,11 +75,19 @@ UNIQUE = ("until_taken", "until_done", "for_good")
 class Terms:
     """How many seconds to wait for something to hand out (``None``: for ever), and what is due.
 
-    By the clock *now*, what has a score of at most that; without one, everything.
+    By the clock *now*, what has a score of at most that; without one, everything. A wait ends early
+    once *stopped* returns ``True``.
     """
 
     now: Clock | None
     timeout: float | None = 0.0
+    stopped: Callable[[], bool] | None = None
+
+    def after(self, seconds: float) -> "Terms":
+        """Return what is left of the terms after so many *seconds*."""
+        if not self.timeout:
+            return self
+        return replace(self, timeout=max(0.0, self.timeout - seconds))
 
     def highest(self) -> str:
         return HIGHEST if self.now is None else commands.number(self.now())

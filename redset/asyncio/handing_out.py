@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import redset.handing_out
 from redset._core import leasing
+from redset._core.arguments import check_stop
 from redset._core.driver import SubscriptionReuse
 from redset._core.leasing import Leased, Stats
 from redset._core.sources import pull
@@ -72,12 +73,17 @@ class HandingOut(Ordered[T]):
         timeout: float | None = None,
         renew: bool = True,
         max_deliveries: int | None = None,
+        stop: Any = None,
     ) -> AsyncGenerator[T, None]:
         self._check_batch(batch)
+        stopped = check_stop(self._name, stop)
         reuse = SubscriptionReuse()
         try:
-            while holds := await self._run(
-                self._to_lease(batch, ttl, timeout, max_deliveries), reuse.slot()
+            while not (stopped and stopped()) and (
+                holds := await self._run(
+                    self._to_lease(batch, ttl, timeout, max_deliveries, stopped, goes_on=True),
+                    reuse.slot(),
+                )
             ):
                 lease = Lease(self, holds, float(ttl), renew=renew)
                 done = 0
@@ -85,6 +91,10 @@ class HandingOut(Ordered[T]):
                     async with lease:
                         try:
                             for item in lease:
+                                if stopped and stopped():
+                                    await lease.ack_first(done)
+                                    await lease.release(count=False)
+                                    return
                                 yield item
                                 done += 1
                         except BaseException:

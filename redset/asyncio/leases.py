@@ -26,7 +26,8 @@ class Lease(Holds[T]):
     """A sequence of items that nobody else is given until ``deadline``; from `lease` of a set.
 
     As an asynchronous context manager it acknowledges, at a normal exit, all items that were
-    neither acknowledged nor released; at an exception, a cancellation too, it releases them. The
+    neither acknowledged nor released; at an exception, a cancellation too, it releases them. A
+    cancellation comes from outside, and the delivery doesn't count then. The
     sequence itself is there: indexes, ``len`` and ``for`` await nothing.
 
     Attributes:
@@ -49,8 +50,10 @@ class Lease(Holds[T]):
     async def ack(self, *items: T) -> None:
         await self._settle(self._handle._to_ack(self, items))
 
-    async def release(self, *items: T, delay: float = 0.0, score: Any = None) -> None:
-        await self._settle(self._handle._to_release(self, items, delay, score))
+    async def release(
+        self, *items: T, delay: float = 0.0, score: Any = None, count: bool = True
+    ) -> None:
+        await self._settle(self._handle._to_release(self, items, delay, score, count))
 
     async def extend(self, ttl: float | None = None) -> None:
         await self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
@@ -79,11 +82,11 @@ class Lease(Holds[T]):
         if self._renewal is not None:
             self._renewal.stop()
         # Who is cancelled here has done his work, or given it back, all the same.
-        await to_the_end(self._finish() if error is None else self._give_back())
+        await to_the_end(self._finish() if error is None else self._give_back(error))
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, error: BaseException) -> None:
         try:
-            await self.release()
+            await self.release(count=isinstance(error, Exception | GeneratorExit))
         except LeaseLost as lost:
             logger.warning("%s", lost)
         except Exception:

@@ -50,7 +50,11 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
         (lambda: plans.peek_score(SPEC, HIGHEST), [[(MEMBER, 4.0)]], 4.0),
         (lambda: plans.peek_score(SPEC, HIGHEST), [[]], None),
         (lambda: plans.pop(SPEC, IdempotencySlot(b"jobs"), TERMS), [[(MEMBER, 0.0)]], "x"),
-        (lambda: plans.take(SPEC, IdempotencySlot(b"jobs"), 5, TERMS), [[(MEMBER, 0.0)]], ["x"]),
+        (
+            lambda: plans.take(SPEC, IdempotencySlot(b"jobs"), 5, TERMS),
+            [[(MEMBER, 0.0)]],
+            (True, ["x"]),
+        ),
         (lambda: plans.insert(SPEC, IdempotencySlot(b"jobs"), ("x", "y")), [[1]], ["y"]),
     ],
 )
@@ -126,6 +130,6 @@ def test_what_cannot_be_deserialized_is_kept_aside_by_a_second_round_trip() -> N
         [[(b"\xff?", 3.0), (MEMBER, 4.0)]],
         [1],
     )
-    assert result == ["x"]
+    assert result == (True, ["x"])
     [kept] = batches[1]
     assert kept.words == ("ZADD", b"{jobs}:undecodable", "3.0", b"\xff?")

@@ -64,9 +64,11 @@ local function tell(channel, deadline, now)
   end
 end
 
--- End the hold on a member: it is ready again, at *score* or at its own, or dead.
-local function return_to_ready(member, entry, score)
+-- End the hold on a member: it is ready again, at *score* or at its own, or dead. If *uncounted*, it
+-- is as if it had not been handed out this time.
+local function return_to_ready(member, entry, score, uncounted)
   local _, count, most, own = parts_of(entry)
+  if uncounted then count = math.max(count - 1, 0) end
   redis.call('ZREM', leased, member)
   redis.call('HDEL', held, member)
   if most > 0 and count >= most then
@@ -75,7 +77,7 @@ local function return_to_ready(member, entry, score)
   end
   -- One that was added again meanwhile is ready already, at a score of its own.
   if score then redis.call('ZADD', set, score, member) else redis.call('ZADD', set, 'NX', own, member) end
-  redis.call('HSET', deliveries, member, count)
+  if count > 0 then redis.call('HSET', deliveries, member, count) end
 end
 
 -- Give back what was not acknowledged in time.

@@ -5,6 +5,7 @@
 --          milliseconds, score or '', channel of those that wait, member, member, ...
 --          ack      the members are done
 --          release  they are ready again, after so many milliseconds, at the score
+--          release uncounted   the same, and this delivery doesn't count
 --          bury     they are dead
 --          extend   they are held for so many milliseconds from now
 -- Reply    the positions (from 0) of the members that the lease doesn't hold any more, as words
@@ -14,6 +15,8 @@
 local id, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
 local score, channel = ARGV[6] ~= '' and ARGV[6], ARGV[7]
 local FIRST = 8
+local uncounted = verb == 'release uncounted'
+if uncounted then verb = 'release' end
 
 -- All attempts of one call say the same, so each is answered as the first was. An item that can't be
 -- deserialized is buried without a slot: only this lease may do it, and once.
@@ -48,12 +51,13 @@ elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) th
     redis.call('ZADD', leased, deadline, member)
     if verb == 'release' then
       local _, count, most, own = parts_of(entries[place])
+      if uncounted then count = math.max(count - 1, 0) end
       local entry = table.concat({'-', count, most, score or own}, ' ')
       redis.call('HSET', held, member, entry)
     end
   end
 elseif verb == 'release' then
-  for place, member in ipairs(ours) do return_to_ready(member, entries[place], score) end
+  for place, member in ipairs(ours) do return_to_ready(member, entries[place], score, uncounted) end
 else
   for place, member in ipairs(ours) do
     local _, _, _, own = parts_of(entries[place])
