@@ -434,6 +434,14 @@ def _constant(value: Any) -> Callable[[_Reader], object]:
     return push
 
 
+def _empty(kind: type[Any]) -> Callable[[_Reader], object]:
+    def push(reader: _Reader) -> None:
+        reader.stack.append(kind())
+        reader.depths.append(0)
+
+    return push
+
+
 _STOP = ord(".")
 _KNOWN: dict[bytes, Callable[[_Reader], object]] = {
     b"\x80": lambda reader: reader.number(_BYTE),
@@ -443,9 +451,9 @@ _KNOWN: dict[bytes, Callable[[_Reader], object]] = {
     b"\x88": _constant(True),
     b"\x89": _constant(False),
     b")": _constant(()),
-    b"]": lambda reader: reader.push([]),
-    b"}": lambda reader: reader.push({}),
-    b"\x8f": lambda reader: reader.push(set()),
+    b"]": _empty(list),
+    b"}": _empty(dict),
+    b"\x8f": _empty(set),
     b"J": lambda reader: reader.push(reader.number(_SIGNED)),
     b"K": lambda reader: reader.push(reader.number(_BYTE)),
     b"M": lambda reader: reader.push(reader.number(_SHORT)),

@@ -74,6 +74,10 @@ class _Held:
         return content
 
 
+_TO_RESTORE = {_Held, list, dict}
+_SCALARS = {ord(scalar.tag): scalar.loads for scalar in _scalars.SCALARS}
+
+
 class MsgpackSerializer:
     """Keep documents of Python values compactly; the same content is the same item.
 
@@ -247,9 +251,21 @@ class MsgpackSerializer:
     def _restored(self, document: Any, depth: int) -> Any:
         if depth > _scalars.DEPTH_LIMIT:
             raise _scalars.too_deep()
-        if isinstance(document, list):
-            return [self._restored(element, depth + 1) for element in document]
-        if isinstance(document, dict):
+        kind = type(document)
+        if kind is _Held:
+            loads = _SCALARS.get(document.code)
+            if loads is not None:
+                return loads(document.taken().decode("ascii"))
+            return self._of_extension(document, depth)
+        if kind is list:
+            depth += 1
+            if document and depth > _scalars.DEPTH_LIMIT:
+                raise _scalars.too_deep()
+            return [
+                self._restored(each, depth) if type(each) in _TO_RESTORE else each
+                for each in document
+            ]
+        if kind is dict:
             pairs = [
                 (self._restored(key, depth + 1), self._restored(value, depth + 1))
                 for key, value in document.items()
@@ -257,8 +273,6 @@ class MsgpackSerializer:
             if len(pairs) > _scalars.FEW_HASHES:
                 _scalars.check_hashes([key for key, _ in pairs])
             return dict(pairs)
-        if isinstance(document, _Held):
-            return self._of_extension(document, depth)
         return document
 
     def _of_extension(self, held: _Held, depth: int) -> Any:
@@ -276,6 +290,4 @@ class MsgpackSerializer:
             return _MAKERS[code](elements)
         if code == _BYTEARRAY:
             return bytearray(held.taken())
-        if chr(code) not in _scalars.BY_TAG:
-            raise ValueError(f"extension type {code} is not registered")
-        return _scalars.restore(chr(code), held.taken().decode("ascii"))
+        raise ValueError(f"extension type {code} is not registered")

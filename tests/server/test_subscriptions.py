@@ -21,6 +21,7 @@ from redset._core.outlook import Outlook
 from redset._core.spec import WaitForChange
 from redset._core.watch import KeySubscription, evict_one
 from tests.server.conftest import MakeClient
+from tests.server.test_faults import until
 from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
 
 
@@ -324,10 +325,12 @@ def test_a_forked_child_does_not_use_a_subscription_of_its_parent(
     def work() -> None:
         subscription.drain()
         assert subscription.wait(soon) is False
+        client.set("looked", 1)  # a subscription is there before the look that belongs to it
         assert subscription.wait(late) is True
         subscription.close()
 
     with in_child(fork, work) as complaint:
+        until(lambda: client.exists("looked"))
         wait_for_watchers(client, 2)
         jobs.add("a")
         assert complaint() == ""

@@ -302,24 +302,34 @@ def test_text_turns_any_bytes_into_text_or_an_error(member: bytes) -> None:
     assert TEXT.dumps(text) == member
 
 
+BOTTOMS: list[Any] = [None, [], {"a": [1]}]
+# What MessagePack reads in another way.
+EXTENDED = [*BOTTOMS, (), (1, 2), [(), 3], {1: Decimal(2)}, {"a": {2}}]
+
+
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
-@pytest.mark.parametrize("serializer", [JSONSerializer(), MsgpackSerializer()])
-def test_what_is_nested_too_deep_is_neither_written_nor_read(serializer: Any, wrap: Any) -> None:
+@pytest.mark.parametrize(
+    ("serializer", "bottom"),
+    [*((JSON, each) for each in BOTTOMS), *((MSGPACK, each) for each in EXTENDED)],
+)
+def test_what_is_nested_too_deep_is_neither_written_nor_read(
+    serializer: Any, wrap: Any, bottom: Any
+) -> None:
     """The limit is one: what is read can be written again, for an acknowledgement."""
-    dumped = {JSONSerializer: json.dumps, MsgpackSerializer: msgpack.packb}[type(serializer)]
-    bottoms: list[Any] = [None, [], {"a": [1]}]
-    for bottom in bottoms:
-        for depth in range(97, 104):
-            item = bottom
-            for _ in range(depth):
-                item = wrap(item)
-            try:
-                serializer.dumps(item)
-            except InvalidValueError:
-                with pytest.raises(SerializerError, match="deep"):
-                    serializer.loads(dumped(item))
-            else:
-                assert serializer.loads(dumped(item)) == item
+    for depth in range(96, 104):
+        item = bottom
+        for _ in range(depth):
+            item = wrap(item)
+        member: Any = msgpack.packb(wrap(None))[:-1] * depth + MSGPACK.dumps(bottom)
+        if serializer is JSON:
+            member = json.dumps(item)
+        try:
+            serializer.dumps(item)
+        except InvalidValueError:
+            with pytest.raises(SerializerError, match="deep"):
+                serializer.loads(member)
+        else:
+            assert serializer.loads(member) == item
 
 
 @pytest.mark.parametrize(
