@@ -269,7 +269,7 @@ def time_text(moment: time) -> str:
 
 
 def timedelta_text(duration: timedelta) -> str:
-    return str(duration // timedelta(microseconds=1))
+    return str((duration.days * _DAY + duration.seconds) * 1_000_000 + duration.microseconds)
 
 
 def timedelta_value(text: str) -> timedelta:

@@ -66,14 +66,12 @@ class _Held:
         self._content = content
         self.code = code
 
-    def is_empty(self) -> bool:
-        return self._content == b"\x90"
-
     def taken(self) -> bytes:
         content, self._content = self._content, b""
         return content
 
 
+_EMPTY_ARRAY = b"\x90"
 _TO_RESTORE = {_Held, list, dict}
 _SCALARS = {ord(scalar.tag): scalar.loads for scalar in _scalars.SCALARS}
 
@@ -197,6 +195,8 @@ class MsgpackSerializer:
 
     def _collection(self, item: Iterable[Any], kind: type | None, depth: int) -> object:
         code = _COLLECTIONS[kind]
+        if not len(cast(Collection[Any], item)):
+            return msgpack.ExtType(code, _EMPTY_ARRAY)
         if kind is tuple:
             row = [self._document(element, depth + 1) for element in item]
             return msgpack.ExtType(code, _packed(row))
@@ -229,7 +229,9 @@ class MsgpackSerializer:
             raise _scalars.too_deep()
         extensions: list[int] = []
 
-        def keep(code: int, payload: bytes) -> _Held:
+        def keep(code: int, payload: bytes) -> Any:
+            if payload == _EMPTY_ARRAY and code in _MAKERS:
+                return _MAKERS[code](())
             extensions.append(code)
             return _Held(payload, code)
 
@@ -280,8 +282,6 @@ class MsgpackSerializer:
         if code in self._by_code:
             return self._by_code[code](self._unpack(held, depth + 1))
         if code in _MAKERS:
-            if held.is_empty():
-                return _MAKERS[code](())
             elements = self._unpack(held, depth)
             if not isinstance(elements, list):
                 raise ValueError("a collection that is no array")

@@ -27,7 +27,8 @@ def test_an_exception_out_of_a_handler_leaves_no_reply_to_the_next_call(
 ) -> None:
     found = storm("handler_storm", "--socket", server.unix_socket, "--raising", raising, quick=3)
     report(f"{found['calls']} calls, {found['raised']} broken off, {found['lost']} items lost")
-    assert (found["wrong"], found["twice"]) == (0, 0), found
+    # Shown in full: what was wrong once in ten minutes may not be so again.
+    assert (found["wrong"], found["twice"]) == (0, 0), "\n".join(found["examples"])
     assert found["raised"] > 0
     # What is raised between the last line of a call and its caller's next one loses a result.
     assert not found["lost"] or found["raised"] > found["raised_in_io"]
