@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 from redset._core import leasing
 from redset._core.arguments import check_stop
 from redset._core.driver import SubscriptionReuse
-from redset._core.leasing import Leased, Stats
+from redset._core.leasing import Leased, Stats, Stopped
 from redset.exceptions import LeaseLost
 from redset.leases import Lease, Renewal
 from redset.ordered import Ordered
@@ -144,14 +144,14 @@ class HandingOut(Ordered[T]):
                 try:
                     for item in lease:
                         if stopped and stopped():
-                            lease.ack_first(done)
-                            lease.release(count=False)
-                            return
+                            raise Stopped
                         yield item
                         done += 1
                 except BaseException:
                     lease.ack_first(done)
                     raise
+        except Stopped:
+            return
         except LeaseLost as lost:
             logger.warning("%s", lost)
 

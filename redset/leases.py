@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from redset._core.forks import reentrant_lock
-from redset._core.leasing import Holds
+from redset._core.leasing import Holds, counts
 from redset._core.spec import Plan
 from redset.exceptions import LeaseLost
 
@@ -151,7 +151,7 @@ class Lease(Holds[T]):
             self._finish()
             return
         try:
-            self.release(count=isinstance(error, Exception | GeneratorExit))
+            self.release(count=counts(error))
         except LeaseLost as lost:
             logger.warning("%s", lost)
         except Exception as failure:

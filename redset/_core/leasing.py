@@ -19,6 +19,18 @@ from redset.exceptions import InvalidValueError, LeaseLost
 T = TypeVar("T")
 
 
+class Stopped(BaseException):
+    """Leaves the block of a consumer's lease when the consumer is told to stop."""
+
+
+def counts(error: BaseException) -> bool:
+    """Return whether a delivery counts that *error* ended, and not an order from outside.
+
+    Python doesn't tell a generator whether its loop was left by an exception or on purpose.
+    """
+    return isinstance(error, Exception | GeneratorExit)
+
+
 class Hold(NamedTuple, Generic[T]):
     """One item on lease."""
 

@@ -9,7 +9,7 @@ import redset.handing_out
 from redset._core import leasing
 from redset._core.arguments import check_stop
 from redset._core.driver import SubscriptionReuse
-from redset._core.leasing import Leased, Stats
+from redset._core.leasing import Leased, Stats, Stopped
 from redset._core.sources import pull
 from redset._core.spec import Plan
 from redset.asyncio.handle import Opening
@@ -92,14 +92,14 @@ class HandingOut(Ordered[T]):
                         try:
                             for item in lease:
                                 if stopped and stopped():
-                                    await lease.ack_first(done)
-                                    await lease.release(count=False)
-                                    return
+                                    raise Stopped
                                 yield item
                                 done += 1
                         except BaseException:
                             await lease.ack_first(done)
                             raise
+                except Stopped:
+                    return
                 except LeaseLost as lost:
                     logger.warning("%s", lost)
         finally:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import redset.leases
-from redset._core.leasing import Holds
+from redset._core.leasing import Holds, counts
 from redset._core.spec import Plan
 from redset.asyncio.tasks import to_the_end
 from redset.asyncio.twins import documented
@@ -86,7 +86,7 @@ class Lease(Holds[T]):
 
     async def _give_back(self, error: BaseException) -> None:
         try:
-            await self.release(count=isinstance(error, Exception | GeneratorExit))
+            await self.release(count=counts(error))
         except LeaseLost as lost:
             logger.warning("%s", lost)
         except Exception:

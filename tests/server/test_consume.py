@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import redis
 
+import redset.asyncio.leases
+import redset.leases
 from redset import RedisSortedSet
 from redset.exceptions import InvalidTypeError
 from tests.server.conftest import MakeClient
@@ -103,6 +105,27 @@ def test_consume_stopped_while_busy_the_item_at_hand_is_done_and_the_rest_ready(
     # What was given back was not delivered.
     lease = numbers.lease(4)
     assert [lease.deliveries(number) for number in lease] == [1] * 4
+
+
+def test_consume_stopped_and_the_release_fails_nothing_is_acknowledged_that_was_not_done(
+    client: redis.Redis, numbers: Numbers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done was acknowledged a second time: by its number, which then was of the rest."""
+
+    def fail(*_items: object, **_options: object) -> None:
+        raise redis.ConnectionError("the server is gone")
+
+    for kind in (redset.leases.Lease, redset.asyncio.leases.Lease):
+        monkeypatch.setattr(kind, "release", fail)
+    stop = threading.Event()
+    for number in numbers.consume(5, stop=stop, timeout=0):
+        if number == 1:
+            stop.set()
+    assert client.zrange("{numbers}:leased", 0, -1) in (
+        [b"i:2", b"i:3", b"i:4"],
+        ["i:2", "i:3", "i:4"],
+    )
+    assert len(numbers) == 5
 
 
 def test_consume_stopped_before_it_begins_takes_nothing(numbers: Numbers) -> None:
