@@ -155,7 +155,7 @@ class Server:
         """Bring a server to answer: the one that runs, or else a new one."""
         launched = False
         deadline, pause = time.monotonic() + _PATIENCE, 0.001
-        with open(self._path(_LOG), "ab+", opener=_open_log) as log:
+        with open(self._path(_LOG), "ab+", opener=_supervisor.open_own) as log:
             while (reply := self._ask(b"PING")) != b"+PONG":
                 if not self._lives():
                     if launched:
@@ -343,10 +343,6 @@ def _private_directory() -> Path:
             "redset: a private server needs a temporary directory, and there is none that can be "
             f"written to ({error}); set TMPDIR, or give connect() a directory or a URL"
         ) from error
-
-
-def _open_log(path: str, flags: int) -> int:
-    return _supervisor.open_own(path, flags)
 
 
 def _supervisor_source() -> list[str]:

@@ -15,6 +15,7 @@ from redset._core.algebra import Local, Remote, Target, new_result
 from redset._core.arguments import check_count, check_most, check_seconds, check_timeout
 from redset._core.commands import number
 from redset._core.encoding import Encoding, RawSerializer
+from redset._core.idempotency import IdempotencySlot, IdempotencySlots
 from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import Holds
 from redset._core.members import decoded
@@ -25,6 +26,7 @@ from redset.base import Base
 from redset.exceptions import InvalidTypeError, InvalidValueError, LeaseLost, MissingRankError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # Whose score wins where two meet.
 OnConflict = Literal["keep", "replace", "min", "max", "sum"]
@@ -35,6 +37,23 @@ FARTHEST = 1 << 62
 
 # The shortest time to live that the server knows.
 MS = 0.001
+
+
+def _repeated(
+    slots: IdempotencySlots,
+    terms: Terms,
+    hand_out: Callable[[IdempotencySlot, Terms], Plan[tuple[bool, R]]],
+    *,
+    goes_on: bool,
+) -> Plan[R]:
+    """Hand out; if it *goes_on*, again after what can't be deserialized, which is put aside."""
+    began, left = monotonic(), terms
+    while True:
+        with slots.acquire() as slot:
+            found, result = yield from hand_out(slot, left)
+        if result or not found or not goes_on:
+            return result
+        left = terms.after(monotonic() - began)
 
 
 class Operations(Base[T]):
@@ -85,13 +104,11 @@ class Operations(Base[T]):
         terms = self._terms(timeout)
         if check_count(self._name, "num", num) < 1:
             return []
-        began = monotonic()
-        while True:
-            left = terms.after(monotonic() - began)
-            with self._turns.acquire() as slot:
-                found, items = yield from plans.take(self._spec, slot, int(num), left)
-            if items or not found or timeout == 0:
-                return items  # else what was there is put aside, and there may be more
+
+        def take(slot: IdempotencySlot, left: Terms) -> Plan[tuple[bool, list[T]]]:
+            return plans.take(self._spec, slot, int(num), left)
+
+        return (yield from _repeated(self._turns, terms, take, goes_on=terms.timeout != 0))
 
     def _to_take_back(self) -> Plan[None]:
         """Undo a call of `pop` or `take` that failed, if it was given anything."""
@@ -113,9 +130,7 @@ class Operations(Base[T]):
         """Lease items; past those that can't be deserialized if it waits, or *goes_on*."""
         most = check_most(self._name, max_deliveries) or self._most or 0
         seconds = check_seconds(self._name, "ttl", ttl, least=MS)
-        terms = self._terms(timeout)
-        if stopped is not None:
-            terms = replace(terms, stopped=stopped)
+        terms = self._terms(timeout, stopped)
         if self._sign is not None:
             raise InvalidTypeError(
                 f"redset {self._name!r}: this is a result, and goes with what is on lease; make a "
@@ -123,15 +138,12 @@ class Operations(Base[T]):
             )
         if check_count(self._name, "num", num) < 1:
             return Holds(self._spec, "-", (), 0.0)
-        began = monotonic()
-        while True:
-            left = terms.after(monotonic() - began)
-            with self._leases.acquire() as slot:
-                found, holds = yield from leasing.lease(
-                    self._spec, slot, int(num), seconds, most, left
-                )
-            if holds or not found or (timeout == 0 and not goes_on):
-                return holds  # else what was there is dead, and there may be more
+
+        def lease(slot: IdempotencySlot, left: Terms) -> Plan[tuple[bool, Holds[T]]]:
+            return leasing.lease(self._spec, slot, int(num), seconds, most, left)
+
+        goes_on = goes_on or terms.timeout != 0
+        return (yield from _repeated(self._leases, terms, lease, goes_on=goes_on))
 
     def _to_ack(self, holds: Holds[T], items: tuple[T, ...]) -> Plan[None]:
         yield from self._to_settle(holds, "ack", holds.members(items))
@@ -178,10 +190,10 @@ class Operations(Base[T]):
         if check_count(self._name, "batch", batch) < 1:
             raise InvalidValueError(f"redset {self._name!r}: batch must be 1 or more, got {batch}")
 
-    def _terms(self, timeout: float | None) -> Terms:
-        if type(timeout) is float and timeout == 0.0:
+    def _terms(self, timeout: float | None, stopped: Callable[[], bool] | None = None) -> Terms:
+        if type(timeout) is float and timeout == 0.0 and stopped is None:
             return self._at_once
-        return Terms(self._due_by(), check_timeout(self._name, timeout))
+        return Terms(self._due_by(), check_timeout(self._name, timeout), stopped)
 
     def _companion(self, purpose: str) -> Target:
         return Target(companion(self._spec.key, purpose), "lasting")

@@ -179,11 +179,6 @@ def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
 # Handing out
 
 
-def never() -> bool:
-    """Return that nothing ends a wait early."""
-    return False
-
-
 def pop(spec: Spec[T], slot: IdempotencySlot, terms: Terms) -> Plan[T | None]:
     pairs, items = yield from _hand_out(spec, slot, 1, terms)
     if not pairs:
@@ -230,16 +225,16 @@ def when_there(
         return reply  # type: ignore[no-any-return]
     outlook = Outlook(spec.key, terms.now)
     seconds = math.inf
-    stopped, glance = terms.stopped or never, math.inf if terms.stopped is None else GLANCE_SECONDS
+    glance = math.inf if terms.stopped is None else GLANCE_SECONDS
     while True:
         left = end - monotonic()
-        if left <= 0 or stopped():
+        if left <= 0 or (terms.stopped and terms.stopped()):
             return reply  # type: ignore[no-any-return]
         [told] = yield WaitForChange(spec.key, min(left, seconds, glance), outlook)
         if told is False and glance < min(left, seconds):
             continue  # nothing has changed, and the server is not asked
-        # Where nothing tells of changes, each wait ends with a question to the server.
-        glance = glance if told is not None else math.inf
+        if told is None:  # then each wait ends with a question to the server
+            glance = math.inf
         # As long as nothing tells of changes, each ask looks when the next item will be ready.
         looks = outlook.commands() if told is None else []
         reply, *looked = yield [ask(terms.highest()), *looks]

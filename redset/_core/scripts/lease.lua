@@ -15,8 +15,8 @@ local deadline = string.format('%.0f', now + ttl)
 
 local state, words = recall(reply_key, id)
 if state == 'stale' then return {deadline} end
+check_types()
 if state ~= 'fresh' then
-  check_types()
   local reply, still = {deadline}, {}
   for _, member in ipairs(words) do
     local entry = redis.call('HGET', held, member)
@@ -34,7 +34,6 @@ if state ~= 'fresh' then
   if #reply > 1 then return reply end
 end
 
-check_types()
 reclaim(now)
 local taken = take_lowest(num, highest)
 local counts = {}

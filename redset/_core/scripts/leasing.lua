@@ -33,12 +33,14 @@ local function count_of(text)
   return tonumber(string.match(text or '', '^%d%d?%d?%d?%d?%d?%d?%d?%d?$') or 0)
 end
 
--- The lease, deliveries, most and score of an entry of held; a score that ZADD takes in any case.
-local function parts_of(entry)
+-- The lease, deliveries, most and score of an entry of held; a score that ZADD takes in any case. If
+-- *uncounted*, the deliveries are without this one.
+local function parts_of(entry, uncounted)
   local lease, count, most, score = string.match(entry or '', '^(%S+) (%d+) (%d+) (%S+)$')
   local number = tonumber(score)
   if not number or number ~= number then score = '0' end
-  return lease or '-', count_of(count), count_of(most), score
+  local handed_out = math.max(count_of(count) - (uncounted and 1 or 0), 0)
+  return lease or '-', handed_out, count_of(most), score
 end
 
 -- Call a command with many arguments, which come in groups of *group*.
@@ -67,8 +69,7 @@ end
 -- End the hold on a member: it is ready again, at *score* or at its own, or dead. If *uncounted*, it
 -- is as if it had not been handed out this time.
 local function return_to_ready(member, entry, score, uncounted)
-  local _, count, most, own = parts_of(entry)
-  if uncounted then count = math.max(count - 1, 0) end
+  local _, count, most, own = parts_of(entry, uncounted)
   redis.call('ZREM', leased, member)
   redis.call('HDEL', held, member)
   if most > 0 and count >= most then

@@ -50,8 +50,7 @@ elseif verb == 'extend' or (verb == 'release' and tonumber(milliseconds) > 0) th
   for place, member in ipairs(ours) do
     redis.call('ZADD', leased, deadline, member)
     if verb == 'release' then
-      local _, count, most, own = parts_of(entries[place])
-      if uncounted then count = math.max(count - 1, 0) end
+      local _, count, most, own = parts_of(entries[place], uncounted)
       local entry = table.concat({'-', count, most, score or own}, ' ')
       redis.call('HSET', held, member, entry)
     end
