@@ -72,6 +72,7 @@ class _Held:
 
 
 _EMPTY_ARRAY = b"\x90"
+_EMPTY = {kind: msgpack.ExtType(code, _EMPTY_ARRAY) for kind, code in _COLLECTIONS.items()}
 _TO_RESTORE = {_Held, list, dict}
 _SCALARS = {ord(scalar.tag): scalar.loads for scalar in _scalars.SCALARS}
 
@@ -194,9 +195,9 @@ class MsgpackSerializer:
         )
 
     def _collection(self, item: Iterable[Any], kind: type | None, depth: int) -> object:
-        code = _COLLECTIONS[kind]
         if not len(cast(Collection[Any], item)):
-            return msgpack.ExtType(code, _EMPTY_ARRAY)
+            return _EMPTY[kind]
+        code = _COLLECTIONS[kind]
         if kind is tuple:
             row = [self._document(element, depth + 1) for element in item]
             return msgpack.ExtType(code, _packed(row))
@@ -211,13 +212,12 @@ class MsgpackSerializer:
         if all(type(key) is str for key in item):
             return {key: self._document(item[key], depth + 1) for key in sorted(item, key=_order)}
         _scalars.check_hashes(item.keys())
-        pairs = {
-            self._pack(key, depth + 1): (
-                self._document(key, depth + 1),
-                self._document(value, depth + 1),
-            )
+        pack = msgpack.Packer(unicode_errors="surrogatepass").pack
+        documents = (
+            (self._document(key, depth + 1), self._document(value, depth + 1))
             for key, value in item.items()
-        }
+        )
+        pairs = {pack(key): (key, value) for key, value in documents}
         document = dict(pairs[key] for key in sorted(pairs))
         if len(document) != len(item):
             raise InvalidValueError(f"two keys of a document are both nan: {_scalars.shown(item)}")
