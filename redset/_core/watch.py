@@ -12,6 +12,7 @@ import math
 import os
 import random
 import select
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -436,8 +437,18 @@ class KeySubscription:
 
     def _rest(self, seconds: float) -> None:
         """Sleep until the server says something, or the connection is taken away."""
-        if seconds > 0 and (waited_for := self._socket) is not None:
-            wait_until_readable(waited_for, seconds)
+        if seconds <= 0:
+            return
+        with self._use:
+            if self._socket is None:
+                return
+            # Whoever takes the connection closes its socket, whose number another one may be given
+            # at once: this thread would sleep on that. A duplicate keeps the number, and ends too.
+            about = (self._socket.fileno(), self._socket.family, self._socket.type)
+            waited_for = socket.fromfd(*about) if about[0] >= 0 else None
+        if waited_for is not None:
+            with waited_for:
+                wait_until_readable(waited_for, seconds)
 
     def _send(self, words: Sequence[Words]) -> None:
         packed = self._connection.pack_commands(words)

@@ -4,7 +4,9 @@ import contextlib
 import ctypes
 import importlib
 import os
+import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -170,6 +172,36 @@ def test_evict_one_takes_the_connection_of_a_waiting_consumer(
     SortedSet[str](client, "jobs").update("abc")
     assert sorted(call.result() for call in waiting) == [["a"], ["b"], ["c"]]
     assert in_use(shared) == 0
+
+
+def test_evicted_consumer_does_not_sleep_on_another_socket_of_the_same_number(
+    client: redis.Redis, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had told the system the number, and another connection was given that before it slept."""
+    shared = make_client(max_connections=8)
+    opened: list[Any] = []
+
+    class Poll:
+        def __init__(self) -> None:
+            self._poll = poll()
+
+        def register(self, *about: Any) -> None:
+            self._poll.register(*about)
+            if not opened and evict_one(shared.connection_pool):
+                opened.extend(socket.socketpair())
+                opened.extend(socket.socketpair())
+
+        def poll(self, *about: Any) -> Any:
+            return self._poll.poll(*about)
+
+    poll, Poll.__module__ = select.poll, "select"
+    monkeypatch.setattr(redset._core.watch.select, "poll", Poll)
+    waiting = Call(SortedSet[str](shared, "jobs").pop, timeout=None)
+    until(lambda: bool(opened))
+    SortedSet[str](client, "jobs").add("a")
+    assert waiting.result() == "a"
+    for each in opened:
+        each.close()
 
 
 def test_evict_one_takes_the_connection_of_a_busy_consumer(
