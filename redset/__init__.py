@@ -1,29 +1,43 @@
 """The set that many processes share, kept in Redis or Valkey and ordered by score."""
 
+from redset._core.consuming import backoff
+from redset._core.leasing import DeadLetter, Leased, Stats
 from redset.clients import connect
 from redset.clocks import ServerClock
+from redset.consumers import Consumer
 from redset.exceptions import (
     EmbeddedServerError,
     EmptySetError,
     InvalidTypeError,
     InvalidValueError,
     KeyTypeError,
+    LeaseLost,
     LockTimeout,
     MissingItemError,
+    MissingRankError,
     RedsetError,
     ResultExpired,
     SerializerError,
 )
+from redset.leases import Lease
+from redset.locks import Lock
 from redset.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSortedSet
 
 __all__ = [
+    "Consumer",
+    "DeadLetter",
     "EmbeddedServerError",
     "EmptySetError",
     "InvalidTypeError",
     "InvalidValueError",
     "KeyTypeError",
+    "Lease",
+    "LeaseLost",
+    "Leased",
+    "Lock",
     "LockTimeout",
     "MissingItemError",
+    "MissingRankError",
     "RedisSortedSet",
     "RedsetError",
     "ResultExpired",
@@ -31,6 +45,8 @@ __all__ = [
     "SerializerError",
     "ServerClock",
     "SortedSet",
+    "Stats",
     "TimeSortedSet",
+    "backoff",
     "connect",
 ]

@@ -99,6 +99,10 @@ class Base(Generic[T]):
         """The clock by which items are due; without one, all of them are."""
         return None
 
+    def _time_of_scores(self) -> float | None:
+        """The time now by the clock that gives the scores; ``None`` if they are no times."""
+        return None
+
     def _highest(self) -> str:
         """The highest score that is handed out now, as the server reads it."""
         return self._at_once.highest()

@@ -65,7 +65,11 @@ class ResultExpired(RedsetError, LookupError):
 
 
 class LeaseLost(RedsetError, RuntimeError):
-    """A lease had run out, and its items were handed to somebody else; ``items`` lists them."""
+    """Items are not held by a lease any more that was to be settled; ``items`` lists them.
+
+    It had run out and they were handed out again, or they were settled through a copy of it, added
+    again and handed out, or cancelled.
+    """
 
     def __init__(self, name: str, items: list[Any]) -> None:
         super().__init__(name, items)
@@ -76,8 +80,9 @@ class LeaseLost(RedsetError, RuntimeError):
         shown = ", ".join(repr(item)[:100] for item in self.items[:5])
         more = f" and {len(self.items) - 5} more" if len(self.items) > 5 else ""
         return (
-            f"redset {shortened(self.name)!r}: the lease of {shown}{more} ran out before it was "
-            "settled, and the work may be done twice; give it a longer ttl, or renew=True"
+            f"redset {shortened(self.name)!r}: the lease doesn't hold {shown}{more} any more: it "
+            "ran out (then the work may be done twice; give it a longer ttl, or renew=True), or "
+            "they were settled elsewhere, cancelled, or added again and handed out"
         )
 
 

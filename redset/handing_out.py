@@ -1,21 +1,18 @@
 """Handing out: what a set does for the takers of its items."""
 
-import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Self, TypeVar
 
 from redset._core import leasing
-from redset._core.arguments import check_stop
-from redset._core.driver import SubscriptionReuse
-from redset._core.leasing import Leased, Stats, Stopped
-from redset.exceptions import LeaseLost
-from redset.leases import Lease, Renewal
+from redset._core.arguments import check_reason
+from redset._core.consuming import Settings, Work
+from redset._core.leasing import DeadLetter, Leased, Stats
+from redset.consumers import Consumer
+from redset.leases import Lease
 from redset.ordered import Ordered
 
 T = TypeVar("T")
-
-logger = logging.getLogger("redset")
 
 # Items of which `leased` asks for more at once.
 LEASED_PAGE = 1_000
@@ -50,7 +47,7 @@ class HandingOut(Ordered[T]):
         *timeout*, lost replies and items that can't be deserialized as in `pop`, but the latter
         are left out. To wait is to wait for one item; it returns with what is there then.
 
-        Cost: 1 round trip, O(num * log n). Atomic; takes no lock.
+        Cost: 1 round trip for each 2,000 items, O(num * log n). Atomic for so many; takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
         return self._run(self._to_take(num, timeout))
@@ -63,6 +60,7 @@ class HandingOut(Ordered[T]):
         timeout: float | None = 0.0,
         renew: bool = False,
         max_deliveries: int | None = None,
+        worker: str | None = None,
     ) -> Lease[T]:
         """Hand out up to *num* items until a deadline; those not acknowledged by then come back.
 
@@ -70,18 +68,22 @@ class HandingOut(Ordered[T]):
             num: how many at the most; fewer than 1 gives an empty lease.
             ttl: seconds until the deadline, which is on the server's clock.
             timeout: seconds to wait for an item, as in `pop`.
-            renew: whether a thread prolongs the lease until its block ends.
+            renew: whether a thread prolongs the lease until its block ends, or nobody refers to
+                the lease any more.
             max_deliveries: how often an item may be handed out before it goes to `dead` instead
                 of coming back; without one, the set's own.
+            worker: who `leased` says has them; the host's name and the process id without one.
 
         The items leave the set, and are kept with their scores in companion keys. They come back
-        within the next call, of anybody, that hands something out. One that can't be deserialized
-        is logged and goes to `dead`. A repeated call after a lost reply is given the same lease.
+        within the next calls, of anybody, that hand something out. What comes back from several
+        items whose worker died is handed out alone from then on, and is not to blame for it. One
+        that can't be deserialized is logged and goes to `dead`. A repeated call after a lost reply
+        is given the same lease.
 
-        Cost: 1 round trip, O(num * log n). Atomic.
+        Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many.
 
         """
-        holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries))
+        holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries, worker))
         return Lease(self, holds, float(ttl), renew=renew)
 
     def consume(
@@ -93,15 +95,19 @@ class HandingOut(Ordered[T]):
         renew: bool = True,
         max_deliveries: int | None = None,
         stop: Any = None,
-    ) -> Generator[T, None, None]:
+        worker: str | None = None,
+        retry_delay: float | Callable[[int], float] = 0.0,
+        on_error: Callable[[T, BaseException], Any] | None = None,
+    ) -> Consumer[T]:
         """Hand out items for ever, each until the loop asks for the next one.
 
         An item is done when the loop asks for the next; one whose turn of the loop ends in another
-        way (an exception, ``break``) is given back, and so is what was leased with it.
+        way (an exception, ``break``) is given back, and so is what was leased with it, whose
+        delivery doesn't count then.
 
         Args:
             batch: how many to lease at once. What is done is acknowledged when its batch is: if
-                the process dies, up to so many are handed out again.
+                the process dies, up to so many are handed out again, one by one.
             ttl: seconds until a lease runs out, as in `lease`.
             renew: whether a thread prolongs it while the loop works, as in `lease`.
             max_deliveries: as in `lease`.
@@ -111,57 +117,30 @@ class HandingOut(Ordered[T]):
                 leased with it is given back, and that delivery doesn't count. One that waits ends
                 within 0.1 seconds (1 second where the server can't tell of changes). A signal
                 handler may set the event.
+            worker: as in `lease`.
+            retry_delay: seconds until an item that failed is ready again, or a callable that is
+                told how often it was handed out and gives them: see `redset.backoff`.
+            on_error: called with an item and the error that ended its turn, in `Consumer.attempt`
+                or in a ``with`` block around the loop.
 
-        What was lost meanwhile (see `LeaseLost`) is logged, and the loop goes on.
-        Cost: 2 round trips for each batch.
+        What was lost meanwhile (see `LeaseLost`) is logged and not handed out, and the loop goes
+        on.
+        Cost: 1 round trip for each batch, which acknowledges the one before: O(batch * log n).
 
         """
-        self._check_batch(batch)
-        stopped = check_stop(self._name, stop)
-        renewal: Renewal | None = None
-        reuse = SubscriptionReuse()
-        try:
-            while not (stopped and stopped()) and (
-                holds := self._run(
-                    self._to_lease(batch, ttl, timeout, max_deliveries, stopped, goes_on=True),
-                    reuse.slot(),
-                )
-            ):
-                lease = Lease(self, holds, float(ttl), renew=False)
-                if renew:
-                    renewal = renewal or Renewal(self._spec.label, ttl, many=True)
-                    lease._renew_by(renewal)
-                yield from self._consume(lease, stopped)
-        finally:
-            reuse.end()
-            if renewal is not None:
-                renewal.stop()
-
-    def _consume(self, lease: Lease[T], stopped: Callable[[], bool] | None) -> Iterator[T]:
-        done = 0
-        try:
-            with lease:
-                try:
-                    for item in lease:
-                        if stopped and stopped():
-                            raise Stopped
-                        yield item
-                        done += 1
-                except BaseException:
-                    lease.ack_first(done)
-                    raise
-        except Stopped:
-            return
-        except LeaseLost as lost:
-            logger.warning("%s", lost)
+        settings = Settings(
+            batch, ttl, timeout, renew, max_deliveries, stop, worker, retry_delay, on_error
+        )
+        return Consumer(self, Work(self._name, self._checked(settings)))
 
     def leased(self) -> Iterator[Leased[T]]:
         """Iterate over what is on lease now, the nearest deadline first.
 
+        What was given back with a delay is among it, with ``None`` as its worker.
         Cost: 2 round trips for each 1,000 items. Not one moment: what is settled meanwhile is
         left out.
         """
-        held = self._leased_members().items()
+        held = self._members_of("leased").items()
         while page := list(islice(held, LEASED_PAGE)):
             yield from self._run(leasing.entries(self._spec, page))
 
@@ -169,18 +148,59 @@ class HandingOut(Ordered[T]):
     def dead(self) -> Self:
         """The set of the items that came back too often, with their scores: read or clear it.
 
-        `requeue` makes them ready again. No I/O.
+        `dead_letters` says why they are there, `requeue` makes them ready again. No I/O.
         """
         return self._sibling(self._companion("dead"))
 
-    def requeue(self, *items: T) -> int:
+    def dead_letters(self, reason: str | None = None) -> Iterator[DeadLetter[T]]:
+        """Iterate over what is dead, and why, the lowest score first.
+
+        Args:
+            reason: only what is dead for this one; see `redset.DeadLetter`.
+
+        Cost: 2 round trips for each 1,000 items. Not one moment.
+
+        """
+        check_reason(self._name, reason)
+        members = self._members_of("dead").items()
+        while page := list(islice(members, LEASED_PAGE)):
+            for letter in self._run(leasing.letters(self._spec, page)):
+                if reason is None or letter.reason == reason:
+                    yield letter
+
+    def requeue(self, *items: T, reason: str | None = None, older_than: float | None = None) -> int:
         """Make *items* of `dead`, or all of them, ready again; say how many there were.
 
-        They have the scores that they had, and their deliveries are counted anew.
-        Cost: 1 round trip for 5,000 items, O(log n) an item. Atomic.
+        Args:
+            items: none for all.
+            reason: only what is dead for this one; see `redset.DeadLetter`.
+            older_than: only what has been dead for so many seconds.
+
+        They have the scores that they had, and their deliveries are counted anew. What was added
+        again, and is on lease now, stays dead: two would work on it.
+        Cost: 1 round trip for each 500 items, O(log n) an item. Atomic for so many.
+
         """
-        return self._run(leasing.requeue(self._spec, items))
+        return self._run(self._to_sort_dead("requeue", items, reason, older_than))
+
+    def discard_dead(
+        self, *items: T, reason: str | None = None, older_than: float | None = None
+    ) -> int:
+        """Forget *items* of `dead`, or all of them; say how many there were.
+
+        Arguments and cost as in `requeue`.
+        """
+        return self._run(self._to_sort_dead("discard", items, reason, older_than))
+
+    def cancel(self, *items: T) -> int:
+        """Remove *items* wherever they are: ready, on lease, delayed or dead.
+
+        Says how many of them were anywhere. Who works on one finds its lease lost. With
+        ``unique="for_good"`` they stay known, and out.
+        Cost: 1 round trip for each 1,000 items, O(log n) an item. Atomic for so many.
+        """
+        return self._run(leasing.cancel(self._spec, items))
 
     def stats(self) -> Stats:
         """How many items are where, at one moment. Cost: 1 round trip, O(log n)."""
-        return self._run(leasing.stats(self._spec, self._highest()))
+        return self._run(self._to_stats())

@@ -1,19 +1,20 @@
 """Leases: items that were handed out until a deadline, and come back unless they are acknowledged.
 
-Owns what a taker does with them, and the thread that prolongs a lease while he works.
+Owns what a taker does with them.
 """
 
+import contextlib
 import logging
 import os
-import threading
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from redset._core.forks import reentrant_lock
-from redset._core.leasing import Holds, counts
+from redset._core.leasing import Holds
 from redset._core.spec import Plan
 from redset.exceptions import LeaseLost
+from redset.renewals import renewer_of
 
 if TYPE_CHECKING:
     from redset.handing_out import HandingOut
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 logger = logging.getLogger("redset")
-
-# A lease is renewed when this part of it is over: two more tries fit in.
-RENEW_AFTER = 1 / 3
 
 
 class Lease(Holds[T]):
@@ -51,31 +49,39 @@ class Lease(Holds[T]):
     def __init__(
         self, handle: "HandingOut[T]", holds: Holds[T], ttl: float, *, renew: bool
     ) -> None:
-        super().__init__(holds.spec, holds.name, list(holds.open.values()), holds.deadline)
+        super().__init__(holds.spec, list(holds.open.values()), holds.deadline, holds.until)
         self._handle, self._ttl = handle, ttl
         self._process = os.getpid()
         self._guard = reentrant_lock()
-        self._lost_meanwhile: list[T] = []
-        self._renewal: Renewal | None = None
-        if renew and holds:
-            self._renew_by(Renewal(holds.spec.label, ttl))
+        self._renews = renew and len(self) > 0
+        self._begin_renewal()
 
     def deliveries(self, item: T) -> int:
         """How often *item* was handed out, this time included. No I/O."""
         [member] = self.members([item])
         return self.open[member].deliveries
 
-    def ack(self, *items: T) -> None:
+    def ack(self, *items: T, again_at: Any = None) -> None:
         """Acknowledge *items*, or all that are left: they are done and gone.
 
-        Cost: 1 round trip for 5,000 items, O(log n) an item. Atomic. A call that is repeated after
-        a lost reply is answered as it was the first time.
-        Raises: `LeaseLost` for items that ran out and are not held any more (the others are
-        acknowledged); ``ValueError`` for what is not in this lease.
-        """
-        self._settle(self._handle._to_ack(self, items))
+        With *again_at*, a score, they are ready again at that, in the same step: for jobs that
+        recur, also where ``unique="until_done"`` keeps out what is added while it is on lease.
 
-    def release(self, *items: T, delay: float = 0.0, score: Any = None, count: bool = True) -> None:
+        Cost: 1 round trip for 1,000 items, O(log n) an item. Atomic for so many. A call that is
+        repeated after a lost reply is answered as it was the first time.
+        Raises: `LeaseLost` for items that are not held any more (the others are acknowledged);
+        ``ValueError`` for what is not in this lease.
+        """
+        self._settle(self._handle._to_ack(self, items, again_at))
+
+    def release(
+        self,
+        *items: T,
+        delay: float = 0.0,
+        score: Any = None,
+        count: bool = True,
+        error: object = None,
+    ) -> None:
         """Give *items* back, or all that are left, so that others take them.
 
         Args:
@@ -84,51 +90,79 @@ class Lease(Holds[T]):
             score: the one they shall have then; ``None`` for the one they had.
             count: whether this delivery counts. ``False`` for a worker that is told to stop, so
                 that restarts don't use up ``max_deliveries``.
+            error: why, an exception or a text; `dead_letters` shows it (1,000 characters).
 
         One that was handed out as often as its set's ``max_deliveries`` goes to ``dead`` instead.
         Cost, errors: as `ack`.
 
         """
-        self._settle(self._handle._to_release(self, items, delay, score, count))
+        self._settle(self._handle._to_release(self, items, delay, score, count, error))
+
+    def reject(self, *items: T, error: object = None) -> None:
+        """Put *items*, or all that are left, among the dead at once; nobody is given them again.
+
+        For what no other try can do; *error* says why. `dead_letters` shows them, `requeue` makes
+        them ready again. Cost, errors: as `ack`.
+        """
+        self._settle(self._handle._to_reject(self, items, error))
 
     def extend(self, ttl: float | None = None) -> None:
         """Hold what is left for *ttl* seconds from now (the lease's own without one).
 
-        Cost: 1 round trip for 5,000 items, O(log n) an item. Raises: `LeaseLost` for items that
+        In a forked child it also begins the renewal of a lease with ``renew=True``, which goes on
+        in the parent alone otherwise.
+        Cost: 1 round trip for 1,000 items, O(log n) an item. Raises: `LeaseLost` for items that
         are not held any more; the others are.
         """
         self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
+        if self._is_a_copy():
+            self._begin_renewal()
 
-    def _renew_by(self, renewal: "Renewal") -> None:
-        self._renewal = renewal
-        renewal.begin(self)
+    def _begin_renewal(self) -> None:
+        """Have the lease renewed, by the process that works on it."""
+        if self._renews and self.open:
+            renewer_of(self._handle._client).begin(self, self._ttl)
 
-    def _renew(self) -> None:
-        """Extend the lease while a block works on it; what is lost is told at the end of that."""
+    def _end_renewal(self) -> None:
+        if self._renews:
+            renewer_of(self._handle._client).end(self)
+
+    def _renew(self) -> float | None:
+        """Hold what is left for longer; give the seconds, ``None`` if nothing is left.
+
+        What is lost is told at the end of the block.
+        """
         if not self.open:
-            return
+            return None
         try:
-            self.extend()
-        except LeaseLost as error:
-            self._lost_meanwhile += error.items
+            self._hold_on()
         except Exception:
             logger.exception("redset %r: can't renew a lease", self.spec.label)
+        return self._ttl
 
-    def ack_first(self, count: int) -> None:
-        """Acknowledge the first *count* of what is left; cost as `ack`.
+    def _hold_on(self) -> None:
+        """Hold what is left for longer; `lost` has what was lost."""
+        with contextlib.suppress(LeaseLost):
+            self._settle(self._handle._to_extend(self, self._ttl, "renew"))
 
-        For a block that is being left: what goes wrong is logged, and must not hide why it is.
+    def _check_time(self) -> None:
+        """Learn what is still held, if the lease may have run out: a process may be stopped."""
+        if monotonic() >= self.until and self.open:
+            self._hold_on()
+
+    def _leave(self, plan: Plan[None]) -> None:
+        """Settle what is left when a block is being left; `lost` has what was lost.
+
+        What else goes wrong is logged: it must not hide why the block is left, and what stays on
+        lease comes back by itself.
         """
-        if self._is_a_copy():
-            return
         try:
-            self._settle(self._handle._to_ack_first(self, count))
-        except LeaseLost as lost:
-            logger.warning("%s", lost)
-        except Exception as error:
-            if not _is_of_the_call(error):
+            with contextlib.suppress(LeaseLost):
+                self._settle(plan)
+        except Exception as failure:
+            if not _is_of_the_call(failure):
                 raise
-            logger.exception("redset %r: can't acknowledge items of a lease", self.spec.label)
+            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
 
     def _settle(self, plan: Plan[None]) -> None:
         with self._guard.get():
@@ -145,82 +179,25 @@ class Lease(Holds[T]):
     ) -> None:
         if self._is_a_copy():
             return
-        if self._renewal is not None:
-            self._renewal.end()
+        self._end_renewal()
         if error is None:
             self._finish()
-            return
-        try:
-            self.release(count=counts(error))
-        except LeaseLost as lost:
-            logger.warning("%s", lost)
-        except Exception as failure:
-            if not _is_of_the_call(failure):
-                raise
-            # The error of the block matters more; what stays on lease comes back by itself.
-            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
+        else:
+            self._leave(self._handle._to_give_back(self, error))
+            self.log_lost()
 
     def _is_a_copy(self) -> bool:
         """Whether this is a forked child's, which leaves the blocks of its parent too."""
         return self._process != os.getpid()
 
     def _finish(self) -> None:
-        lost = self._lost_meanwhile
-        try:
+        with contextlib.suppress(LeaseLost):
             self.ack()
-        except LeaseLost as error:
-            lost = lost + error.items
-        if lost:
-            raise LeaseLost(self.spec.name, lost)
+        if self.lost:
+            raise self.loss()
 
 
 def _is_of_the_call(error: Exception) -> bool:
     """Return whether the client, the server or redset raised *error*, not a signal handler."""
     libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not libraries.isdisjoint({"redset", "redis", "valkey"})
-
-
-class Renewal(threading.Thread):
-    """A thread that prolongs one lease again and again, or one lease after the other."""
-
-    def __init__(self, name: str, ttl: float, *, many: bool = False) -> None:
-        super().__init__(name=f"redset lease of {name}", daemon=True)
-        self._pause, self._many = ttl * RENEW_AFTER, many
-        self._guard = threading.Lock()
-        self._lease: Lease[Any] | None = None
-        self._due = 0.0
-        self._stopped = threading.Event()
-
-    def begin(self, lease: Lease[Any]) -> None:
-        """Prolong *lease* from now on."""
-        with self._guard:
-            self._lease, self._due = lease, monotonic() + self._pause
-        if self.ident is None:
-            self.start()
-
-    def end(self) -> None:
-        """Let the lease run out, or be settled."""
-        with self._guard:
-            self._lease = None
-        if not self._many:
-            self.stop()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopped.set()
-
-    def run(self) -> None:
-        """Renew until it is stopped."""
-        pause = self._pause
-        # A lease that begins while it waits is due no earlier than the end of the longest pause.
-        while not self._stopped.wait(pause):
-            with self._guard:
-                lease, pause = self._lease, self._due - monotonic()
-            if lease is None:
-                pause = self._pause
-            elif pause <= 0:
-                lease._renew()
-                pause = self._pause
-                with self._guard:
-                    if self._lease is lease:
-                        self._due = monotonic() + pause

@@ -12,12 +12,25 @@ from typing import Any, Literal, TypeVar
 
 from redset._core import algebra, leasing, plans
 from redset._core.algebra import Local, Remote, Target, new_result
-from redset._core.arguments import check_count, check_most, check_seconds, check_timeout
+from redset._core.arguments import (
+    check_count,
+    check_most,
+    check_reason,
+    check_seconds,
+    check_stop,
+    check_timeout,
+    check_worker,
+)
 from redset._core.commands import number
+from redset._core.consuming import (
+    Settings,
+    check_on_error,
+    check_retry_delay,
+)
 from redset._core.encoding import Encoding, RawSerializer
-from redset._core.idempotency import IdempotencySlot, IdempotencySlots
+from redset._core.idempotency import IdempotencySlot, IdempotencySlots, fingerprint
 from redset._core.keys import check_name, companion, slot_of
-from redset._core.leasing import Holds
+from redset._core.leasing import LEASE_AT_ONCE, Hold, Holds, Settling, Stats
 from redset._core.members import decoded
 from redset._core.scores import check_score
 from redset._core.sources import chained
@@ -35,25 +48,44 @@ CONFLICTS = ("keep", "replace", "min", "max", "sum")
 # No set has more items; the server refuses numbers beyond 64 bits.
 FARTHEST = 1 << 62
 
+# A script takes some milliseconds for so many, and holds up the server's other clients meanwhile.
+TAKE_AT_ONCE = 2_000
+
 # The shortest time to live that the server knows.
 MS = 0.001
 
 
-def _repeated(
+def _in_steps(
     slots: IdempotencySlots,
+    num: int,
+    at_once: int,
     terms: Terms,
-    hand_out: Callable[[IdempotencySlot, Terms], Plan[tuple[bool, R]]],
+    hand_out: Callable[[IdempotencySlot, int, Terms], Plan[tuple[int, Sequence[Any]]]],
     *,
     goes_on: bool,
-) -> Plan[R]:
-    """Hand out; if it *goes_on*, again after what can't be deserialized, which is put aside."""
-    began, left = monotonic(), terms
-    while True:
-        with slots.acquire() as slot:
-            found, result = yield from hand_out(slot, left)
-        if result or not found or not goes_on:
-            return result
-        left = terms.after(monotonic() - began)
+) -> Plan[None]:
+    """Hand out up to *num* items, *at_once* in a step, until a step finds fewer.
+
+    An error has the next calls repeat all steps. If it *goes_on*, and all that was found can't be
+    deserialized and was put aside, ask again.
+    """
+    began, left, given = monotonic(), num, 0
+    wait = terms
+    with ExitStack() as stack:
+        while left > 0:
+            slot = stack.enter_context(slots.acquire())
+            wanted = min(left, at_once)
+            found, items = yield from hand_out(slot, wanted, wait)
+            given, left = given + len(items), left - found
+            if given:
+                wait = replace(wait, timeout=0.0)
+            elif not found or not goes_on:
+                return
+            else:
+                left, wait = num, terms.after(monotonic() - began)
+                continue
+            if found < wanted:
+                return
 
 
 class Operations(Base[T]):
@@ -75,8 +107,7 @@ class Operations(Base[T]):
         return (yield from plans.peek(self._spec, int(position), self._highest()))
 
     def _to_insert(self, items: tuple[T, ...]) -> Plan[list[T]]:
-        with self._inserts.acquire() as slot:
-            return (yield from plans.insert(self._spec, slot, items))
+        return (yield from plans.insert(self._spec, self._inserts, items))
 
     def _to_clear(self) -> Plan[bool]:
         with ExitStack() as stack:
@@ -105,17 +136,26 @@ class Operations(Base[T]):
         if check_count(self._name, "num", num) < 1:
             return []
 
-        def take(slot: IdempotencySlot, left: Terms) -> Plan[tuple[bool, list[T]]]:
-            return plans.take(self._spec, slot, int(num), left)
+        items: list[T] = []
 
-        return (yield from _repeated(self._turns, terms, take, goes_on=terms.timeout != 0))
+        def take(slot: IdempotencySlot, wanted: int, wait: Terms) -> Plan[tuple[int, list[T]]]:
+            found, part = yield from plans.take(self._spec, slot, wanted, wait)
+            items.extend(part)
+            return found, part
+
+        goes_on = terms.timeout != 0
+        yield from _in_steps(self._turns, int(num), TAKE_AT_ONCE, terms, take, goes_on=goes_on)
+        return items
 
     def _to_take_back(self) -> Plan[None]:
-        """Undo a call of `pop` or `take` that failed, if it was given anything."""
-        with self._turns.acquire() as slot:
-            # A repeated call that asks for fewer gives the others back: here, all of them.
-            yield from plans.take(self._spec, slot, 0, Terms(None))
-            slot.completed = True
+        """Undo calls of `pop` or `take` that failed, if they were given anything."""
+        while True:
+            with self._turns.acquire() as slot:
+                # A repeated call that asks for fewer gives the others back: here, all of them.
+                yield from plans.take(self._spec, slot, 0, Terms(None))
+                slot.completed = True
+            if not self._turns.any_failed:
+                return
 
     def _to_lease(
         self,
@@ -123,13 +163,21 @@ class Operations(Base[T]):
         ttl: float,
         timeout: float | None,
         max_deliveries: int | None,
+        worker: str | None,
         stopped: Callable[[], bool] | None = None,
         *,
         goes_on: bool = False,
+        done: Holds[T] | None = None,
     ) -> Plan[Holds[T]]:
-        """Lease items; past those that can't be deserialized if it waits, or *goes_on*."""
-        most = check_most(self._name, max_deliveries) or self._most or 0
-        seconds = check_seconds(self._name, "ttl", ttl, least=MS)
+        """Lease items; past those that can't be deserialized if it waits, or *goes_on*.
+
+        First, in the same step, acknowledge what is left of *done*.
+        """
+        wanted = leasing.LeaseTerms(
+            check_seconds(self._name, "ttl", ttl, least=MS),
+            check_most(self._name, max_deliveries) or self._most or 0,
+            check_worker(self._name, worker) or leasing.this_worker(),
+        )
         terms = self._terms(timeout, stopped)
         if self._sign is not None:
             raise InvalidTypeError(
@@ -137,58 +185,151 @@ class Operations(Base[T]):
                 "lasting set of it with into=… or rename(…)"
             )
         if check_count(self._name, "num", num) < 1:
-            return Holds(self._spec, "-", (), 0.0)
+            return Holds(self._spec, (), 0.0, 0.0)
+        if done is not None and not done.is_settled_at_once:
+            yield from self._to_settle(done, Settling("ack"), list(done.open))
+            done = None
+        holds: list[Hold[T]] = []
+        ends: list[tuple[float, float]] = []
 
-        def lease(slot: IdempotencySlot, left: Terms) -> Plan[tuple[bool, Holds[T]]]:
-            return leasing.lease(self._spec, slot, int(num), seconds, most, left)
+        def lease(slot: IdempotencySlot, num: int, wait: Terms) -> Plan[tuple[int, list[Hold[T]]]]:
+            left = done if done is not None and done.open else None
+            found, part, *end = yield from leasing.lease(self._spec, slot, num, wanted, wait, left)
+            holds.extend(part)
+            ends.append((end[0], end[1]))
+            return found, part
 
         goes_on = goes_on or terms.timeout != 0
-        return (yield from _repeated(self._leases, terms, lease, goes_on=goes_on))
+        yield from _in_steps(self._leases, int(num), LEASE_AT_ONCE, terms, lease, goes_on=goes_on)
+        return Holds(self._spec, holds, *min(ends))
 
-    def _to_ack(self, holds: Holds[T], items: tuple[T, ...]) -> Plan[None]:
-        yield from self._to_settle(holds, "ack", holds.members(items))
+    def _to_consume(self, settings: Settings, done: Holds[T] | None) -> Plan[Holds[T]]:
+        """Lease what a consumer works on next, and acknowledge what is left of *done*."""
+        batch, ttl, timeout, _, most, stopped, worker, *_ = settings
+        return self._to_lease(
+            *(batch, ttl, timeout, most, worker, stopped), goes_on=True, done=done
+        )
 
-    def _to_ack_first(self, holds: Holds[T], count: int) -> Plan[None]:
-        yield from self._to_settle(holds, "ack", list(holds.open)[:count])
+    def _to_ack(self, holds: Holds[T], items: tuple[T, ...], again_at: Any) -> Plan[None]:
+        score = self._score_for(holds, "ack", again_at)
+        yield from self._to_settle(holds, Settling("ack", 0.0, score), holds.members(items))
 
     def _to_release(
-        self, holds: Holds[T], items: tuple[T, ...], delay: float, score: Any, count: bool
-    ) -> Plan[None]:
-        name = holds.spec.name
-        seconds = check_seconds(name, "delay", delay)
-        checked = None if score is None else float(check_score(name, "release", score))
-        verb = "release" if count else "release uncounted"
-        yield from self._to_settle(holds, verb, holds.members(items), seconds, checked)
-
-    def _to_extend(self, holds: Holds[T], ttl: float) -> Plan[None]:
-        seconds = check_seconds(holds.spec.name, "ttl", ttl, least=MS)
-        yield from self._to_settle(holds, "extend", holds.members(()), seconds)
-
-    def _to_settle(
         self,
         holds: Holds[T],
-        verb: str,
-        members: list[bytes],
-        seconds: float = 0.0,
-        score: float | None = None,
+        items: tuple[T, ...],
+        delay: float,
+        score: Any,
+        count: bool,
+        error: object,
     ) -> Plan[None]:
+        seconds = check_seconds(holds.spec.name, "delay", delay)
+        checked = self._score_for(holds, "release", score)
+        verb = "release" if count else "uncounted"
+        how = Settling(verb, seconds, checked, leasing.error_text(error))
+        yield from self._to_settle(holds, how, holds.members(items))
+
+    def _to_reject(self, holds: Holds[T], items: tuple[T, ...], error: object) -> Plan[None]:
+        how = Settling("reject", error=leasing.error_text(error))
+        yield from self._to_settle(holds, how, holds.members(items))
+
+    def _to_extend(self, holds: Holds[T], ttl: float, verb: str = "extend") -> Plan[None]:
+        seconds = check_seconds(holds.spec.name, "ttl", ttl, least=MS)
+        yield from self._to_settle(holds, Settling(verb, seconds), holds.members(()))
+
+    def _to_give_back(self, holds: Holds[T], error: BaseException) -> Plan[None]:
+        """Give back what is left of a lease whose block *error* ended.
+
+        If several items are left, the error says not which of them is to blame.
+        """
+        verb = "release" if len(holds.open) == 1 else "suspected"
+        how = Settling(verb if leasing.counts(error) else "uncounted")
+        how = how._replace(error=leasing.error_text(error))
+        yield from self._to_settle(holds, how, list(holds.open))
+
+    def _to_leave(
+        self, holds: Holds[T], done: int, delay: float, error: BaseException | None
+    ) -> Plan[None]:
+        """Settle what is left of a consumer's lease: the first *done* of its items are done.
+
+        The next one is at hand if there is an *error*; nobody began the others.
+        """
+        at_hand = done + (error is not None)
+        everyone = list(holds.all_members())
+        groups = (
+            (Settling("ack"), everyone[:done]),
+            (self._failure(delay, error), everyone[done:at_hand]),
+            (Settling("uncounted"), everyone[at_hand:]),
+        )
+        lost: list[T] = []
+        for how, members in groups:
+            try:
+                those = [member for member in members if member in holds.open]
+                yield from self._to_settle(holds, how, those)
+            except LeaseLost as loss:
+                lost += loss.items
+        if lost:
+            raise LeaseLost(holds.spec.name, lost)
+
+    def _failure(self, delay: float, error: BaseException | None) -> Settling:
+        if error is None or not leasing.counts(error):
+            return Settling("uncounted")
+        return Settling("release", delay, None, leasing.error_text(error))
+
+    def _score_for(self, holds: Holds[T], operation: str, score: Any) -> float | None:
+        return None if score is None else float(check_score(holds.spec.name, operation, score))
+
+    def _to_settle(self, holds: Holds[T], how: Settling, members: list[bytes]) -> Plan[None]:
         """End the hold on *members*, or prolong it; `LeaseLost` if some are not held any more."""
+        prolongs = how.verb in {"extend", "renew"}
         lost_items: list[T] = []
-        for part in leasing.parts(members):
-            about = (verb, holds.name, tuple(part), seconds, score)
+        ends = []
+        for name, part in holds.by_lease(members):
+            # A call that failed may be remembered for long, its members must not be.
+            about = (how, name, len(part), fingerprint(part))
             with self._settlings.acquire(about) as slot:
-                lost = yield from leasing.settle(
-                    holds.spec, slot, verb, holds.name, part, seconds, score
-                )
+                sent = monotonic()
+                deadline, lost = yield from leasing.settle(holds.spec, slot, how, name, part)
+                ends.append((deadline, sent + how.seconds))
                 # Within the block: an exception from here on has the same request repeated.
-                ended = [member for member in part if verb != "extend" or member in lost]
+                ended = [member for member in part if not prolongs or member in lost]
                 lost_items += holds.close(ended, lost)
+        if prolongs and ends:
+            deadline, until = min(ends)
+            if how.verb == "extend" or deadline > holds.deadline:
+                holds.deadline, holds.until = deadline, until
         if lost_items:
             raise LeaseLost(holds.spec.name, lost_items)
 
-    def _check_batch(self, batch: int) -> None:
-        if check_count(self._name, "batch", batch) < 1:
-            raise InvalidValueError(f"redset {self._name!r}: batch must be 1 or more, got {batch}")
+    def _to_sort_dead(
+        self, verb: str, items: tuple[T, ...], reason: str | None, age: float | None
+    ) -> Plan[int]:
+        check_reason(self._name, reason)
+        before = None
+        if age is not None:
+            seconds = check_seconds(self._name, "older_than", age)
+            before = (yield from plans.server_time()) - seconds
+        return (yield from leasing.sort_dead(self._spec, verb, items, reason or "", before))
+
+    def _to_stats(self) -> Plan[Stats]:
+        return (yield from leasing.stats(self._spec, self._highest(), self._time_of_scores()))
+
+    def _checked(self, settings: Settings) -> Settings:
+        if check_count(self._name, "batch", settings.batch) < 1:
+            raise InvalidValueError(
+                f"redset {self._name!r}: batch must be 1 or more, got {settings.batch}"
+            )
+        return Settings(
+            int(settings.batch),
+            check_seconds(self._name, "ttl", settings.ttl, least=MS),
+            check_timeout(self._name, settings.timeout),
+            bool(settings.renew),
+            check_most(self._name, settings.max_deliveries),
+            check_stop(self._name, settings.stopped),
+            check_worker(self._name, settings.worker) or None,
+            check_retry_delay(self._name, settings.retry_delay),
+            check_on_error(self._name, settings.on_error),
+        )
 
     def _terms(self, timeout: float | None, stopped: Callable[[], bool] | None = None) -> Terms:
         if type(timeout) is float and timeout == 0.0 and stopped is None:
@@ -198,9 +339,9 @@ class Operations(Base[T]):
     def _companion(self, purpose: str) -> Target:
         return Target(companion(self._spec.key, purpose), "lasting")
 
-    def _leased_members(self) -> Any:
-        """The set of what is on lease, by deadlines, its members as they are."""
-        members = self._sibling(self._companion("leased"))
+    def _members_of(self, purpose: str) -> Any:
+        """The companion set for *purpose*, its members as they are."""
+        members = self._sibling(self._companion(purpose))
         encoding: Encoding[Any] = Encoding(self._name, RawSerializer())
         members._spec = replace(members._spec, encoding=encoding)
         return members

@@ -175,6 +175,9 @@ class TimeSortedSet(SortedSet[T]):
     def _default_scorer(self) -> Callable[[T], Any]:
         return self._time_scorer()
 
+    def _time_of_scores(self) -> float:
+        return float(self._clock())
+
 
 class ScheduledSet(TimeSortedSet[T]):
     """A `TimeSortedSet` that hands out an item only once its score, a time, has come.

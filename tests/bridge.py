@@ -149,15 +149,16 @@ def _wrapped(value: Any) -> Any:
     """What a synchronous caller sees of *value*."""
     if isinstance(value, Opening) or inspect.isawaitable(value):
         return _wrapped(_current[-1].run(value))
-    if isinstance(value, AsyncIterator):
-        return _iterated(value)
     if isinstance(value, redset.asyncio.RedisSortedSet):
         return TWINS[type(value)]._around(value)
-    if isinstance(value, redset.asyncio.Lock):
-        return Lock(value)
-    if isinstance(value, redset.asyncio.Lease):
-        return Lease(value)
-    return value
+    for kind, twin in (
+        (redset.asyncio.Consumer, Consumer),
+        (redset.asyncio.Lock, Lock),
+        (redset.asyncio.Lease, Lease),
+    ):
+        if isinstance(value, kind):
+            return twin(value)
+    return _iterated(value) if isinstance(value, AsyncIterator) else value
 
 
 def _unwrapped(value: Any) -> Any:
@@ -224,11 +225,11 @@ class Lease(collections.abc.Sequence[Any]):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lease, name)
 
-    def ack(self, *items: Any) -> None:
-        _current[-1].run(self._lease.ack(*items))
+    def ack(self, *items: Any, **options: Any) -> None:
+        _current[-1].run(self._lease.ack(*items, **options))
 
-    def ack_first(self, count: int) -> None:
-        _current[-1].run(self._lease.ack_first(count))
+    def reject(self, *items: Any, **options: Any) -> None:
+        _current[-1].run(self._lease.reject(*items, **options))
 
     def release(self, *items: Any, **options: Any) -> None:
         _current[-1].run(self._lease.release(*items, **options))
@@ -248,6 +249,51 @@ class Lease(collections.abc.Sequence[Any]):
 
     def __exit__(self, *error: Any) -> None:
         _current[-1].run(self._lease.__aexit__(*error))
+
+
+class Consumer(Iterator[Any]):
+    """`redset.Consumer` over one of asyncio."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer, self._loop = consumer, _current[-1]
+
+    def __getattr__(self, name: str) -> Any:
+        return _wrapped(getattr(self._consumer, name))
+
+    def __next__(self) -> Any:
+        try:
+            return _current[-1].run(anext(self._consumer))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def attempt(self) -> "Attempt":
+        return Attempt(self._consumer.attempt())
+
+    def close(self) -> None:
+        _current[-1].run(self._consumer.close())
+
+    def __del__(self) -> None:
+        if _current and self._loop is _current[-1] and not self._loop.is_here():
+            self.close()
+
+    def __enter__(self) -> "Consumer":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _current[-1].run(self._consumer.__aexit__(*error))
+
+
+class Attempt:
+    """`redset.consumers.Attempt` over one of asyncio."""
+
+    def __init__(self, attempt: Any) -> None:
+        self._attempt = attempt
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: Any) -> bool:
+        return bool(_current[-1].run(self._attempt.__aexit__(*error)))
 
 
 class RedisSortedSet(collections.abc.MutableSet[Any]):

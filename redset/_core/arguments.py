@@ -8,6 +8,11 @@ from typing import Any
 
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
+LONGEST_WORKER = 200
+
+# Why an item is dead: see `redset._core.leasing.DeadLetter`.
+REASONS = ("failed", "expired", "rejected", "undecodable")
+
 
 def check_count(name: str, argument: str, value: object) -> int:
     """Give *value* as an int (anything with ``__index__``), or say which argument is wrong."""
@@ -61,6 +66,29 @@ def check_stop(name: str, stop: Any) -> Callable[[], bool] | None:
         return answered
 
     return stopped
+
+
+def check_worker(name: str, worker: object) -> str:
+    """Give the name of a worker as the server keeps it; ``""`` for ``None``."""
+    if worker is None:
+        return ""
+    if not isinstance(worker, str):
+        raise InvalidTypeError(
+            f"redset {name!r}: worker must be a str, got {type(worker).__name__} {worker!r}"
+        )
+    if not worker or len(worker) > LONGEST_WORKER:
+        raise InvalidValueError(
+            f"redset {name!r}: worker must have 1 to {LONGEST_WORKER} characters, got {len(worker)}"
+        )
+    return worker.encode("utf-8", "replace").decode()
+
+
+def check_reason(name: str, reason: object) -> None:
+    """Say what is wrong if *reason* is none for which an item is dead."""
+    if reason is not None and reason not in REASONS:
+        raise InvalidValueError(
+            f"redset {name!r}: reason must be one of {', '.join(REASONS)}; got {reason!r}"
+        )
 
 
 def check_most(name: str, value: object) -> int | None:

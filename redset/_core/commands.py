@@ -87,7 +87,8 @@ ALGEBRA, RENAME = Script("idempotency", "algebra"), Script("idempotency", "renam
 LEASE = Script("idempotency", "leasing", "lease")
 SETTLE = Script("idempotency", "leasing", "settle")
 PAGE = Script("page")
-STATS, REQUEUE, ADMIT = Script("stats"), Script("requeue"), Script("admit")
+STATS, ADMIT = Script("stats"), Script("admit")
+DEAD, CANCEL = Script("dead"), Script("cancel")
 LOWEST, HIGHEST = "-inf", "+inf"
 
 # Whose score wins where two meet, as the flag of ZADD that does it.
@@ -189,7 +190,8 @@ def count(key: bytes, lowest: str, highest: str) -> Command[int]:
 
 
 def delete(*keys: bytes) -> Command[int]:
-    return Command(("DEL",), keys, replies.integer)
+    """Delete *keys*; the server frees their memory in the background."""
+    return Command(("UNLINK",), keys, replies.integer)
 
 
 def by_rank(key: bytes, first: int, last: int) -> Command[list[replies.Pair]]:
@@ -293,8 +295,8 @@ def admit(
 
 def take(
     keys: Sequence[bytes], request_id: bytes, num: int, highest: str, keep: float
-) -> Command[list[replies.Pair]]:
-    return _call(TAKE, keys, (request_id, num, highest, _milliseconds(keep)), replies.pairs)
+) -> Command[replies.Taken]:
+    return _call(TAKE, keys, (request_id, num, highest, _milliseconds(keep)), replies.taken)
 
 
 def lease(
@@ -308,10 +310,13 @@ def lease(
     ttl: float,
     most: int,
     channel: bytes,
-) -> Command[tuple[float, list[replies.Held]]]:
+    worker: str,
+    done: tuple[str, Sequence[bytes]] = ("", ()),
+) -> Command[replies.LeaseReply]:
+    """Lease; *done* are an earlier lease, and those of its members that are acknowledged."""
     times = (_milliseconds(keep), _milliseconds(ttl))
-    arguments = (request_id, times[0], num, highest, name, times[1], most, channel)
-    return _call(LEASE, keys, arguments, replies.leased)
+    arguments = (request_id, times[0], num, highest, name, times[1], most, channel, worker)
+    return _call(LEASE, keys, (*arguments, done[0], *done[1]), replies.leased)
 
 
 def settle(
@@ -324,20 +329,35 @@ def settle(
     seconds: float,
     score: float | None,
     channel: bytes,
+    error: str,
     members: Sequence[bytes],
-) -> Command[list[int]]:
+) -> Command[tuple[float, list[int]]]:
     place = "" if score is None else number(score)
     times = (_milliseconds(keep), _milliseconds(seconds))
-    head: tuple[Word, ...] = (request_id, times[0], verb, name, times[1], place, channel)
-    return _call(SETTLE, keys, (*head, *members), replies.places)
+    head: tuple[Word, ...] = (request_id, times[0], verb, name, times[1], place, channel, error)
+    return _call(SETTLE, keys, (*head, *members), replies.settled)
 
 
-def stats(keys: Sequence[bytes], highest: str) -> Command[list[int]]:
-    return _call(STATS, keys, (highest,), lambda reply: [int(count) for count in reply])
+def stats(keys: Sequence[bytes], highest: str) -> Command[tuple[list[int], float | None]]:
+    return _call(STATS, keys, (highest,), replies.stats)
 
 
-def requeue(set_key: bytes, dead: bytes, members: Sequence[bytes]) -> Command[int]:
-    return _call(REQUEUE, (set_key, dead), members, replies.integer)
+def sort_dead(
+    keys: Sequence[bytes],
+    verb: str,
+    passed: int,
+    reason: str,
+    before: float | None,
+    members: Sequence[bytes],
+) -> Command[list[int]]:
+    """Requeue or discard dead members; give how many, and how many of dead were passed over."""
+    latest: Word = "" if before is None else _milliseconds(before)
+    arguments = (verb, passed, reason, latest, *members)
+    return _call(DEAD, keys, arguments, lambda reply: [int(count) for count in reply])
+
+
+def cancel(keys: Sequence[bytes], members: Sequence[bytes]) -> Command[int]:
+    return _call(CANCEL, keys, members, replies.integer)
 
 
 def fields(key: bytes, names: Sequence[bytes]) -> Command[list[bytes | None]]:

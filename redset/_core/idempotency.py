@@ -6,8 +6,9 @@ with the same fingerprint, and so that call is given what the failed one had tak
 """
 
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from secrets import token_hex
 
 from redset._core.forks import reentrant_lock
@@ -15,8 +16,19 @@ from redset._core.keys import companion, leasing_keys
 
 # Longer than redis-py keeps repeating a command by itself (10 times, 5 seconds each).
 REPLY_TTL = 300.0
+# Of slots that are idle, so many are kept: a call in many steps needs one for each.
+MAX_IDLE = 64
 # Of calls that failed and were never repeated, so many are remembered.
 MAX_FAILED = 1_000
+
+
+def fingerprint(members: Sequence[bytes]) -> bytes:
+    """Return what tells calls for *members* from those for others."""
+    digest = blake2b(digest_size=16)
+    for member in members:
+        digest.update(b"%d:" % len(member))
+        digest.update(member)
+    return digest.digest()
 
 
 class IdempotencySlot:
@@ -102,7 +114,7 @@ class IdempotencySlots:
         if failed:
             self._failed.append((fingerprint, slot))
             del self._failed[:-MAX_FAILED]
-        else:
+        elif not slot.completed or len(self._idle) < MAX_IDLE:
             self._idle.append(slot)
 
     def _failed_call(self, fingerprint: Hashable) -> IdempotencySlot | None:
@@ -110,6 +122,11 @@ class IdempotencySlots:
             if entry[0] == fingerprint and _removed(self._failed, entry):
                 return entry[1]
         return None
+
+    @property
+    def any_failed(self) -> bool:
+        """Whether there is a call that failed and was not repeated."""
+        return bool(self._failed) and self._process == os.getpid()
 
     @contextmanager
     def discarding(self) -> Iterator[list[bytes]]:

@@ -6,6 +6,7 @@ Knows the server's hash-tag rule and nothing of commands or clients.
 import binascii
 from functools import lru_cache
 from itertools import count
+from typing import NamedTuple
 
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -38,10 +39,22 @@ def companion(key: bytes, purpose: str) -> bytes:
     return b"{%b}:%b:%b" % (tag, key, purpose.encode())
 
 
+class LeasingKeys(NamedTuple):
+    """The keys of what is on lease; ``scripts/leasing.lua`` says what each of them holds."""
+
+    leased: bytes
+    held: bytes
+    deliveries: bytes
+    dead: bytes
+    letters: bytes
+    delayed: bytes
+    absent: bytes
+
+
 @lru_cache(maxsize=1024)
-def leasing_keys(key: bytes) -> tuple[bytes, ...]:
-    """Name what is on lease, who holds it, how often it came back, and what is dead."""
-    return tuple(companion(key, purpose) for purpose in ("leased", "held", "deliveries", "dead"))
+def leasing_keys(key: bytes) -> LeasingKeys:
+    """Name what is on lease, who holds it, how often it came back, and what is dead, and why."""
+    return LeasingKeys(*(companion(key, purpose) for purpose in LeasingKeys._fields))
 
 
 def wake_channel(key: bytes) -> bytes:

@@ -3,24 +3,33 @@
 Nothing here opens a socket or awaits. `Holds` is the part of a lease that both surfaces share.
 """
 
+import logging
+import os
+import socket
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from redset._core import commands
 from redset._core.commands import Command
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot
-from redset._core.keys import companion, leasing_keys, wake_channel
-from redset._core.members import chunks, decoded
+from redset._core.keys import leasing_keys, wake_channel
+from redset._core.members import CHUNK_BYTES, chunks, decoded
 from redset._core.plans import when_there
-from redset._core.replies import Held, Pair
+from redset._core.replies import LeaseReply, Pair
 from redset._core.spec import Plan, Spec, Terms
 from redset.exceptions import InvalidValueError, LeaseLost
 
 T = TypeVar("T")
 
+logger = logging.getLogger("redset")
 
-class Stopped(BaseException):
-    """Leaves the block of a consumer's lease when the consumer is told to stop."""
+# A script takes some milliseconds for so many, and holds up the server's other clients meanwhile.
+SETTLE_AT_ONCE = LEASE_AT_ONCE = 1_000
+
+# The text of an error is kept so far.
+LONGEST_ERROR = 1_000
 
 
 def counts(error: BaseException) -> bool:
@@ -31,156 +40,298 @@ def counts(error: BaseException) -> bool:
     return isinstance(error, Exception | GeneratorExit)
 
 
+def error_text(error: object) -> str:
+    """Return what a dead letter says of *error*, an exception or a text."""
+    if isinstance(error, GeneratorExit) or error is None:
+        return ""
+    if not isinstance(error, BaseException):
+        return str(error)[:LONGEST_ERROR]
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # an exception's own __str__ may fail
+        return kind
+    return (f"{kind}: {text}" if text else kind)[:LONGEST_ERROR]
+
+
+@lru_cache(maxsize=2)
+def _worker_of(process: int) -> str:
+    return f"{socket.gethostname()}:{process}"
+
+
+def this_worker() -> str:
+    """Return the name of this process among those of all hosts."""
+    return _worker_of(os.getpid())
+
+
+class LeaseTerms(NamedTuple):
+    """What a lease is asked for: seconds, deliveries after which what comes back is dead, who."""
+
+    ttl: float
+    most: int
+    worker: str
+
+
 class Hold(NamedTuple, Generic[T]):
-    """One item on lease."""
+    """One item on lease, and the name of the lease on the server."""
 
     item: T
     member: bytes
     score: float
     deliveries: int
+    lease: str
 
 
 class Leased(NamedTuple, Generic[T]):
     """An item that somebody has on lease, or that was given back with a delay that still runs.
 
-    ``expires`` is when it is ready again, in UNIX seconds of the server's clock; ``deliveries``
-    how often it was handed out so far.
+    ``since`` is when that began, ``expires`` when the item is ready again, in UNIX seconds of the
+    server's clock; ``worker`` who has it, ``None`` for one that waits for the end of a delay;
+    ``deliveries`` how often it was handed out so far.
     """
 
     item: T
     score: float
     expires: float
     deliveries: int
+    since: float
+    worker: str | None
+
+
+class DeadLetter(NamedTuple, Generic[T]):
+    """An item that is not handed out any more, and why.
+
+    ``reason`` is ``"failed"`` (given back after an error as often as ``max_deliveries`` allows),
+    ``"expired"`` (its worker died, or was slower than its lease, so often), ``"rejected"``
+    (`Lease.reject`), ``"undecodable"``, or ``""`` if nothing says; ``error`` the text of the last
+    error; ``time`` when it was, in UNIX seconds of the server's clock; ``item`` is ``None`` if the
+    serializer can't read ``member``.
+    """
+
+    item: T | None
+    score: float
+    reason: str
+    error: str
+    time: float
+    deliveries: int
+    member: bytes
 
 
 class Stats(NamedTuple):
-    """How many items are where; ``ready + leased + dead + undecodable`` are all that there are.
+    """How many items are where, at one moment.
 
-    Of those ready, ``due`` are handed out now. Of those leased (or given back with a delay that
-    still runs), ``expired`` will be ready again with the next call that hands something out.
+    ``ready + leased + delayed + dead + undecodable`` are all that there are. Of those ready,
+    ``due`` are handed out now; ``oldest`` is for how many seconds the first of them has been due
+    where scores are times, else 0. Those ``leased`` are being worked on, those ``delayed`` were
+    given back with a delay; of both, ``expired`` will be ready with the next calls that hand
+    something out.
     """
 
     ready: int
     due: int
     leased: int
+    delayed: int
     expired: int
     dead: int
     undecodable: int
+    oldest: float
 
 
 def lease(
-    spec: Spec[T], slot: IdempotencySlot, num: int, ttl: float, most: int, terms: Terms
-) -> Plan[tuple[bool, "Holds[T]"]]:
-    """Lease items; also return whether there were members, which perhaps can't be deserialized."""
-    name = f"{slot.name}.{slot.sequence}"
+    spec: Spec[T],
+    slot: IdempotencySlot,
+    num: int,
+    wanted: LeaseTerms,
+    terms: Terms,
+    done: "Holds[T] | None" = None,
+) -> Plan[tuple[int, list[Hold[T]], float, float]]:
+    """Lease up to *num* items; first acknowledge what is left of *done*, which has one lease.
 
-    def ask(highest: str) -> Command[tuple[float, list[Held]]]:
-        keys, token = slot.keys, slot.request_id()
+    Return how many members there were, those that can be deserialized, their deadline, and that
+    by this process's monotonic clock.
+    """
+    name = f"{slot.name}.{slot.sequence}"
+    acknowledged = [] if done is None else list(done.open.values())
+    sent = 0.0
+
+    def ask(highest: str) -> Command[LeaseReply]:
+        nonlocal sent
+        sent = monotonic()
+        finished = [hold.member for hold in acknowledged]
         return commands.lease(
-            *(keys, token, num, highest, REPLY_TTL),
+            *(slot.keys, slot.request_id(), num, highest, REPLY_TTL),
             name=name,
-            ttl=ttl,
-            most=most,
+            ttl=wanted.ttl,
+            most=wanted.most,
             channel=wake_channel(spec.key),
+            worker=wanted.worker,
+            done=(acknowledged[0].lease if finished else "", finished),
         )
 
-    deadline, held = yield from when_there(spec, terms, ask, lambda reply: bool(reply[1]))
-    slot.completed = bool(held)
-    counts = {member: count for member, _, count in held}
+    def found(reply: LeaseReply) -> bool:
+        if done is not None and acknowledged:  # with the first request
+            members = [hold.member for hold in acknowledged]
+            done.close(members, {members[place] for place in reply.lost})
+            acknowledged.clear()
+        return bool(reply.held)
+
+    reply = yield from when_there(spec, terms, ask, found)
+    slot.completed = bool(reply.held)
+    counts = {member: count for member, _, count in reply.held}
     holds: list[Hold[T]] = []
     broken: list[Pair] = []
-    for pair in ((member, score) for member, score, _ in held):
+    for pair in ((member, score) for member, score, _ in reply.held):
         for item, score in decoded(spec, [pair], broken):
-            holds.append(Hold(item, pair[0], score, counts[pair[0]]))
+            holds.append(Hold(item, pair[0], score, counts[pair[0]], name))
     if broken:
         # The slot's reply is that of the lease itself; to bury twice changes nothing.
-        yield [_settle(spec, slot, b"", "bury", name, [member for member, _ in broken])]
-    return bool(held), Holds(spec, name, holds, deadline)
+        members = [member for member, _ in broken]
+        yield [_settle(spec, slot, b"", Settling("undecodable"), name, members)]
+    return len(reply.held), holds, reply.deadline, sent + wanted.ttl
+
+
+class Settling(NamedTuple):
+    """How the hold on members ends: see ``scripts/settle.lua``."""
+
+    verb: str
+    seconds: float = 0.0
+    score: float | None = None
+    error: str = ""
 
 
 def settle(
     spec: Spec[Any],
     slot: IdempotencySlot,
-    verb: str,
+    settling: Settling,
     name: str,
     members: Sequence[bytes],
-    seconds: float = 0.0,
-    score: float | None = None,
-) -> Plan[set[bytes]]:
-    """End or prolong the hold of the lease *name*; give the members that it has lost."""
+) -> Plan[tuple[float, set[bytes]]]:
+    """End or prolong the hold of the lease *name*; give the deadline, and what it has lost."""
     request_id = slot.request_id()
-    [lost] = yield [_settle(spec, slot, request_id, verb, name, members, seconds, score)]
-    return {members[place] for place in lost}
+    [(deadline, lost)] = yield [_settle(spec, slot, request_id, settling, name, members)]
+    return deadline, {members[place] for place in lost}
 
 
 def _settle(
     spec: Spec[Any],
     slot: IdempotencySlot,
     request_id: bytes,
-    verb: str,
+    settling: Settling,
     name: str,
     members: Sequence[bytes],
-    seconds: float = 0.0,
-    score: float | None = None,
-) -> Command[list[int]]:
+) -> Command[tuple[float, list[int]]]:
     return commands.settle(
         slot.keys,
         request_id,
         REPLY_TTL,
-        verb,
+        settling.verb,
         name=name,
-        seconds=seconds,
-        score=score,
+        seconds=settling.seconds,
+        score=settling.score,
         channel=wake_channel(spec.key),
+        error=settling.error,
         members=members,
     )
 
 
 def entries(spec: Spec[T], pairs: Sequence[Pair]) -> Plan[list[Leased[T]]]:
     """Say more of members with their deadlines in milliseconds; leave out what is settled now."""
-    _, held, *_ = leasing_keys(spec.key)
-    [found] = yield [commands.fields(held, [member for member, _ in pairs])]
+    [found] = yield [commands.fields(leasing_keys(spec.key).held, [member for member, _ in pairs])]
     leased = []
     for (member, deadline), entry in zip(pairs, found, strict=True):
         if entry is not None:
-            deliveries, score = _parts_of(entry)
+            deliveries, score, since, worker = _parts_of(entry)
             for item, _ in decoded(spec, [(member, score)]):
-                leased.append(Leased(item, score, deadline / 1000, deliveries))
+                about = (deadline / 1000, deliveries, since, worker)
+                leased.append(Leased(item, score, *about))
     return leased
 
 
-def _parts_of(entry: bytes) -> tuple[int, float]:
-    """Deliveries and score of an entry of held; 0 if another program wrote it."""
+def _parts_of(entry: bytes) -> tuple[int, float, float, str | None]:
+    """Deliveries, score, begin and worker of an entry of held; 0 if another program wrote it."""
     try:
-        _, deliveries, _, score = entry.split()
-        return int(deliveries), float(score)
+        lease, deliveries, _, score, since, _, worker = entry.split(b" ", 6)
+        name = None if lease == b"-" else worker.decode("utf-8", "replace")
+        return int(deliveries), float(score), int(since) / 1000, name
     except ValueError:
-        return 0, 0.0
+        return 0, 0.0, 0.0, None
 
 
-def stats(spec: Spec[Any], highest: str) -> Plan[Stats]:
-    leased, _, _, dead = leasing_keys(spec.key)
-    [counts] = yield [commands.stats([spec.key, leased, dead, spec.undecodable], highest)]
-    return Stats(*counts)
+def letters(spec: Spec[T], pairs: Sequence[Pair]) -> Plan[list[DeadLetter[T]]]:
+    """Say more of dead members and their scores."""
+    [found] = yield [
+        commands.fields(leasing_keys(spec.key).letters, [member for member, _ in pairs])
+    ]
+    return [
+        DeadLetter(_item_of(spec, member), score, *_letter_of(letter), member)
+        for (member, score), letter in zip(pairs, found, strict=True)
+    ]
 
 
-def requeue(spec: Spec[T], items: tuple[T, ...]) -> Plan[int]:
-    dead = companion(spec.key, "dead")
-    if not items:
-        [moved] = yield [commands.requeue(spec.key, dead, [])]
-        return moved  # type: ignore[no-any-return]
+def _item_of(spec: Spec[T], member: bytes) -> T | None:
+    try:
+        return spec.encoding.decode(member)
+    except Exception:  # it was logged when it was buried
+        return None
+
+
+def _letter_of(letter: bytes | None) -> tuple[str, str, float, int]:
+    """Reason, error, time and deliveries of a letter; nothing if there is none."""
+    try:
+        reason, milliseconds, deliveries, error = (letter or b"").split(b" ", 3)
+        text = error.decode("utf-8", "replace")
+        return reason.decode(), text, int(milliseconds) / 1000, int(deliveries)
+    except ValueError:
+        return "", "", 0.0, 0
+
+
+def stats(spec: Spec[Any], highest: str, now: float | None) -> Plan[Stats]:
+    """Count; *now* is the time of the set's clock if its scores are times."""
+    keys = leasing_keys(spec.key)
+    all_keys = [spec.key, keys.leased, keys.dead, spec.undecodable, keys.delayed]
+    [(counted, lowest)] = yield [commands.stats(all_keys, highest)]
+    oldest = 0.0 if now is None or lowest is None else max(0.0, now - lowest)
+    ready, due, leased, waiting, expired, dead, undecodable = counted
+    return Stats(ready, due, leased, waiting, expired, dead, undecodable, oldest)
+
+
+def sort_dead(
+    spec: Spec[T], verb: str, items: tuple[T, ...], reason: str, before: float | None
+) -> Plan[int]:
+    """Requeue or discard dead items: *items*, or all, of one reason, that died *before* then."""
+    own = leasing_keys(spec.key)
+    keys = (spec.key, own.dead, own.letters, own.held, own.absent)
     total = 0
-    for chunk in chunks((spec.encoding.encode(item), None) for item in items):
-        [moved] = yield [commands.requeue(spec.key, dead, [member for member, _ in chunk])]
-        total += moved
+    if items:
+        for part in parts([spec.encoding.encode(item) for item in items]):
+            [(moved, _)] = yield [commands.sort_dead(keys, verb, 0, reason, before, part)]
+            total += moved
+        return total
+    [left] = yield [commands.size(own.dead)]
+    passed = 0
+    while passed >= 0 and left > 0:  # what dies meanwhile is left alone
+        [(moved, passed)] = yield [commands.sort_dead(keys, verb, passed, reason, before, ())]
+        total, left = total + moved, left - moved
+    return total
+
+
+def cancel(spec: Spec[T], items: Sequence[T]) -> Plan[int]:
+    """Remove *items* wherever they are; say how many were anywhere."""
+    total = 0
+    for part in parts([spec.encoding.encode(item) for item in items]):
+        [found] = yield [commands.cancel((spec.key, *leasing_keys(spec.key)), part)]
+        total += found
     return total
 
 
 class Holds(Sequence[T]):
     """The items of one lease, in score order, and which of them are still to be settled."""
 
-    def __init__(self, spec: Spec[T], name: str, holds: Sequence[Hold[T]], deadline: float) -> None:
-        self.spec, self.name, self.deadline = spec, name, deadline
+    def __init__(
+        self, spec: Spec[T], holds: Sequence[Hold[T]], deadline: float, until: float
+    ) -> None:
+        self.spec, self.deadline, self.until = spec, deadline, until
+        self._holds = holds
         self._items = [hold.item for hold in holds]
         # An item is settled as the member that it came from, also if it was changed since.
         self._by_identity = {id(hold.item): hold.member for hold in holds}
@@ -218,6 +369,35 @@ class Holds(Sequence[T]):
         member = self._by_identity.get(id(item))
         return self.spec.encoding.encode(item) if member is None else member
 
+    def all_members(self) -> Iterator[bytes]:
+        """The members of all items, in order, also of those that are settled."""
+        return (hold.member for hold in self._holds)
+
+    def by_lease(self, members: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+        """Cut *members* into lists that have one lease, and that one script may settle."""
+        leases: dict[str, list[bytes]] = {}
+        for member in members:
+            leases.setdefault(self.open[member].lease, []).append(member)
+        for name, those in leases.items():
+            for part in parts(those):
+                yield name, part
+
+    @property
+    def is_settled_at_once(self) -> bool:
+        """Whether one request may acknowledge what is left."""
+        names = {hold.lease for hold in self.open.values()}
+        size = sum(map(len, self.open))
+        return len(names) <= 1 and len(self.open) <= SETTLE_AT_ONCE and size <= CHUNK_BYTES
+
+    def loss(self) -> LeaseLost:
+        """Return the error that names what was lost."""
+        return LeaseLost(self.spec.name, [hold.item for hold in self.lost.values()])
+
+    def log_lost(self) -> None:
+        """Log what was lost, if anything was."""
+        if self.lost:
+            logger.warning("%s", self.loss())
+
     def close(self, members: Iterable[bytes], lost: set[bytes]) -> list[T]:
         """Count *members* as settled; give the items of those that were *lost*."""
         # A signal handler may have settled some of them in the middle of this call.
@@ -228,6 +408,6 @@ class Holds(Sequence[T]):
 
 
 def parts(members: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Cut *members* into lists that one command may carry."""
-    for chunk in chunks((member, None) for member in members):
+    """Cut *members* into lists that one script may settle."""
+    for chunk in chunks(((member, None) for member in members), SETTLE_AT_ONCE):
         yield [member for member, _ in chunk]

@@ -136,14 +136,16 @@ def _decoded_singly(
     return items
 
 
-def chunks(pairs: Iterable[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Any]]]:
+def chunks(
+    pairs: Iterable[tuple[bytes, Any]], most: int = CHUNK_MEMBERS
+) -> Iterator[list[tuple[bytes, Any]]]:
     """Cut *pairs* into lists that one command may carry; never holds more than one of them."""
     chunk: list[tuple[bytes, Any]] = []
     room = CHUNK_BYTES
     for pair in pairs:
         chunk.append(pair)
         room -= len(pair[0])
-        if room <= 0 or len(chunk) == CHUNK_MEMBERS:
+        if room <= 0 or len(chunk) == most:
             yield chunk
             chunk, room = [], CHUNK_BYTES
     if chunk:

@@ -29,8 +29,7 @@ class Outlook:
 
     def of_leases(self) -> list[Command[Any]]:
         """Read the nearest deadline of a lease, and the server's time."""
-        leased, *_ = leasing_keys(self._key)
-        return [commands.by_rank(leased, 0, 0), commands.server_time()]
+        return [commands.by_rank(leasing_keys(self._key).leased, 0, 0), commands.server_time()]
 
     def of_items(self) -> list[Command[Any]]:
         """Read the lowest score, and how many items are ready."""

@@ -7,12 +7,13 @@ that is yielded waits, a `Pull` reads on.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from time import monotonic
 from typing import Any, TypeVar
 
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
-from redset._core.idempotency import REPLY_TTL, IdempotencySlot
+from redset._core.idempotency import REPLY_TTL, IdempotencySlot, IdempotencySlots
 from redset._core.keys import leasing_keys
 from redset._core.members import (
     Chunk,
@@ -26,14 +27,17 @@ from redset._core.members import (
     scored_all,
 )
 from redset._core.outlook import Outlook
-from redset._core.replies import Pair
+from redset._core.replies import LeaseReply, Pair, Taken
 from redset._core.scores import check_score
 from redset._core.sources import Source
 from redset._core.spec import Plan, Spec, Terms, WaitForChange
 from redset.exceptions import EmptySetError, MissingItemError
 
 T = TypeVar("T")
-R = TypeVar("R")
+R = TypeVar("R", Taken, LeaseReply)
+
+# A script takes some milliseconds for so many, and holds up the server's other clients meanwhile.
+INSERT_AT_ONCE = 1_000
 
 # How long a consumer that can be stopped waits before it asks whether it is to stop.
 GLANCE_SECONDS = 0.1
@@ -145,14 +149,18 @@ def update(spec: Spec[T], source: Source, conflict: str = "keep") -> Plan[None]:
         raise
 
 
-def insert(spec: Spec[T], slot: IdempotencySlot, items: tuple[T, ...]) -> Plan[list[T]]:
+def insert(spec: Spec[T], slots: IdempotencySlots, items: tuple[T, ...]) -> Plan[list[T]]:
     pairs = [(spec.encoding.encode(item), scored(spec, item)) for item in items]
-    if not pairs:
-        return []
-    key, held, seen = spec.admission()
-    keys = (key, slot.reply_key, held, seen)
-    [new] = yield [commands.insert(keys, slot.request_id(), spec.unique, pairs, REPLY_TTL)]
-    return [items[place] for place in new]
+    key, *others = spec.admission()
+    new: list[T] = []
+    with ExitStack() as stack:  # an error has all of them repeated
+        for first in range(0, len(pairs), INSERT_AT_ONCE):
+            slot = stack.enter_context(slots.acquire())
+            keys, part = (key, slot.reply_key, *others), pairs[first : first + INSERT_AT_ONCE]
+            request_id = slot.request_id()
+            [places] = yield [commands.insert(keys, request_id, spec.unique, part, REPLY_TTL)]
+            new += [items[first + place] for place in places]
+    return new
 
 
 def scores(spec: Spec[T], items: Sequence[T]) -> Plan[list[float | None]]:
@@ -186,21 +194,19 @@ def pop(spec: Spec[T], slot: IdempotencySlot, terms: Terms) -> Plan[T | None]:
     return items[0] if items else None
 
 
-def take(
-    spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms
-) -> Plan[tuple[bool, list[T]]]:
-    """Take items; also return whether there were members, which perhaps can't be deserialized."""
+def take(spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms) -> Plan[tuple[int, list[T]]]:
+    """Take items; return how many members there were, and those that can be deserialized."""
     pairs, items = yield from _hand_out(spec, slot, num, terms)
-    return bool(pairs), items
+    return len(pairs), items
 
 
 def _hand_out(
     spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
-    def ask(highest: str) -> Command[list[Pair]]:
+    def ask(highest: str) -> Command[Taken]:
         return commands.take(slot.keys, slot.request_id(), num, highest, REPLY_TTL)
 
-    pairs = yield from when_there(spec, terms, ask, bool)
+    pairs, _ = yield from when_there(spec, terms, ask, lambda reply: bool(reply.pairs))
     slot.completed = bool(pairs)
     broken: list[Pair] = []
     items = decoded_all(spec, pairs, broken)
@@ -220,16 +226,16 @@ def when_there(
     *ask* is told the highest score that is due.
     """
     end = math.inf if terms.timeout is None else monotonic() + terms.timeout
-    [reply] = yield [ask(terms.highest())]
-    if terms.timeout == 0 or found(reply):
-        return reply  # type: ignore[no-any-return]
+    reply, _ = yield from _asked(terms, ask)
+    if found(reply) or terms.timeout == 0:
+        return reply
     outlook = Outlook(spec.key, terms.now)
     seconds = math.inf
     glance = math.inf if terms.stopped is None else GLANCE_SECONDS
     while True:
         left = end - monotonic()
         if left <= 0 or (terms.stopped and terms.stopped()):
-            return reply  # type: ignore[no-any-return]
+            return reply
         [told] = yield WaitForChange(spec.key, min(left, seconds, glance), outlook)
         if told is False and glance < min(left, seconds):
             continue  # nothing has changed, and the server is not asked
@@ -237,12 +243,22 @@ def when_there(
             glance = math.inf
         # As long as nothing tells of changes, each ask looks when the next item will be ready.
         looks = outlook.commands() if told is None else []
-        reply, *looked = yield [ask(terms.highest()), *looks]
+        reply, looked = yield from _asked(terms, ask, looks)
         outlook.found = found(reply)
         if outlook.found:
-            return reply  # type: ignore[no-any-return]
+            return reply
         ready, seconds = outlook.read(looked) if looked else (0, math.inf)
         seconds = 0.0 if ready else seconds
+
+
+def _asked(
+    terms: Terms, ask: Callable[[str], Command[R]], looks: Sequence[Command[Any]] = ()
+) -> Plan[tuple[R, list[Any]]]:
+    """Ask once, or until the server has put right what it had to; also look, the first time."""
+    reply, *looked = yield [ask(terms.highest()), *looks]
+    while reply.more:
+        [reply] = yield [ask(terms.highest())]
+    return reply, looked
 
 
 def peek(spec: Spec[T], position: int, highest: str) -> Plan[T | None]:

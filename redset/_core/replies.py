@@ -11,6 +11,25 @@ Pair = tuple[bytes, float]
 Held = tuple[bytes, float, int]  # a member on lease, its score, how often it was handed out
 
 
+class Taken(NamedTuple):
+    """What was taken; *more* if another request may find what this one could not put right yet."""
+
+    pairs: list[Pair]
+    more: bool
+
+
+class LeaseReply(NamedTuple):
+    """What was leased until *deadline*, in UNIX seconds; *more* as in `Taken`.
+
+    Of the members that were done, those at the places *lost* were not held any more.
+    """
+
+    deadline: float
+    held: list[Held]
+    lost: list[int]
+    more: bool
+
+
 class Page(NamedTuple):
     """Members in a row, how many come before them, and their scores, or only that of the last."""
 
@@ -69,18 +88,31 @@ def seconds(reply: Any) -> float:
     return int(whole) + int(micro) / 1_000_000
 
 
-def leased(reply: Sequence[Any]) -> tuple[float, list[Held]]:
-    """Give the deadline in UNIX seconds, and what was leased until then."""
-    deadline, *words = reply
+def taken(reply: Sequence[Any]) -> Taken:
+    return Taken([], more=True) if len(reply) == 1 else Taken(pairs(reply), more=False)
+
+
+def leased(reply: Sequence[Any]) -> LeaseReply:
+    deadline, lost, more, *words = reply
     groups = zip(words[::3], words[1::3], words[2::3], strict=True)
-    return int(deadline) / 1000, [
-        (member, float(score), int(count)) for member, score, count in groups
-    ]
+    held = [(member, float(score), int(count)) for member, score, count in groups]
+    return LeaseReply(int(deadline) / 1000, held, _numbers(lost), bool(more))
 
 
-def places(reply: Any) -> list[int]:
-    """Give the numbers in a string of them."""
-    return [int(place) for place in reply.split()]
+def settled(reply: Any) -> tuple[float, list[int]]:
+    """Give the deadline that was set, in UNIX seconds, and the places of what was lost."""
+    deadline, *lost = _numbers(reply)
+    return deadline / 1000, lost
+
+
+def stats(reply: Sequence[Any]) -> tuple[list[int], float | None]:
+    """Give the counts, and the lowest score that is due."""
+    *counts, lowest = reply
+    return [int(count) for count in counts], float(lowest) if lowest else None
+
+
+def _numbers(text: Any) -> list[int]:
+    return [int(number) for number in text.split()]
 
 
 def verdict(reply: Any) -> tuple[str, int]:

@@ -63,9 +63,10 @@ class Spec(Generic[T]):
     def admits_all(self) -> bool:
         return self.unique == "until_taken"
 
-    def admission(self) -> tuple[bytes, bytes, bytes]:
+    def admission(self) -> tuple[bytes, bytes, bytes, bytes]:
         """The keys that tell which members have to stay out, the set's own first."""
-        return self.key, leasing_keys(self.key)[1], self.seen
+        keys = leasing_keys(self.key)
+        return self.key, keys.held, self.seen, keys.dead
 
 
 UNIQUE = ("until_taken", "until_done", "for_good")

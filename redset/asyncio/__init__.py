@@ -4,19 +4,27 @@
 ``valkey.asyncio``; the exceptions are those of `redset`.
 """
 
+from redset._core.consuming import backoff
+from redset._core.leasing import DeadLetter, Leased, Stats
 from redset.asyncio.clients import connect
 from redset.asyncio.clocks import ServerClock
+from redset.asyncio.consumers import Consumer
 from redset.asyncio.leases import Lease
 from redset.asyncio.locks import Lock
 from redset.asyncio.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSortedSet
 
 __all__ = [
+    "Consumer",
+    "DeadLetter",
     "Lease",
+    "Leased",
     "Lock",
     "RedisSortedSet",
     "ScheduledSet",
     "ServerClock",
     "SortedSet",
+    "Stats",
     "TimeSortedSet",
+    "backoff",
     "connect",
 ]

@@ -1,29 +1,26 @@
 """Handing out: `redset.handing_out` for asyncio."""
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Self, TypeVar
 
 import redset.handing_out
 from redset._core import leasing
-from redset._core.arguments import check_stop
-from redset._core.driver import SubscriptionReuse
-from redset._core.leasing import Leased, Stats, Stopped
+from redset._core.arguments import check_reason
+from redset._core.consuming import Settings, Work
+from redset._core.leasing import DeadLetter, Leased, Stats
 from redset._core.sources import pull
 from redset._core.spec import Plan
+from redset.asyncio.consumers import Consumer
 from redset.asyncio.handle import Opening
 from redset.asyncio.leases import Lease
 from redset.asyncio.ordered import Ordered
 from redset.asyncio.tasks import within
 from redset.asyncio.twins import documented
-from redset.exceptions import LeaseLost
 from redset.handing_out import LEASED_PAGE
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-logger = logging.getLogger("redset")
 
 # How long a cancelled task waits for what it was given to be back; that goes on without it.
 TAKE_BACK_SECONDS = 0.2
@@ -58,14 +55,15 @@ class HandingOut(Ordered[T]):
         timeout: float | None = 0.0,
         renew: bool = False,
         max_deliveries: int | None = None,
+        worker: str | None = None,
     ) -> Opening[Lease[T]]:
         async def open_lease() -> Lease[T]:
-            holds = await self._run(self._to_lease(num, ttl, timeout, max_deliveries))
+            holds = await self._run(self._to_lease(num, ttl, timeout, max_deliveries, worker))
             return Lease(self, holds, float(ttl), renew=renew)
 
         return Opening(open_lease())
 
-    async def consume(
+    def consume(
         self,
         batch: int = 1,
         ttl: float = 30.0,
@@ -74,39 +72,17 @@ class HandingOut(Ordered[T]):
         renew: bool = True,
         max_deliveries: int | None = None,
         stop: Any = None,
-    ) -> AsyncGenerator[T, None]:
-        self._check_batch(batch)
-        stopped = check_stop(self._name, stop)
-        reuse = SubscriptionReuse()
-        try:
-            while not (stopped and stopped()) and (
-                holds := await self._run(
-                    self._to_lease(batch, ttl, timeout, max_deliveries, stopped, goes_on=True),
-                    reuse.slot(),
-                )
-            ):
-                lease = Lease(self, holds, float(ttl), renew=renew)
-                done = 0
-                try:
-                    async with lease:
-                        try:
-                            for item in lease:
-                                if stopped and stopped():
-                                    raise Stopped
-                                yield item
-                                done += 1
-                        except BaseException:
-                            await lease.ack_first(done)
-                            raise
-                except Stopped:
-                    return
-                except LeaseLost as lost:
-                    logger.warning("%s", lost)
-        finally:
-            reuse.end()
+        worker: str | None = None,
+        retry_delay: float | Callable[[int], float] = 0.0,
+        on_error: Callable[[T, BaseException], Any] | None = None,
+    ) -> Consumer[T]:
+        settings = Settings(
+            batch, ttl, timeout, renew, max_deliveries, stop, worker, retry_delay, on_error
+        )
+        return Consumer(self, Work(self._name, self._checked(settings)))
 
     async def leased(self) -> AsyncIterator[Leased[T]]:
-        held = self._leased_members().items()
+        held = self._members_of("leased").items()
         while page := await pull(held, LEASED_PAGE):
             for entry in await self._run(leasing.entries(self._spec, page)):
                 yield entry
@@ -115,8 +91,26 @@ class HandingOut(Ordered[T]):
     def dead(self) -> Self:
         return self._sibling(self._companion("dead"))
 
-    async def requeue(self, *items: T) -> int:
-        return await self._run(leasing.requeue(self._spec, items))
+    async def dead_letters(self, reason: str | None = None) -> AsyncIterator[DeadLetter[T]]:
+        check_reason(self._name, reason)
+        members = self._members_of("dead").items()
+        while page := await pull(members, LEASED_PAGE):
+            for letter in await self._run(leasing.letters(self._spec, page)):
+                if reason is None or letter.reason == reason:
+                    yield letter
+
+    async def requeue(
+        self, *items: T, reason: str | None = None, older_than: float | None = None
+    ) -> int:
+        return await self._run(self._to_sort_dead("requeue", items, reason, older_than))
+
+    async def discard_dead(
+        self, *items: T, reason: str | None = None, older_than: float | None = None
+    ) -> int:
+        return await self._run(self._to_sort_dead("discard", items, reason, older_than))
+
+    async def cancel(self, *items: T) -> int:
+        return await self._run(leasing.cancel(self._spec, items))
 
     async def stats(self) -> Stats:
-        return await self._run(leasing.stats(self._spec, self._highest()))
+        return await self._run(self._to_stats())

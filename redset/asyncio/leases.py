@@ -1,17 +1,20 @@
 """Leases, awaited: `redset.leases` for asyncio, with a task instead of the thread that renews."""
 
 import asyncio
+import contextlib
 import logging
+import weakref
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import redset.leases
-from redset._core.leasing import Holds, counts
+from redset._core.leasing import Holds
 from redset._core.spec import Plan
 from redset.asyncio.tasks import to_the_end
 from redset.asyncio.twins import documented
 from redset.exceptions import LeaseLost
-from redset.leases import RENEW_AFTER
+from redset.renewals import RENEW_AFTER
 
 if TYPE_CHECKING:
     from redset.asyncio.handing_out import HandingOut
@@ -38,7 +41,7 @@ class Lease(Holds[T]):
     def __init__(
         self, handle: "HandingOut[T]", holds: Holds[T], ttl: float, *, renew: bool
     ) -> None:
-        super().__init__(holds.spec, holds.name, list(holds.open.values()), holds.deadline)
+        super().__init__(holds.spec, list(holds.open.values()), holds.deadline, holds.until)
         self._handle, self._ttl = handle, ttl
         self._guard = asyncio.Lock()
         self._renewal = Renewal(self, ttl) if renew and holds else None
@@ -47,24 +50,55 @@ class Lease(Holds[T]):
         [member] = self.members([item])
         return self.open[member].deliveries
 
-    async def ack(self, *items: T) -> None:
-        await self._settle(self._handle._to_ack(self, items))
+    async def ack(self, *items: T, again_at: Any = None) -> None:
+        await self._settle(self._handle._to_ack(self, items, again_at))
 
     async def release(
-        self, *items: T, delay: float = 0.0, score: Any = None, count: bool = True
+        self,
+        *items: T,
+        delay: float = 0.0,
+        score: Any = None,
+        count: bool = True,
+        error: object = None,
     ) -> None:
-        await self._settle(self._handle._to_release(self, items, delay, score, count))
+        await self._settle(self._handle._to_release(self, items, delay, score, count, error))
+
+    async def reject(self, *items: T, error: object = None) -> None:
+        await self._settle(self._handle._to_reject(self, items, error))
 
     async def extend(self, ttl: float | None = None) -> None:
         await self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
 
-    async def ack_first(self, count: int) -> None:
+    async def _renew(self) -> bool:
+        """Hold what is left for longer; say whether anything is left."""
+        if self.open:
+            try:
+                await self._hold_on()
+            except Exception:
+                logger.exception("redset %r: can't renew a lease", self.spec.label)
+        return bool(self.open)
+
+    async def _hold_on(self) -> None:
+        """Hold what is left for longer; `lost` has what was lost."""
+        with contextlib.suppress(LeaseLost):
+            await self._settle(self._handle._to_extend(self, self._ttl, "renew"))
+
+    async def _check_time(self) -> None:
+        """Learn what is still held, if the lease may have run out: a process may be stopped."""
+        if monotonic() >= self.until and self.open:
+            await self._hold_on()
+
+    def _end_renewal(self) -> None:
+        if self._renewal is not None:
+            self._renewal.stop()
+
+    async def _leave(self, plan: Plan[None]) -> None:
+        """Settle what is left when a block is being left; see `redset.leases`."""
         try:
-            await self._settle(self._handle._to_ack_first(self, count))
-        except LeaseLost as lost:
-            logger.warning("%s", lost)
+            with contextlib.suppress(LeaseLost):
+                await self._settle(plan)
         except Exception:
-            logger.exception("redset %r: can't acknowledge items of a lease", self.spec.label)
+            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
 
     async def _settle(self, plan: Plan[None]) -> None:
         async with self._guard:
@@ -79,51 +113,47 @@ class Lease(Holds[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._renewal is not None:
-            self._renewal.stop()
+        self._end_renewal()
         # Who is cancelled here has done his work, or given it back, all the same.
         await to_the_end(self._finish() if error is None else self._give_back(error))
 
     async def _give_back(self, error: BaseException) -> None:
-        try:
-            await self.release(count=counts(error))
-        except LeaseLost as lost:
-            logger.warning("%s", lost)
-        except Exception:
-            # The error of the block matters more; what stays on lease comes back by itself.
-            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
+        await self._leave(self._handle._to_give_back(self, error))
+        self.log_lost()
 
     async def _finish(self) -> None:
-        lost = [] if self._renewal is None else self._renewal.lost
-        try:
+        with contextlib.suppress(LeaseLost):
             await self.ack()
-        except LeaseLost as error:
-            lost = lost + error.items
-        if lost:
-            raise LeaseLost(self.spec.name, lost)
+        if self.lost:
+            raise self.loss()
 
 
 class Renewal:
-    """A task that prolongs a lease again and again until it is stopped."""
+    """Prolongs a lease again and again until it is stopped, or nobody refers to the lease."""
 
     def __init__(self, lease: Lease[Any], ttl: float) -> None:
-        self._lease, self._ttl = lease, ttl
-        self.lost: list[Any] = []
-        name = f"redset lease of {lease.spec.label}"
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
+        self._lease, self._pause = weakref.ref(lease), ttl * RENEW_AFTER
+        self._name = f"redset lease of {lease.spec.label}"
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._wait()
 
     def stop(self) -> None:
         """Let the lease run out, or be settled."""
-        self._task.cancel()
+        self._stopped = True
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._ttl * RENEW_AFTER)
-            if not self._lease.open:
-                return
-            try:
-                await self._lease.extend()
-            except LeaseLost as error:
-                self.lost += error.items
-            except Exception:
-                logger.exception("redset %r: can't renew a lease", self._lease.spec.label)
+    def _wait(self) -> None:
+        # Most leases end before: a timer costs less than a task.
+        self._timer = asyncio.get_running_loop().call_later(self._pause, self._begin)
+
+    def _begin(self) -> None:
+        lease = self._lease()
+        if lease is not None:
+            self._task = asyncio.get_running_loop().create_task(self._renew(lease), name=self._name)
+
+    async def _renew(self, lease: Lease[Any]) -> None:
+        if await lease._renew() and not self._stopped:
+            self._wait()

@@ -102,6 +102,9 @@ class TimeSortedSet(SortedSet[T]):
     def _default_scorer(self) -> Callable[[T], Any]:
         return self._time_scorer()
 
+    def _time_of_scores(self) -> float:
+        return float(self._clock())
+
 
 @documented(redset.sets.ScheduledSet)
 class ScheduledSet(TimeSortedSet[T]):

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import redis
 
+from redset._core import commands
 from redset._core.connection import ClientConnection
 from tests.servers import TestServer
 
@@ -89,6 +90,9 @@ def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
     # Results of earlier tests that the collector has not found yet would be deleted in between.
     gc.collect()
     ClientConnection(client).delete_collected()
+    for script in vars(commands).values():
+        if isinstance(script, commands.Script):
+            client.script_load(script.source)
     local = threading.local()
     # A consumer that an earlier test left waiting asks for itself.
     others = set(threading.enumerate()) - {threading.current_thread()}

@@ -250,7 +250,7 @@ class Journal:
     def __init__(self, directory: Path, key: bytes) -> None:
         self.handed_out: Counter[bytes] = Counter()
         self.acknowledged: Counter[bytes] = Counter()
-        _, held, _, dead = leasing_keys(key)
+        held, dead = leasing_keys(key).held, leasing_keys(key).dead
         for step in _transactions(directory):
             over = [
                 word for name, at, *words in step if (name, at) == (b"HDEL", held) for word in words
@@ -368,8 +368,9 @@ def test_what_a_killed_consumer_held_comes_to_another_when_its_lease_runs_out(
     with running(hold, items, client):
         until(lambda: client.get("holding"))
     others = numbers(make_client(), 0)
-    batch = others.lease(1, FOR_GOOD, timeout=PATIENCE)
-    assert [(item, batch.deliveries(item)) for item in batch] == [(5, 2)]
+    batch = others.lease(2, FOR_GOOD, timeout=PATIENCE)
+    # It is alone, and whether the consumer died of this one, nobody knows.
+    assert [(item, batch.deliveries(item)) for item in batch] == [(5, 1)]
     batch.ack()
     assert [others.take(1), others.take(10), others.take(10)] == [[6], [7], []]
     assert sorted(leased.item for leased in others.leased()) == [0, 1, 2]
@@ -384,8 +385,10 @@ def test_what_a_killed_consumer_renewed_comes_back_too(
         [first, *_] = items.leased()
         until(lambda: all(leased.expires > first.expires for leased in items.leased()))
     others = numbers(make_client(), 0)
-    batch = others.lease(10, FOR_GOOD, timeout=PATIENCE)
-    assert [(item, batch.deliveries(item)) for item in batch] == [(n, 2) for n in range(5)]
+    batches = [others.lease(10, FOR_GOOD, timeout=PATIENCE) for _ in range(5)]
+    assert [[(item, batch.deliveries(item)) for item in batch] for batch in batches] == [
+        [(item, 1)] for item in range(5)
+    ]
 
 
 @pytest.mark.parametrize("done", [0, 2])
@@ -395,10 +398,10 @@ def test_a_loop_that_is_left_when_its_lease_is_lost_is_given_nothing_more(
     items = numbers(client, 9)
     loop = items.consume(3, ttl=0.05, renew=False)
     assert [next(loop) for _ in range(done + 1)] == list(range(done + 1))
-    others = until(lambda: items.lease(3, FOR_GOOD) if items.stats().expired == 3 else None)
+    others = until(lambda: items.take(3) if items.stats().expired == 3 else None)
     assert list(others) == [0, 1, 2]
     loop.close()
-    assert items.stats()[:3] == (6, 6, 3)
+    assert items.stats()[:3] == (6, 6, 0)
 
 
 # Forked consumers

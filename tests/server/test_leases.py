@@ -1,5 +1,6 @@
 """Leases: what is handed out until a deadline is done, given back, or comes back by itself."""
 
+import gc
 import json
 import math
 import threading
@@ -163,7 +164,7 @@ def test_what_is_kept_back_is_not_the_former_holders(numbers: Numbers) -> None:
     with pytest.raises(InvalidValueError, match="not in this lease"):
         batch.ack(0)
     batch.ack()
-    assert numbers.stats().leased == 1
+    assert (numbers.stats().leased, numbers.stats().delayed) == (0, 1)
 
 
 def test_an_item_is_found_by_equality_as_in_a_set(numbers: Numbers) -> None:
@@ -215,7 +216,8 @@ def test_what_runs_out_comes_back_in_score_order(numbers: Numbers) -> None:
     expire(numbers.lease(2))
     assert numbers.pop() == 4
     expire(numbers.lease(2))
-    assert list(numbers.lease(2)) == [5, 6]
+    # Its worker may have died of it, so it is not handed out with another.
+    assert [list(numbers.lease(2)) for _ in range(3)] == [[5], [6, 7], [8, 9]]
 
 
 def test_what_has_run_out_but_nobody_was_given_can_still_be_acknowledged(
@@ -230,14 +232,15 @@ def test_what_has_run_out_but_nobody_was_given_can_still_be_acknowledged(
 def test_a_lease_is_lost_once_somebody_else_was_given_its_items(numbers: Numbers) -> None:
     batch = numbers.lease(3)
     expire(batch)
-    other = numbers.lease(2)
+    others = [numbers.lease(2), numbers.lease(2)]
     with pytest.raises(LeaseLost) as caught:
         batch.ack()
     # What came back is ready again, and so not his either: 2 is done once more.
     assert caught.value.items == [0, 1, 2]
     assert "redset 'numbers'" in str(caught.value)
     assert {leased.item for leased in numbers.leased()} == {0, 1}
-    other.ack()
+    for other in others:
+        other.ack()
     assert list(numbers) == list(range(2, 10))
     with pytest.raises(LeaseLost):
         batch.ack(0)
@@ -292,7 +295,8 @@ def test_only_what_is_due_is_leased(client: redis.Redis) -> None:
     jobs.add("later", 101)
     assert list(jobs.lease(5)) == ["now"]
     assert jobs.stats()._asdict() == {
-        "ready": 1, "due": 0, "leased": 1, "expired": 0, "dead": 0, "undecodable": 0,
+        "ready": 1, "due": 0, "leased": 1, "delayed": 0, "expired": 0, "dead": 0, "undecodable": 0,
+        "oldest": 0.0,
     }  # fmt: skip
 
 
@@ -317,24 +321,27 @@ def test_a_renewal_that_comes_too_late_is_an_error_at_the_end(numbers: Numbers) 
 
 
 def test_no_thread_goes_on_after_the_block(numbers: Numbers) -> None:
+    others = set(threading.enumerate())
     with numbers.lease(1, ttl=0.03, renew=True):
         time.sleep(0.1)
     gone_by = time.monotonic() + WAIT
-    while any("redset lease" in thread.name for thread in threading.enumerate()):
+    while any("redset renew" in each.name for each in set(threading.enumerate()) - others):
         assert time.monotonic() < gone_by
         time.sleep(0.01)
 
 
 def test_one_thread_renews_the_leases_of_a_loop_one_after_the_other(numbers: Numbers) -> None:
-    renewing: set[int | None] = set()
+    others = set(threading.enumerate())
+    renewing: set[threading.Thread] = set()
     for number in numbers.consume(ttl=0.6, timeout=0):
-        renewing |= {each.ident for each in threading.enumerate() if "redset lease" in each.name}
+        now = set(threading.enumerate()) - others
+        renewing |= {each for each in now if "redset renew" in each.name}
         if number == 7:
             time.sleep(1.5)
             assert (numbers.stats().leased, numbers.stats().expired) == (1, 0)
     assert len(renewing) == 1
     gone_by = time.monotonic() + WAIT
-    while any(each.ident in renewing for each in threading.enumerate()):
+    while not renewing.isdisjoint(threading.enumerate()):
         assert time.monotonic() < gone_by
         time.sleep(0.01)
 
@@ -392,7 +399,8 @@ def test_what_came_back_too_often_is_dead(
 
 def test_anybody_sees_to_it_that_the_dead_stay_dead(numbers: Numbers) -> None:
     """Who reclaims need not know how often the items may come back."""
-    expire(numbers.lease(2, max_deliveries=1))
+    for _ in range(2):
+        expire(numbers.lease(1, max_deliveries=1))
     assert numbers.pop() == 2
     assert list(numbers.dead) == [0, 1]
 
@@ -425,7 +433,7 @@ def test_bytes_that_cannot_be_deserialized_are_dead_at_once(
         assert list(batch) == [0]
     assert "can't deserialize" in caplog.text
     assert client.zscore("{numbers}:dead", b"\xc1\xff") == -5.0
-    assert numbers.stats()._replace(ready=0, due=0) == (0, 0, 0, 0, 1, 0)
+    assert numbers.stats()._replace(ready=0, due=0) == (0, 0, 0, 0, 0, 1, 0, 0)
     assert numbers.requeue() == 1
 
 
@@ -446,6 +454,8 @@ class LeaseMachine(RuleBasedStateMachine):
         self.ready: dict[int, float] = {}
         self.counts: dict[int, int] = {}
         self.dead: set[int] = set()
+        # What comes back from a worker that died is handed out alone.
+        self.alone: set[int] = set()
         self.leases: list[tuple[Lease[int], dict[int, float]]] = []
 
     def give_back(self, item: int, score: float) -> None:
@@ -466,10 +476,14 @@ class LeaseMachine(RuleBasedStateMachine):
     def lease(self, which: int, num: int) -> None:
         batch = self.handles[which].lease(num, ttl=60)
         expected = sorted(self.ready, key=lambda item: (self.ready[item], bytes([item])))[:num]
+        alone = [place for place, item in enumerate(expected) if item in self.alone]
+        if alone:
+            expected = expected[: max(alone[0], 1)]
         assert [self.ready[item] for item in batch] == [self.ready[item] for item in expected]
         for item in batch:
             self.counts[item] += 1
             assert batch.deliveries(item) == self.counts[item]
+            self.alone.discard(item)
         self.leases.append((batch, {item: self.ready.pop(item) for item in batch}))
 
     @rule(
@@ -487,13 +501,20 @@ class LeaseMachine(RuleBasedStateMachine):
             expire(batch)
             self.handles[0].take(1)  # reclaims, and takes the lowest
             for item in chosen:
-                self.give_back(item, held[item])
+                if len(batch) > 1:  # nobody knows whether it is to blame
+                    self.counts[item] -= 1
+                    self.ready.setdefault(item, held[item])
+                    self.alone.add(item)
+                else:
+                    self.give_back(item, held[item])
+                    self.alone.add(item)
             if self.ready:
                 lowest = min(self.ready, key=lambda item: (self.ready[item], bytes([item])))
                 taken = {i for i in self.ready if i not in self.handles[0]}
                 assert [self.ready[i] for i in taken] == [self.ready[lowest]]
                 for item in taken:
                     del self.ready[item], self.counts[item]
+                    self.alone.discard(item)
         elif chosen:
             getattr(batch, verb)(*chosen)
             for item in chosen:
@@ -509,6 +530,7 @@ class LeaseMachine(RuleBasedStateMachine):
         assert self.handles[which].requeue() == len(self.dead)
         for item in self.dead:
             self.ready[item], self.counts[item] = float(item), 0
+            self.alone.discard(item)
         self.dead.clear()
 
     @invariant()
@@ -712,8 +734,8 @@ def test_a_lease_whose_reply_never_came_does_not_take_what_others_got(
         numbers.lease(3, ttl=SHORT)
     time.sleep(OVER)
     other: Numbers = RedisSortedSet(client, "numbers", scorer=int)
-    assert list(other.lease(2)) == [0, 1]
-    assert list(numbers.lease(3)) == [2, 3, 4]
+    assert [list(other.lease(2)) for _ in range(3)] == [[0], [1], [2]]
+    assert list(numbers.lease(3)) == [3, 4, 5]
 
 
 def test_another_settlement_after_a_lost_one_is_done(
@@ -795,3 +817,35 @@ def test_binary_names_and_ten_megabytes_are_leased(client: redis.Redis) -> None:
     with jobs.lease(1) as batch:
         assert batch[0] == item
     assert sum(jobs.stats()) == 0
+
+
+def test_many_leases_of_a_client_are_renewed_by_one_thread_as_long_as_somebody_has_them(
+    numbers: Numbers,
+) -> None:
+    """Each had a thread of its own, which renewed for ever without a `with`."""
+    others = set(threading.enumerate())
+    kept = [numbers.lease(1, ttl=0.5, renew=True) for _ in range(5)]
+    dropped = [numbers.lease(1, ttl=0.5, renew=True) for _ in range(5)]
+    now = set(threading.enumerate()) - others
+    assert sum("redset renew" in each.name for each in now) == 1
+    dropped.clear()
+    gc.collect()
+    time.sleep(1.5)
+    assert [leased.item for leased in numbers.leased() if leased.expires > time.time()] == [
+        *range(5)
+    ]
+    assert numbers.take(10) == [*range(5, 10)]
+    assert all(lease.open for lease in kept)
+
+
+def test_renewal_shortens_no_lease_and_the_deadline_is_told(numbers: Numbers) -> None:
+    with numbers.lease(1, ttl=0.3, renew=True) as batch:
+        first = batch.deadline
+        time.sleep(0.5)
+        renewed = batch.deadline
+        assert first < renewed
+        batch.extend(60)
+        assert batch.deadline > renewed + 50
+        time.sleep(0.5)
+        [leased] = numbers.leased()
+        assert leased.expires == batch.deadline

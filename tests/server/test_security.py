@@ -91,6 +91,7 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     shared.lease(1, max_deliveries=1).release()
     shared.requeue(*shared.dead)
     shared.stats()
+    list(shared.dead_letters()), shared.discard_dead(), shared.cancel("y")
     for _ in shared.consume(2, timeout=0):
         break
     shared.clear()
@@ -436,7 +437,7 @@ def test_a_serializer_that_raises_loses_nothing(client: redis.Redis) -> None:
         assert list(batch) == ["a", "c"]
         with pytest.raises(ZeroDivisionError, match="in dumps"):
             batch.ack("a")
-    assert shared.stats()._replace(dead=0) == (0, 0, 0, 0, 0, 0)
+    assert shared.stats()._replace(dead=0) == (0,) * 8
     assert client.zscore("{jobs}:dead", "b") == 2
     assert shared.requeue() == 1
     assert shared.pop() is None

@@ -195,7 +195,7 @@ def test_evicted_consumer_does_not_sleep_on_another_socket_of_the_same_number(
             return self._poll.poll(*about)
 
     poll, Poll.__module__ = select.poll, "select"
-    monkeypatch.setattr(redset._core.watch.select, "poll", Poll)
+    monkeypatch.setattr("redset._core.watch.select.poll", Poll)
     waiting = Call(SortedSet[str](shared, "jobs").pop, timeout=None)
     until(lambda: bool(opened))
     SortedSet[str](client, "jobs").add("a")

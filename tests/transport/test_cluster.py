@@ -54,7 +54,7 @@ def test_items_are_handed_out_and_leased(client: Any) -> None:
         assert [entry.item for entry in jobs.leased()] == [3]
     assert list(jobs.consume(timeout=0)) == [4, 5]
     assert jobs.take(1, timeout=0.01) == []
-    assert jobs.stats() == (0, 0, 0, 0, 0, 0)
+    assert jobs.stats() == (0,) * 8
     check_by_hand(client)
 
 

@@ -9,6 +9,7 @@ from redset._core import plans
 from redset._core.encoding import Encoding
 from redset._core.idempotency import IdempotencySlots
 from redset._core.members import decoded, decoded_members, encode_sought
+from redset._core.replies import Taken
 from redset._core.scores import zero
 from redset._core.spec import Spec, Terms
 from redset.exceptions import SerializerError
@@ -73,7 +74,7 @@ def test_pop_serializer_interrupted_gives_the_item_to_the_next_call() -> None:
             plan = plans.pop(spec, turn, Terms(None))
             next(plan)
             try:
-                plan.send([[(b"a", 1.0)]])
+                plan.send([Taken([(b"a", 1.0)], more=False)])
             except StopIteration as stop:
                 return stop.value
 

@@ -120,9 +120,12 @@ def test_everything_public_is_documented(one: Any, other: Any) -> None:
 
 @pairs
 def test_what_awaits_there_is_a_coroutine_or_opens_something(one: Any, other: Any) -> None:
-    no_waiting = {"name", "lock", "dead", "deliveries", "members", "close", "index", "count"}
+    no_waiting = {
+        *("name", "lock", "dead", "deliveries", "members", "close", "index", "count"),
+        *("all_members", "by_lease", "is_settled_at_once", "log_lost", "loss"),
+    }
     opening = {"lease", "union", "intersection", "difference", "symmetric_difference", "copy"}
-    iterating = {"consume", "leased", "items"}
+    iterating = {"consume", "leased", "items", "dead_letters"}
     for name in sorted(names(other)):
         method = inspect.getattr_static(other, name)
         if name.startswith("_") or (one is redset.leases.Lease and name in no_waiting):
@@ -138,7 +141,7 @@ def test_connect_takes_the_same_arguments() -> None:
 def test_the_names_of_the_module_are_those_of_redset() -> None:
     here = set(redset.asyncio.__all__)
     exceptions = {name for name in redset.__all__ if issubclass_of_exception(name)}
-    assert here == set(redset.__all__) - exceptions | {"Lease", "Lock"}
+    assert here == set(redset.__all__) - exceptions
 
 
 def issubclass_of_exception(name: str) -> bool:

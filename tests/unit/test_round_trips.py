@@ -8,8 +8,9 @@ import pytest
 from redset._core import plans
 from redset._core.commands import HIGHEST, Command
 from redset._core.encoding import Encoding
-from redset._core.idempotency import IdempotencySlot
+from redset._core.idempotency import IdempotencySlot, IdempotencySlots
 from redset._core.members import CHUNK_BYTES, CHUNK_MEMBERS, chunks
+from redset._core.replies import Taken
 from redset._core.sources import unscored
 from redset._core.spec import Plan, Spec, Terms
 from redset.codecs import ValueSerializer
@@ -18,6 +19,7 @@ from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
 SPEC: Spec[Any] = Spec("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0)
 TERMS = Terms(now=None)
 MEMBER = SPEC.encoding.encode("x")
+TAKEN = Taken([(MEMBER, 0.0)], more=False)
 
 
 def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[Any]]]]:
@@ -49,13 +51,13 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
         (lambda: plans.peek(SPEC, 0, HIGHEST), [[(MEMBER, 0.0)]], "x"),
         (lambda: plans.peek_score(SPEC, HIGHEST), [[(MEMBER, 4.0)]], 4.0),
         (lambda: plans.peek_score(SPEC, HIGHEST), [[]], None),
-        (lambda: plans.pop(SPEC, IdempotencySlot(b"jobs"), TERMS), [[(MEMBER, 0.0)]], "x"),
+        (lambda: plans.pop(SPEC, IdempotencySlot(b"jobs"), TERMS), [TAKEN], "x"),
         (
             lambda: plans.take(SPEC, IdempotencySlot(b"jobs"), 5, TERMS),
-            [[(MEMBER, 0.0)]],
-            (True, ["x"]),
+            [TAKEN],
+            (1, ["x"]),
         ),
-        (lambda: plans.insert(SPEC, IdempotencySlot(b"jobs"), ("x", "y")), [[1]], ["y"]),
+        (lambda: plans.insert(SPEC, IdempotencySlots(b"jobs"), ("x", "y")), [[1]], ["y"]),
     ],
 )
 def test_one_operation_is_one_round_trip(
@@ -93,7 +95,7 @@ def test_chunks_are_cut_by_bytes_too() -> None:
 
 def test_update_of_nothing_sends_nothing() -> None:
     assert play(plans.update(SPEC, unscored([])))[1] == []
-    assert play(plans.insert(SPEC, IdempotencySlot(b"jobs"), ()))[1] == []
+    assert play(plans.insert(SPEC, IdempotencySlots(b"jobs"), ()))[1] == []
 
 
 def test_an_item_that_cannot_be_kept_sends_nothing() -> None:
@@ -116,9 +118,13 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
 
 
 def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
-    for plan in (plans.pop(SPEC, IdempotencySlot(b"jobs"), TERMS), plans.peek(SPEC, 0, HIGHEST)):
+    slot = IdempotencySlot(b"jobs")
+    for plan, reply in (
+        (plans.pop(SPEC, slot, TERMS), Taken([], more=False)),
+        (plans.peek(SPEC, 0, HIGHEST), []),
+    ):
         with pytest.raises(EmptySetError, match="redset 'jobs'"):
-            play(plan, [[]])
+            play(plan, [reply])
     with pytest.raises(MissingItemError) as caught:
         play(plans.remove(SPEC, "x"), [0])
     assert caught.value.args == ("x",)
@@ -127,9 +133,9 @@ def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
 def test_what_cannot_be_deserialized_is_kept_aside_by_a_second_round_trip() -> None:
     result, batches = play(
         plans.take(SPEC, IdempotencySlot(b"jobs"), 2, TERMS),
-        [[(b"\xff?", 3.0), (MEMBER, 4.0)]],
+        [Taken([(b"\xff?", 3.0), (MEMBER, 4.0)], more=False)],
         [1],
     )
-    assert result == (True, ["x"])
+    assert result == (2, ["x"])
     [kept] = batches[1]
     assert kept.words == ("ZADD", b"{jobs}:undecodable", "3.0", b"\xff?")

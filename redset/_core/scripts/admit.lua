@@ -1,13 +1,14 @@
--- Add members, but for those that have to stay out while they are on lease, or for good.
+-- Add members, but for those that have to stay out while they are on lease or dead, or for good.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  held, as leasing.lua has it
 -- KEYS[3]  seen: a set of all members that were ever admitted, if they are unique for good
+-- KEYS[4]  dead, as leasing.lua has it
 -- ARGV     "for_good" or "until_done", whose score wins where two meet, score, member, score, ...
 -- Reply    the score that the last member has, false if it was refused
 -- Cost     O(k log n) for k members
 -- Why      ZADD knows nothing of what left the set a moment ago
-local set, held, seen = KEYS[1], KEYS[2], KEYS[3]
+local set, held, seen, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local for_good, conflict = ARGV[1] == 'for_good', ARGV[2]
 local FLAGS = {keep = 'NX', min = 'LT', max = 'GT'}
 local kept = false
@@ -16,12 +17,13 @@ local kept = false
 -- never added.
 redis.call('ZCARD', set)
 redis.call('HLEN', held)
+redis.call('ZCARD', dead)
 
 for i = 3, #ARGV, 2 do
   local score, member = ARGV[i], ARGV[i + 1]
   local there = redis.call('ZSCORE', set, member)
-  local refused = not there and redis.call('HEXISTS', held, member) == 1
-  if for_good and redis.call('SADD', seen, member) == 0 and not there then refused = true end
+  local refused = not there and (redis.call('HEXISTS', held, member) == 1
+    or redis.call('ZSCORE', dead, member) or for_good and redis.call('SISMEMBER', seen, member) == 1)
   kept = false
   if not refused then
     if conflict == 'sum' then
@@ -33,5 +35,6 @@ for i = 3, #ARGV, 2 do
     end
     kept = redis.call('ZSCORE', set, member)
   end
+  if for_good then redis.call('SADD', seen, member) end
 end
 return kept

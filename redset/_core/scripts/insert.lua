@@ -4,20 +4,21 @@
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it: the members that were new
 -- KEYS[3]  held, as leasing.lua has it
 -- KEYS[4]  seen, as admit.lua has it
+-- KEYS[5]  dead, as leasing.lua has it
 -- ARGV     this request's id, milliseconds to keep the reply, "until_taken", "until_done" or
 --          "for_good", score, member, score, member, ...
 -- Reply    the positions (from 0) of the pairs that were new; the same again for the same call
 -- Cost     O(k log n) for k members
 -- Why      ZADD NX says how many were new, not which, and of a call that the client repeats after
 --          a lost reply that none was: such members would be new to nobody
-local set, reply_key, held, seen = unpack(KEYS)
+local set, reply_key, held, seen, dead = unpack(KEYS)
 local id, keep, unique = ARGV[1], ARGV[2], ARGV[3]
 local FIRST = 4
 
 local function admits(member)
   if unique == 'until_taken' then return true end
-  if unique == 'for_good' and redis.call('SADD', seen, member) == 0 then return false end
-  return redis.call('HEXISTS', held, member) == 0
+  if unique == 'for_good' and redis.call('SISMEMBER', seen, member) == 1 then return false end
+  return redis.call('HEXISTS', held, member) == 0 and not redis.call('ZSCORE', dead, member)
 end
 
 local state, added = recall(reply_key, id)
@@ -25,7 +26,10 @@ if state == 'stale' then return {} end
 -- These fail before anything is changed if a key is of another type: a member must not be seen and
 -- never added.
 redis.call('ZCARD', set)
-if unique ~= 'until_taken' then redis.call('HLEN', held) end
+if unique ~= 'until_taken' then
+  redis.call('HLEN', held)
+  redis.call('ZCARD', dead)
+end
 local untold, new = {}, {}
 for _, member in ipairs(added) do untold[member] = true end
 
@@ -34,9 +38,12 @@ for i = FIRST, #ARGV, 2 do
   if untold[member] then  -- added already, and perhaps taken by now
     new[#new + 1] = (i - FIRST) / 2
     untold[member] = nil
-  elseif state ~= 'duplicate' and admits(member) and redis.call('ZADD', set, 'NX', ARGV[i], member) == 1 then
-    added[#added + 1] = member
-    new[#new + 1] = (i - FIRST) / 2
+  elseif state ~= 'duplicate' and admits(member) then
+    if redis.call('ZADD', set, 'NX', ARGV[i], member) == 1 then
+      added[#added + 1] = member
+      new[#new + 1] = (i - FIRST) / 2
+    end
+    if unique == 'for_good' then redis.call('SADD', seen, member) end
   end
 end
 

@@ -1,68 +1,118 @@
--- Hand out the lowest members until a deadline.
+-- Hand out the lowest members until a deadline, and acknowledge what an earlier lease is done with.
 --
 -- KEYS     as leasing.lua has them
 -- ARGV     this request's id, milliseconds to keep the reply, number of members, highest score,
 --          name of the lease, milliseconds until the deadline, deliveries after which a member
---          that comes back is dead (0: never), channel of those that wait
--- Reply    deadline in milliseconds, then member, score, deliveries, member, ... ; for the same
+--          that comes back is dead (0: never), channel of those that wait, the worker's name, the
+--          earlier lease, member that is done, member, ...
+-- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
+--          doesn't hold any more as words in one string, "more" if another request of the call may
+--          find what this one could not put right yet, then member, score, deliveries, member, ... ; for the same
 --          call the same again, but for what somebody else has been given since
--- Cost     O(k log n) for k members, and for k whose lease has expired
+-- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      several structures must change as one, by the server's clock
 local id, keep, num, highest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local lease, ttl, most, channel = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local lease, ttl, most, channel, worker = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
+local earlier = ARGV[10]
+local FIRST = 11
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
 
 local state, words = recall(reply_key, id)
-if state == 'stale' then return {deadline} end
-check_types()
+if state == 'stale' then return {deadline, '', ''} end
+begin_writing()
+-- An earlier attempt may have acknowledged the same, and then its answer counts.
+local lost = words[1] == earlier and words[2] or ''
+if words[1] ~= earlier and ARGV[FIRST] then
+  local places = {}
+  for i = FIRST, #ARGV do
+    local entry = redis.call('HGET', held, ARGV[i])
+    if entry and string.sub(entry, 1, #earlier + 1) == earlier .. ' ' then
+      let_go(ARGV[i])
+    else
+      places[#places + 1] = i - FIRST
+    end
+  end
+  lost = table.concat(places, ' ')
+end
 if state ~= 'fresh' then
-  local reply, still = {deadline}, {}
-  for _, member in ipairs(words) do
+  local reply, still = {deadline, lost, ''}, {earlier, lost}
+  for i = 3, #words do
+    local member = words[i]
     local entry = redis.call('HGET', held, member)
-    local holder, count, _, score = parts_of(entry)
-    if holder == lease and #reply < 3 * num then
+    local holder, count, limit, score = parts_of(entry)
+    if holder == lease and #still < num + 2 then
       redis.call('ZADD', leased, deadline, member)
       reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, tostring(count)
       still[#still + 1] = member
     elseif holder == lease then  -- the repeated call asks for fewer
-      return_to_ready(member, entry)
+      check_types()
+      make_ready(member, 'NX', score, math.max(count - 1, 0))
+      let_go(member)
     end
   end
-  if state == 'duplicate' then return reply end
+  if state == 'duplicate' then
+    if #still == 2 then reply[3] = 'more' end
+    return reply
+  end
   store_reply(reply_key, id, still, keep)
-  if #reply > 1 then return reply end
+  if #still > 2 then return reply end
 end
 
-reclaim(now)
-local taken = take_lowest(num, highest)
-local counts = {}
-if #taken > 0 and redis.call('EXISTS', deliveries) == 1 then
-  for i = 1, #taken, 2 do
-    counts[i] = redis.call('HGET', deliveries, taken[i])
-    if counts[i] then redis.call('HDEL', deliveries, taken[i]) end
-  end
-  -- What left the set in another way has left its count behind: a few of those go with each call.
-  if redis.call('HLEN', deliveries) > redis.call('ZCARD', set) then
-    for _, member in ipairs(redis.call('HRANDFIELD', deliveries, 32)) do
-      if not redis.call('ZSCORE', set, member) then redis.call('HDEL', deliveries, member) end
+local more = reclaim(now)
+local taken, counts = nil, {}
+if redis.call('EXISTS', deliveries) == 0 then
+  taken = lowest(num, highest)
+else
+  taken = lowest(1, highest)
+  local first = taken[1] and redis.call('HGET', deliveries, taken[1]) or ''
+  if num > 1 and not string.find(first, 'alone', 1, true) then taken = lowest(num, highest) end
+  local members = {}
+  for i = 1, #taken, 2 do members[#members + 1] = taken[i] end
+  if #members > 0 then counts = redis.call('HMGET', deliveries, unpack(members)) end
+  for i = 2, #members do
+    if string.find(counts[i] or '', 'alone', 1, true) then
+      for place = #taken, 2 * i - 1, -1 do taken[place] = nil end
+      break
     end
   end
 end
 
-local members, deadlines, entries, reply = {}, {}, {}, {deadline}
+local deadlines, entries, known, reply = {}, {}, {}, {deadline, lost, ''}
+words = {earlier, lost}
 for i = 1, #taken, 2 do
   local member, score = taken[i], taken[i + 1]
-  local count = string.format('%d', count_of(counts[i]) + 1)
-  members[#members + 1] = member
+  local before = counts[(i + 1) / 2]
+  local count = count_of(string.gsub(before or '', ' alone$', '')) + 1
   deadlines[i], deadlines[i + 1] = deadline, member
-  entries[i], entries[i + 1] = member, table.concat({lease, count, most, score}, ' ')
-  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, count
+  entries[i] = member
+  entries[i + 1] = entry_of(lease, count, most, score, now, #taken == 2 and 'alone' or 'many', worker)
+  if before then known[#known + 1] = member end
+  words[#words + 1] = member
+  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, string.format('%d', count)
 end
-if #members > 0 then
-  tell(channel, deadline, now)
-  call_in_parts(deadlines, 2, 'ZADD', leased)
-  call_in_parts(entries, 2, 'HSET', held)
+store_reply(reply_key, id, words, keep)
+if #taken == 0 then
+  if more then reply[3] = 'more' end
+  return reply
 end
-store_reply(reply_key, id, members, keep)
+
+-- The last step is to remove the members; what was done before is undone if one is not allowed.
+tell(channel, deadline, now)
+redis.call('ZADD', leased, unpack(deadlines))
+local failed = redis.pcall('HSET', held, unpack(entries))
+failed = type(failed) == 'table' and failed.err and failed or remove_lowest(taken)
+if failed then
+  redis.call('ZREM', leased, unpack(words, 3))
+  redis.call('HDEL', held, unpack(words, 3))
+  store_reply(reply_key, id, {earlier, lost}, keep)
+  return failed
+end
+if #known > 0 then redis.call('HDEL', deliveries, unpack(known)) end
+-- What left the set in another way has left its count behind: a few of those go with each call.
+if #counts > 0 and redis.call('HLEN', deliveries) > redis.call('ZCARD', set) then
+  for _, member in ipairs(redis.call('HRANDFIELD', deliveries, 32)) do
+    if not redis.call('ZSCORE', set, member) then redis.call('HDEL', deliveries, member) end
+  end
+end
 return reply

@@ -2,9 +2,10 @@
 --
 -- KEYS     as leasing.lua has them
 -- ARGV     this request's id, number of members, highest score, milliseconds to keep the reply
--- Reply    member, score, member, score, ... ; the same again for the same call. A call for none
---          takes back what its earlier attempts were given, and makes them stale.
--- Cost     O(k log n) for k members, and for k whose lease has expired
+-- Reply    member, score, member, score, ... ; the same again for the same call. Only "more" if
+--          members may be ready that this call could not put right yet. A call for none takes back
+--          what its earlier attempts were given, and makes them stale.
+-- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
 local id, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
@@ -25,15 +26,26 @@ if #words > 0 then
   return again
 end
 
+-- A write that frees memory, so that the others are allowed when memory is short.
+redis.call('ZREM', absent, '')
 -- Both are rare where nobody leases: asked for together.
-local any_leases = redis.call('EXISTS', leased, deliveries) > 0
+local more, any_leases = false, redis.call('EXISTS', leased, deliveries) > 0
 if any_leases then
-  check_types()
-  reclaim(now_in_milliseconds())
+  begin_writing()
+  more = reclaim(now_in_milliseconds())
 end
-local taken = take_lowest(num, highest)
+local taken = num > 0 and lowest(num, highest) or {}
+if #taken == 0 and more then return {'more'} end
+if any_leases then
+  local members = {}
+  for i = 1, #taken, 2 do members[#members + 1] = taken[i] end
+  call_in_parts(members, 1, 'HDEL', deliveries)
+end
 store_reply(reply_key, id, taken, keep)
-if #taken > 0 and any_leases then
-  for i = 1, #taken, 2 do redis.call('HDEL', deliveries, taken[i]) end
+if #taken == 0 then return taken end
+local failed = remove_lowest(taken)
+if failed then
+  store_reply(reply_key, id, {}, keep)
+  return failed
 end
 return taken

@@ -7,5 +7,6 @@ vars().update(
         "a_renewal_that_comes_too_late",
         # Tasks renew the leases of this surface.
         "one_thread_renews",
+        "many_leases_of_a_client",
     )
 )

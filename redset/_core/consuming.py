@@ -1,0 +1,120 @@
+"""Consuming: what a consumer knows of the items that it was given. No I/O.
+
+Both surfaces share it: the loop tells it what it hands out, and asks it what is done.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from redset._core.arguments import check_seconds
+from redset._core.leasing import Hold, counts
+from redset.exceptions import InvalidTypeError, InvalidValueError
+
+T = TypeVar("T")
+
+logger = logging.getLogger("redset")
+
+# Seconds until an item that failed is ready again, or what tells them by its deliveries.
+RetryDelay = float | Callable[[int], float]
+
+
+def backoff(
+    first: float = 1.0, factor: float = 2.0, longest: float = 3600.0, jitter: float = 0.1
+) -> Callable[[int], float]:
+    """Return what gives the seconds until the next try: ever longer ones, for ``retry_delay``.
+
+    Args:
+        first: seconds after the first delivery.
+        factor: by which each is longer than the one before.
+        longest: the most that there are.
+        jitter: the part of them, from 0 to 1, that is left out at random, so that items that
+            failed together don't come back together.
+
+    >>> import redset
+    >>> delays = redset.backoff(first=1, factor=3, longest=20, jitter=0)
+    >>> [delays(deliveries) for deliveries in (1, 2, 3, 4)]
+    [1.0, 3.0, 9.0, 20.0]
+
+    """
+    first = check_seconds("backoff", "first", first)
+    longest = check_seconds("backoff", "longest", longest)
+    factor = check_seconds("backoff", "factor", factor, least=1.0)
+    if not 0 <= check_seconds("backoff", "jitter", jitter) <= 1:
+        raise InvalidValueError(f"redset 'backoff': jitter must be from 0 to 1, got {jitter!r}")
+
+    def delay(deliveries: int) -> float:
+        try:
+            seconds = min(longest, first * factor ** max(0, deliveries - 1))
+        except OverflowError:
+            seconds = longest if first else 0.0
+        return float(seconds * (1 - jitter * random.random()))  # noqa: S311 - no secret
+
+    return delay
+
+
+class Settings(NamedTuple):
+    """What a consumer was asked for; checked."""
+
+    batch: int
+    ttl: float
+    timeout: float | None
+    renew: bool
+    max_deliveries: int | None
+    stopped: Callable[[], bool] | None
+    worker: str | None
+    retry_delay: RetryDelay
+    on_error: Callable[[Any, BaseException], Any] | None
+
+
+def check_retry_delay(name: str, delay: Any) -> RetryDelay:
+    """Give *delay* back if it is seconds, or a callable."""
+    return delay if callable(delay) else check_seconds(name, "retry_delay", delay)
+
+
+def check_on_error(name: str, on_error: Any) -> Any:
+    """Give *on_error* back if it can be called."""
+    if on_error is not None and not callable(on_error):
+        raise InvalidTypeError(
+            f"redset {name!r}: on_error must be callable with an item and an exception, "
+            f"got {type(on_error).__name__} {on_error!r}"
+        )
+    return on_error
+
+
+class Work(Generic[T]):
+    """The lease that a consumer works on, the item at hand, and the error that ended its work."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self._name, self.settings = name, settings
+        self.lease: Any = None
+        self.at_hand: Hold[T] | None = None
+        # How many items of the lease the loop was given and is done with.
+        self.done = 0
+        self.error: BaseException | None = None
+
+    def begin(self, lease: Any) -> None:
+        """Work on *lease* from now on."""
+        self.lease, self.at_hand, self.done = lease, None, 0
+
+    def delay(self, error: BaseException) -> float:
+        """Seconds until the item at hand, which *error* ended, is ready again."""
+        delay = self.settings.retry_delay
+        if self.at_hand is None or not counts(error):
+            return 0.0
+        if callable(delay):
+            return check_seconds(self._name, "retry_delay", delay(self.at_hand.deliveries))
+        return delay
+
+    def tell(self, error: Exception) -> None:
+        """Call ``on_error`` for the item at hand."""
+        on_error = self.settings.on_error
+        if on_error is not None and self.at_hand is not None:
+            on_error(self.at_hand.item, error)
+
+    def log_and_tell(self, label: str, error: Exception) -> None:
+        """`tell`, or log *error* if there is nobody to be told."""
+        if self.settings.on_error is None:
+            logger.error("redset %r: an item failed", label, exc_info=error)
+        self.tell(error)

@@ -1,0 +1,108 @@
+"""Renewals: the thread that prolongs the leases of one client while their owners work."""
+
+import contextlib
+import math
+import threading
+import weakref
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from redset._core import compat
+from redset._core.forks import PerProcess
+
+if TYPE_CHECKING:
+    from redset.leases import Lease
+
+# A lease is renewed when this part of it is over: two more tries fit in.
+RENEW_AFTER = 1 / 3
+# The thread ends so long after the last lease: one that ended with each lease would have to begin
+# anew for the next item of a loop.
+LINGER_SECONDS = 1.0
+
+
+class Renewer:
+    """One thread that renews all leases that were begun, as long as there are any.
+
+    It keeps no lease alive: one that nobody refers to any more runs out. To begin and to end a
+    renewal costs some steps of the interpreter, no system call, unless the thread would come too
+    late for it. Safe across threads and in signal handlers.
+    """
+
+    def __init__(self) -> None:
+        # Each access is atomic.
+        self._due: dict[int, tuple[float, weakref.ref[Lease[Any]]]] = {}
+        # Reentrant, as a signal handler may interrupt any step.
+        self._guard = threading.RLock()
+        # Held but for a moment: the thread waits for it. Its release is one step, where the `set`
+        # of an event would not be safe in a signal handler.
+        self._earlier = threading.Lock()
+        self._earlier.acquire()
+        self._thread: threading.Thread | None = None
+        # When the thread looks next; what was due when last.
+        self._next = math.inf
+        self._latest = 0.0
+
+    def begin(self, lease: "Lease[Any]", ttl: float) -> None:
+        """Renew *lease* of *ttl* seconds from now on."""
+        due = monotonic() + ttl * RENEW_AFTER
+        self._due[id(lease)] = due, weakref.ref(lease)
+        self._latest = due
+        if due < self._next:
+            self._look_at(due)
+
+    def end(self, lease: "Lease[Any]") -> None:
+        """Leave *lease* to run out, or to be settled."""
+        self._due.pop(id(lease), None)
+
+    def _look_at(self, due: float) -> None:
+        with self._guard:
+            self._next = min(self._next, due)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="redset renewals", daemon=True
+                )
+                self._thread.start()
+            else:
+                with contextlib.suppress(RuntimeError):  # the thread was told already
+                    self._earlier.release()
+
+    def _run(self) -> None:
+        seen = -math.inf
+        while True:
+            with self._guard:
+                soonest = min((due for due, _ in list(self._due.values())), default=math.inf)
+                # A loop's lease may just have ended, and the next one is about to begin.
+                if soonest == math.inf and self._latest == seen:
+                    self._next = math.inf
+                    if not self._due:  # or one began before that was set
+                        self._thread = None
+                        return
+                seen = self._latest
+                self._next = min(soonest, monotonic() + LINGER_SECONDS)
+            self._earlier.acquire(timeout=max(0.0, self._next - monotonic()))
+            self._renew_due()
+
+    def _renew_due(self) -> None:
+        now = monotonic()
+        for key, entry in list(self._due.items()):
+            due, reference = entry
+            if due > now:
+                continue
+            lease = reference()
+            ttl = None if lease is None else lease._renew()
+            if ttl is not None:
+                renewed = monotonic() + ttl * RENEW_AFTER, reference
+            # It may have ended meanwhile, and another may have its number.
+            if self._due.get(key) is entry:
+                if ttl is None:
+                    self._due.pop(key, None)
+                else:
+                    self._due[key] = renewed
+
+
+def renewer_of(client: Any) -> Renewer:
+    """Return the one that renews the leases over *client* in this process."""
+    of_processes: PerProcess[Renewer] = compat.shared_by_client(
+        client, "renewer", lambda: PerProcess(Renewer)
+    )
+    return of_processes.get()
