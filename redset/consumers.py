@@ -137,7 +137,7 @@ def _consume(handle: "HandingOut[T]", work: Work[T]) -> Generator[T, None, None]
                 return
             lease = Lease(handle, holds, settings.ttl, renew=settings.renew)
             work.begin(lease)
-            for hold in holds.open.values():
+            for hold in list(lease.open.values()):
                 if stopped and stopped():
                     return
                 lease._check_time()

@@ -4,6 +4,8 @@ Both surfaces run these plans, and no line of an operation stands in them. What 
 of `redset._core` and no check has no method here. Nothing here sends anything or awaits.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -77,15 +79,12 @@ def _in_steps(
             wanted = min(left, at_once)
             found, items = yield from hand_out(slot, wanted, wait)
             given, left = given + len(items), left - found
-            if given:
-                wait = replace(wait, timeout=0.0)
-            elif not found or not goes_on:
-                return
-            else:
+            if found and not given and goes_on:
                 left, wait = num, terms.after(monotonic() - began)
-                continue
-            if found < wanted:
+            elif found < wanted:
                 return
+            elif left > 0:
+                wait = replace(wait, timeout=0.0)
 
 
 class Operations(Base[T]):
@@ -164,28 +163,46 @@ class Operations(Base[T]):
         timeout: float | None,
         max_deliveries: int | None,
         worker: str | None,
-        stopped: Callable[[], bool] | None = None,
-        *,
-        goes_on: bool = False,
-        done: Holds[T] | None = None,
     ) -> Plan[Holds[T]]:
-        """Lease items; past those that can't be deserialized if it waits, or *goes_on*.
-
-        First, in the same step, acknowledge what is left of *done*.
-        """
+        """Lease items; past those that can't be deserialized if it waits."""
         wanted = leasing.LeaseTerms(
             check_seconds(self._name, "ttl", ttl, least=MS),
             check_most(self._name, max_deliveries) or self._most or 0,
             check_worker(self._name, worker) or leasing.this_worker(),
         )
-        terms = self._terms(timeout, stopped)
+        terms = self._terms(timeout)
+        self._check_lasting()
+        if check_count(self._name, "num", num) < 1:
+            return Holds(self._spec, (), 0.0, 0.0)
+        goes_on = terms.timeout != 0
+        return (yield from self._lease(int(num), wanted, terms, None, goes_on=goes_on))
+
+    def _check_lasting(self) -> None:
         if self._sign is not None:
             raise InvalidTypeError(
                 f"redset {self._name!r}: this is a result, and goes with what is on lease; make a "
                 "lasting set of it with into=… or rename(…)"
             )
-        if check_count(self._name, "num", num) < 1:
-            return Holds(self._spec, (), 0.0, 0.0)
+
+    def _to_consume(self, settings: Settings, done: Holds[T] | None) -> Plan[Holds[T]]:
+        """Lease what a consumer works on next, and acknowledge what is left of *done*."""
+        self._check_lasting()
+        most = settings.max_deliveries or self._most or 0
+        worker = settings.worker or leasing.this_worker()
+        wanted = leasing.LeaseTerms(settings.ttl, most, worker)
+        terms = Terms(self._due_by(), settings.timeout, settings.stopped)
+        return self._lease(settings.batch, wanted, terms, done, goes_on=True)
+
+    def _lease(
+        self,
+        num: int,
+        wanted: leasing.LeaseTerms,
+        terms: Terms,
+        done: Holds[T] | None,
+        *,
+        goes_on: bool,
+    ) -> Plan[Holds[T]]:
+        """Lease items; first, in the same step, acknowledge what is left of *done*."""
         if done is not None and not done.is_settled_at_once:
             yield from self._to_settle(done, Settling("ack"), list(done.open))
             done = None
@@ -199,16 +216,8 @@ class Operations(Base[T]):
             ends.append((end[0], end[1]))
             return found, part
 
-        goes_on = goes_on or terms.timeout != 0
-        yield from _in_steps(self._leases, int(num), LEASE_AT_ONCE, terms, lease, goes_on=goes_on)
+        yield from _in_steps(self._leases, num, LEASE_AT_ONCE, terms, lease, goes_on=goes_on)
         return Holds(self._spec, holds, *min(ends))
-
-    def _to_consume(self, settings: Settings, done: Holds[T] | None) -> Plan[Holds[T]]:
-        """Lease what a consumer works on next, and acknowledge what is left of *done*."""
-        batch, ttl, timeout, _, most, stopped, worker, *_ = settings
-        return self._to_lease(
-            *(batch, ttl, timeout, most, worker, stopped), goes_on=True, done=done
-        )
 
     def _to_ack(self, holds: Holds[T], items: tuple[T, ...], again_at: Any) -> Plan[None]:
         score = self._score_for(holds, "ack", again_at)
@@ -472,7 +481,7 @@ class Operations(Base[T]):
     def _to_symmetric_difference_update(self, operand: Remote | Local[T]) -> Plan[None]:
         yield from self._to_store_own("symmetric_difference", [operand], "keep")
 
-    def _shares_commands(self, other: "Operations[Any]", *, cluster: bool) -> bool:
+    def _shares_commands(self, other: Operations[Any], *, cluster: bool) -> bool:
         """Say whether one command may name both sets, if they are on one server."""
         shares_slot = slot_of(other._spec.key) == slot_of(self._spec.key)
         return self._spec.encoding.same_as(other._spec.encoding) and (shares_slot or not cluster)

@@ -280,7 +280,8 @@ def shared_by_client(client: Any, name: str, make: Callable[[], R]) -> R:
         attributes = vars(client)
     except TypeError:  # no attributes of its own: each has one for itself
         return make()
-    return cast(R, attributes.setdefault(f"_redset_{name}", make()))
+    found = attributes.get(f"_redset_{name}")
+    return cast(R, attributes.setdefault(f"_redset_{name}", make()) if found is None else found)
 
 
 def pool_of(client: Any) -> Any:

@@ -3,6 +3,8 @@
 Nothing here opens a socket or awaits. `Holds` is the part of a lease that both surfaces share.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import socket
@@ -143,7 +145,7 @@ def lease(
     num: int,
     wanted: LeaseTerms,
     terms: Terms,
-    done: "Holds[T] | None" = None,
+    done: Holds[T] | None = None,
 ) -> Plan[tuple[int, list[Hold[T]], float, float]]:
     """Lease up to *num* items; first acknowledge what is left of *done*, which has one lease.
 

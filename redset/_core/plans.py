@@ -5,6 +5,8 @@ trip: a list of commands goes out, the list of their parsed replies comes back. 
 that is yielded waits, a `Pull` reads on.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack

@@ -124,7 +124,7 @@ async def _consume(handle: "HandingOut[T]", work: Work[T]) -> AsyncGenerator[T, 
                 return
             lease = Lease(handle, holds, settings.ttl, renew=settings.renew)
             work.begin(lease)
-            for hold in holds.open.values():
+            for hold in list(lease.open.values()):
                 if stopped and stopped():
                     return
                 await lease._check_time()

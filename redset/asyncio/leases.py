@@ -41,7 +41,7 @@ class Lease(Holds[T]):
     def __init__(
         self, handle: "HandingOut[T]", holds: Holds[T], ttl: float, *, renew: bool
     ) -> None:
-        super().__init__(holds.spec, list(holds.open.values()), holds.deadline, holds.until)
+        vars(self).update(vars(holds))  # which nobody uses any more
         self._handle, self._ttl = handle, ttl
         self._guard = asyncio.Lock()
         self._renewal = Renewal(self, ttl) if renew and holds else None

@@ -20,20 +20,24 @@ local deadline = string.format('%.0f', now + ttl)
 
 local state, words = recall(reply_key, id)
 if state == 'stale' then return {deadline, '', ''} end
-begin_writing()
 -- An earlier attempt may have acknowledged the same, and then its answer counts.
 local lost = words[1] == earlier and words[2] or ''
+local ours, places = {}, {}
 if words[1] ~= earlier and ARGV[FIRST] then
-  local places = {}
-  for i = FIRST, #ARGV do
-    local entry = redis.call('HGET', held, ARGV[i])
+  for place, entry in ipairs(redis.call('HMGET', held, unpack(ARGV, FIRST))) do
     if entry and string.sub(entry, 1, #earlier + 1) == earlier .. ' ' then
-      let_go(ARGV[i])
+      ours[#ours + 1] = ARGV[FIRST + place - 1]
     else
-      places[#places + 1] = i - FIRST
+      places[#places + 1] = place - 1
     end
   end
   lost = table.concat(places, ' ')
+end
+if #ours > 0 then
+  redis.call('ZREM', leased, unpack(ours))
+  redis.call('HDEL', held, unpack(ours))
+else
+  begin_writing()
 end
 if state ~= 'fresh' then
   local reply, still = {deadline, lost, ''}, {earlier, lost}
