@@ -165,8 +165,10 @@ def _leave(
 ) -> None:
     """Settle what is left of the last lease; *error* ended the item at hand, if there is one."""
     lease._end_renewal()
+    delay = 0.0
     try:
-        delay = 0.0 if error is None else work.delay(error)
+        if error is not None:
+            delay = work.delay(error)
     finally:
         lease._leave(handle._to_leave(lease, work.done, delay, error))
         lease.log_lost()

@@ -90,14 +90,12 @@ class Renewer:
                 continue
             lease = reference()
             ttl = None if lease is None else lease._renew()
-            if ttl is not None:
-                renewed = monotonic() + ttl * RENEW_AFTER, reference
-            # It may have ended meanwhile, and another may have its number.
-            if self._due.get(key) is entry:
-                if ttl is None:
-                    self._due.pop(key, None)
-                else:
-                    self._due[key] = renewed
+            if self._due.get(key) is not entry:
+                continue  # it ended meanwhile, and another may have its number
+            if ttl is None:
+                self._due.pop(key, None)
+            else:
+                self._due[key] = monotonic() + ttl * RENEW_AFTER, reference
 
 
 def renewer_of(client: Any) -> Renewer:

@@ -6,7 +6,7 @@ Both surfaces share it: the loop tells it what it hands out, and asks it what is
 import logging
 import random
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from redset._core.arguments import check_seconds
 from redset._core.leasing import Hold, counts
@@ -70,7 +70,9 @@ class Settings(NamedTuple):
 
 def check_retry_delay(name: str, delay: Any) -> RetryDelay:
     """Give *delay* back if it is seconds, or a callable."""
-    return delay if callable(delay) else check_seconds(name, "retry_delay", delay)
+    if callable(delay):
+        return cast(Callable[[int], float], delay)
+    return check_seconds(name, "retry_delay", delay)
 
 
 def check_on_error(name: str, on_error: Any) -> Any:

@@ -153,8 +153,10 @@ async def _leave(
 ) -> None:
     """Settle what is left of the last lease; *error* ended the item at hand, if there is one."""
     lease._end_renewal()
+    delay = 0.0
     try:
-        delay = 0.0 if error is None else work.delay(error)
+        if error is not None:
+            delay = work.delay(error)
     finally:
         await lease._leave(handle._to_leave(lease, work.done, delay, error))
         lease.log_lost()

@@ -607,3 +607,16 @@ def test_account_without_a_right_loses_and_doubles_nothing(
     assert stats.ready + stats.leased + stats.delayed + stats.dead == 10
     expire(client)
     assert sorted([*numbers.take(20), *numbers.dead]) == list(range(10))
+
+
+def test_retry_delay_that_fails_gives_the_item_back_all_the_same(numbers: Numbers) -> None:
+    def delay(_deliveries: int) -> float:
+        raise ZeroDivisionError
+
+    jobs = numbers.consume(timeout=0, retry_delay=delay)
+    with pytest.raises(ZeroDivisionError), jobs.attempt():
+        next(jobs)
+        raise OSError
+    with pytest.raises(ZeroDivisionError):
+        jobs.close()
+    assert list(numbers) == list(range(10))
