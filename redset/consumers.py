@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from redset._core.consuming import Work
 from redset._core.driver import SubscriptionReuse
-from redset.exceptions import InvalidValueError
 from redset.leases import Lease
 
 if TYPE_CHECKING:
@@ -45,15 +44,13 @@ class Consumer(Iterator[T]):
     @property
     def lease(self) -> Lease[T]:
         """The lease of the item at hand. No I/O. Raises: ``ValueError`` before the first one."""
-        if self._work.lease is None:
-            raise InvalidValueError(f"redset {self._handle._name!r}: no item was handed out yet")
-        lease: Lease[T] = self._work.lease
+        lease: Lease[T] = self._work.current_lease()
         return lease
 
     @property
     def deliveries(self) -> int:
         """How often the item at hand was handed out, this time included; 0 without one. No I/O."""
-        return 0 if self._work.at_hand is None else self._work.at_hand.deliveries
+        return self._work.deliveries
 
     def attempt(self) -> "Attempt[T]":
         """Give the item at hand back if the block fails, so that the loop goes on with the next.
@@ -76,10 +73,7 @@ class Consumer(Iterator[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None and self._work.error is None:
-            self._work.error = error
-            if isinstance(error, Exception):
-                self._work.tell(error)
+        self._work.left_by(error)
         self.close()
 
     def _failed(self, error: Exception) -> None:

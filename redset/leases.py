@@ -56,11 +56,6 @@ class Lease(Holds[T]):
         self._renews = renew and len(self) > 0
         self._begin_renewal()
 
-    def deliveries(self, item: T) -> int:
-        """How often *item* was handed out, this time included. No I/O."""
-        [member] = self.members([item])
-        return self.open[member].deliveries
-
     def ack(self, *items: T, again_at: Any = None) -> None:
         """Acknowledge *items*, or all that are left: they are done and gone.
 

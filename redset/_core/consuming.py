@@ -100,6 +100,24 @@ class Work(Generic[T]):
         """Work on *lease* from now on."""
         self.lease, self.at_hand, self.done = lease, None, 0
 
+    def current_lease(self) -> Any:
+        """Return the lease that is worked on, or was last."""
+        if self.lease is None:
+            raise InvalidValueError(f"redset {self._name!r}: no item was handed out yet")
+        return self.lease
+
+    @property
+    def deliveries(self) -> int:
+        """How often the item at hand was handed out; 0 without one."""
+        return 0 if self.at_hand is None else self.at_hand.deliveries
+
+    def left_by(self, error: BaseException | None) -> None:
+        """Note the *error* that leaves the block around the loop, and tell of it."""
+        if error is not None and self.error is None:
+            self.error = error
+            if isinstance(error, Exception):
+                self.tell(error)
+
     def delay(self, error: BaseException) -> float:
         """Seconds until the item at hand, which *error* ended, is ready again."""
         delay = self.settings.retry_delay

@@ -179,12 +179,11 @@ def lease(
 
     reply = yield from when_there(spec, terms, ask, found)
     slot.completed = bool(reply.held)
-    counts = {member: count for member, _, count in reply.held}
     holds: list[Hold[T]] = []
     broken: list[Pair] = []
-    for pair in ((member, score) for member, score, _ in reply.held):
-        for item, score in decoded(spec, [pair], broken):
-            holds.append(Hold(item, pair[0], score, counts[pair[0]], name))
+    for member, score, deliveries in reply.held:
+        for item, _ in decoded(spec, [(member, score)], broken):
+            holds.append(Hold(item, member, score, deliveries, name))
     if broken:
         # The slot's reply is that of the lease itself; to bury twice changes nothing.
         members = [member for member, _ in broken]
@@ -351,6 +350,11 @@ class Holds(Sequence[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def deliveries(self, item: T) -> int:
+        """How often *item* was handed out, this time included. No I/O."""
+        [member] = self.members([item])
+        return self.open[member].deliveries
 
     def members(self, items: Sequence[T]) -> list[bytes]:
         """The members of *items*, each of which must be open; of all that are, for none."""

@@ -10,7 +10,6 @@ from redset._core.driver import SubscriptionReuse
 from redset.asyncio.leases import Lease
 from redset.asyncio.tasks import to_the_end
 from redset.asyncio.twins import documented
-from redset.exceptions import InvalidValueError
 
 if TYPE_CHECKING:
     from redset.asyncio.handing_out import HandingOut
@@ -35,14 +34,12 @@ class Consumer(AsyncIterator[T]):
 
     @property
     def lease(self) -> Lease[T]:
-        if self._work.lease is None:
-            raise InvalidValueError(f"redset {self._handle._name!r}: no item was handed out yet")
-        lease: Lease[T] = self._work.lease
+        lease: Lease[T] = self._work.current_lease()
         return lease
 
     @property
     def deliveries(self) -> int:
-        return 0 if self._work.at_hand is None else self._work.at_hand.deliveries
+        return self._work.deliveries
 
     def attempt(self) -> "Attempt[T]":
         return Attempt(self)
@@ -63,10 +60,7 @@ class Consumer(AsyncIterator[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None and self._work.error is None:
-            self._work.error = error
-            if isinstance(error, Exception):
-                self._work.tell(error)
+        self._work.left_by(error)
         await self.close()
 
     async def _failed(self, error: Exception) -> None:

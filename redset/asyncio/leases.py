@@ -46,10 +46,6 @@ class Lease(Holds[T]):
         self._guard = asyncio.Lock()
         self._renewal = Renewal(self, ttl) if renew and holds else None
 
-    def deliveries(self, item: T) -> int:
-        [member] = self.members([item])
-        return self.open[member].deliveries
-
     async def ack(self, *items: T, again_at: Any = None) -> None:
         await self._settle(self._handle._to_ack(self, items, again_at))
 

@@ -40,17 +40,17 @@ else
   begin_writing()
 end
 if state ~= 'fresh' then
+  check_types()
   local reply, still = {deadline, lost, ''}, {earlier, lost}
   for i = 3, #words do
     local member = words[i]
     local entry = redis.call('HGET', held, member)
-    local holder, count, limit, score = parts_of(entry)
+    local holder, count, _, score = parts_of(entry)
     if holder == lease and #still < num + 2 then
       redis.call('ZADD', leased, deadline, member)
       reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, tostring(count)
       still[#still + 1] = member
     elseif holder == lease then  -- the repeated call asks for fewer
-      check_types()
       make_ready(member, 'NX', score, math.max(count - 1, 0))
       let_go(member)
     end
