@@ -187,7 +187,7 @@ class Lease(Holds[T]):
 
     def _finish(self) -> None:
         with contextlib.suppress(LeaseLost):
-            self.ack()
+            self._settle(self._handle._to_finish(self))
         if self.lost:
             raise self.loss()
 

@@ -7,7 +7,7 @@ of `redset._core` and no check has no method here. Nothing here sends anything o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Literal, TypeVar
@@ -204,7 +204,8 @@ class Operations(Base[T]):
     ) -> Plan[Holds[T]]:
         """Lease items; first, in the same step, acknowledge what is left of *done*."""
         if done is not None and not done.is_settled_at_once:
-            yield from self._to_settle(done, Settling("ack"), list(done.open))
+            with suppress(LeaseLost):  # who works on it looks at what is lost
+                yield from self._to_finish(done)
             done = None
         holds: list[Hold[T]] = []
         ends: list[tuple[float, float]] = []
@@ -221,7 +222,8 @@ class Operations(Base[T]):
 
     def _to_ack(self, holds: Holds[T], items: tuple[T, ...], again_at: Any) -> Plan[None]:
         score = self._score_for(holds, "ack", again_at)
-        yield from self._to_settle(holds, Settling("ack", 0.0, score), holds.members(items))
+        members = holds.members(items) if items else holds.not_returning()
+        yield from self._to_settle(holds, Settling("ack", 0.0, score), members)
 
     def _to_release(
         self,
@@ -251,10 +253,11 @@ class Operations(Base[T]):
 
         If several items are left, the error says not which of them is to blame.
         """
-        verb = "release" if len(holds.open) == 1 else "suspected"
+        rest = holds.not_returning()
+        verb = "release" if len(rest) == 1 else "suspected"
         how = Settling(verb if leasing.counts(error) else "uncounted")
         how = how._replace(error=leasing.error_text(error))
-        yield from self._to_settle(holds, how, list(holds.open))
+        yield from self._to_settle_each(holds, [(how, rest), *holds.to_return()])
 
     def _to_leave(
         self, holds: Holds[T], done: int, delay: float, error: BaseException | None
@@ -265,11 +268,25 @@ class Operations(Base[T]):
         """
         at_hand = done + (error is not None)
         everyone = list(holds.all_members())
+        returning = holds.to_return()
         groups = (
             (Settling("ack"), everyone[:done]),
             (self._failure(delay, error), everyone[done:at_hand]),
             (Settling("uncounted"), everyone[at_hand:]),
         )
+        rest = set(holds.not_returning())
+        others = [(how, [each for each in those if each in rest]) for how, those in groups]
+        yield from self._to_settle_each(holds, [*others, *returning])
+
+    def _to_finish(self, holds: Holds[T]) -> Plan[None]:
+        """Acknowledge what is left of *holds*; but give back what an earlier call could not."""
+        groups = [(Settling("ack"), holds.not_returning()), *holds.to_return()]
+        yield from self._to_settle_each(holds, groups)
+
+    def _to_settle_each(
+        self, holds: Holds[T], groups: Iterable[tuple[Settling, list[bytes]]]
+    ) -> Plan[None]:
+        """Settle what is open of each group, also of those after one that has lost some."""
         lost: list[T] = []
         for how, members in groups:
             try:
@@ -291,6 +308,8 @@ class Operations(Base[T]):
     def _to_settle(self, holds: Holds[T], how: Settling, members: list[bytes]) -> Plan[None]:
         """End the hold on *members*, or prolong it; `LeaseLost` if some are not held any more."""
         prolongs = how.verb in {"extend", "renew"}
+        if not prolongs and how.verb != "ack":
+            holds.returning |= dict.fromkeys(members, how)
         lost_items: list[T] = []
         ends = []
         for name, part in holds.by_lease(members):

@@ -338,6 +338,8 @@ class Holds(Sequence[T]):
         self._by_identity = {id(hold.item): hold.member for hold in holds}
         self.open = {hold.member: hold for hold in holds}
         self.lost: dict[bytes, Hold[T]] = {}
+        # What is to be given back, and how, until that has succeeded: nobody is done with it.
+        self.returning: dict[bytes, Settling] = {}
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -391,9 +393,22 @@ class Holds(Sequence[T]):
     @property
     def is_settled_at_once(self) -> bool:
         """Whether one request may acknowledge what is left."""
+        if self.returning:
+            return False
         names = {hold.lease for hold in self.open.values()}
         size = sum(map(len, self.open))
         return len(names) <= 1 and len(self.open) <= SETTLE_AT_ONCE and size <= CHUNK_BYTES
+
+    def not_returning(self) -> list[bytes]:
+        """The members that are left, without those that are to be given back."""
+        return [member for member in self.open if member not in self.returning]
+
+    def to_return(self) -> list[tuple[Settling, list[bytes]]]:
+        """How what is to be given back shall be, and the members."""
+        groups: dict[Settling, list[bytes]] = {}
+        for member, how in self.returning.items():
+            groups.setdefault(how, []).append(member)
+        return list(groups.items())
 
     def loss(self) -> LeaseLost:
         """Return the error that names what was lost."""
@@ -410,6 +425,8 @@ class Holds(Sequence[T]):
         closed = {member: self.open.pop(member) for member in members if member in self.open}
         gone = {member: hold for member, hold in closed.items() if member in lost}
         self.lost |= gone
+        for member in closed.keys() & self.returning.keys():
+            del self.returning[member]
         return [hold.item for hold in gone.values()]
 
 

@@ -119,7 +119,7 @@ class Lease(Holds[T]):
 
     async def _finish(self) -> None:
         with contextlib.suppress(LeaseLost):
-            await self.ack()
+            await self._settle(self._handle._to_finish(self))
         if self.lost:
             raise self.loss()
 

@@ -620,3 +620,100 @@ def test_retry_delay_that_fails_gives_the_item_back_all_the_same(numbers: Number
     with pytest.raises(ZeroDivisionError):
         jobs.close()
     assert list(numbers) == list(range(10))
+
+
+@contextlib.contextmanager
+def without_a_right(client: redis.Redis, right: str = "zadd") -> Iterator[None]:
+    """Keep the account "most" from what a script needs to give an item back."""
+    client.execute_command("ACL", "SETUSER", "most", f"-{right}")
+    try:
+        yield
+    finally:
+        client.execute_command("ACL", "SETUSER", "most", f"+{right}")
+
+
+@pytest.fixture
+def mine(client: redis.Redis, make_client: MakeClient, numbers: Numbers) -> Iterator[Numbers]:
+    """The set of `numbers`, used by the account "most", which has all rights."""
+    client.execute_command("ACL", "SETUSER", "most", "on", ">pw", "~*", "&*", "+@all")
+    yield RedisSortedSet(make_client(username="most", password="pw"), "numbers", scorer=int)
+    client.execute_command("ACL", "DELUSER", "most")
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_item_that_failed_is_not_done_where_the_server_refuses_to_take_it_back(
+    client: redis.Redis, mine: Numbers, batch: int
+) -> None:
+    """The refusal was logged, and the item was acknowledged together with its neighbours."""
+    jobs = mine.consume(batch, timeout=0)
+    failed = next(jobs)
+    with jobs.attempt(), without_a_right(client):
+        raise OSError
+    handed_out = [(number, jobs.deliveries) for number in jobs]
+    assert sorted(handed_out) == [(number, 1 + (number == failed)) for number in range(10)]
+
+
+def test_item_that_failed_comes_back_if_it_can_not_be_given_back_at_all(
+    client: redis.Redis, mine: Numbers, numbers: Numbers
+) -> None:
+    jobs = mine.consume(4, timeout=0)
+    for number in jobs:
+        with without_a_right(client):
+            with jobs.attempt():
+                raise OSError
+            if number == 2:
+                jobs.close()
+    assert numbers.stats()[:3] == (6, 6, 4)
+    expire(client)
+    assert sorted(numbers.take(20)) == list(range(10))
+
+
+@pytest.mark.parametrize("give_back", ["release", "reject"])
+def test_what_a_lease_could_not_give_back_is_not_acknowledged_at_its_end(
+    client: redis.Redis, mine: Numbers, numbers: Numbers, give_back: str
+) -> None:
+    with mine.lease(3) as lease, contextlib.suppress(redis.exceptions.ResponseError):
+        with without_a_right(client):
+            getattr(lease, give_back)(1)
+        raise AssertionError("it was not refused")
+    assert numbers.stats().leased == 0
+    left = numbers if give_back == "release" else numbers.dead
+    assert 1 in left
+    assert len(numbers) + len(numbers.dead) == 8
+
+
+@pytest.mark.parametrize("right", ["zadd", "hset", "zrem", "time"])
+def test_what_a_lease_could_not_give_back_keeps_its_delay_when_an_error_ends_the_block(
+    client: redis.Redis, mine: Numbers, numbers: Numbers, right: str
+) -> None:
+    lease = mine.lease(3)
+    with contextlib.suppress(redis.exceptions.ResponseError), lease, without_a_right(client, right):
+        lease.release(1, delay=60)
+    assert numbers.stats()[:4] == (9, 9, 0, 1)
+
+
+@pytest.mark.parametrize("right", ["zrem", "hdel"])
+def test_consumer_whose_acknowledgement_is_refused_leaves_nothing_half_done(
+    client: redis.Redis, mine: Numbers, numbers: Numbers, right: str
+) -> None:
+    """What was not on lease any more was held for ever, and so never added again by until_done."""
+    jobs = mine.consume(4, timeout=0)
+    for number in jobs:
+        if number == 3:
+            break
+    with without_a_right(client, right), pytest.raises(redis.exceptions.ResponseError):
+        next(jobs)
+    assert (len(numbers), numbers.stats().leased) == (6, 4)
+    assert client.hlen("{numbers}:held") == 4
+
+
+def test_ack_of_all_that_is_left_passes_over_what_is_to_be_given_back(
+    client: redis.Redis, mine: Numbers, numbers: Numbers
+) -> None:
+    lease = mine.lease(3)
+    with without_a_right(client), pytest.raises(redis.exceptions.ResponseError):
+        lease.release(1)
+    lease.ack()
+    assert [each.item for each in numbers.leased()] == [1]
+    lease.ack(1)
+    assert numbers.stats()[:4] == (7, 7, 0, 0)

@@ -1,4 +1,4 @@
-"""What an operator does to workers, and what items do to them: nothing lost, nobody blamed wrongly.
+"""What operators, items and servers do to workers: nothing is lost, nobody is blamed wrongly.
 
 ``REDSET_STORM_SECONDS=120`` restarts for two minutes, and has 100,000 items of which 50 are poison.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import redis
 
 from tests.servers import TestServer
-from tests.storms.delivery_storm import RAISES, poison, restart_all_the_time
+from tests.storms.delivery_storm import RAISES, hard_times, poison, restart_all_the_time
 
 SECONDS = float(os.environ.get("REDSET_STORM_SECONDS", "5"))
 WORKERS = 8
@@ -41,5 +41,21 @@ def test_poison_is_dead_and_nothing_else_is(
         f"{again} of the others done more than once"
     )
     assert found.dead == {job: "failed" if job % RAISES else "expired" for job in range(POISON)}
+    assert set(found.done) == set(range(POISON, TOTAL))
+    assert found.left == 0
+
+
+def test_only_the_poison_is_dead_after_refused_memory_refused_rights_and_a_deploy(
+    server: TestServer, client: redis.Redis, report: Callable[[str], None]
+) -> None:
+    client.flushall()
+    refused, found = hard_times(server.unix_socket, 4, TOTAL, POISON)
+    again = sum(times > 1 for times in found.done.values())
+    report(
+        f"{TOTAL} items, workers were refused something {refused} times: {len(found.dead)} dead, "
+        f"{again} of the others done more than once"
+    )
+    assert refused > 0
+    assert found.dead == dict.fromkeys(range(POISON), "failed")
     assert set(found.done) == set(range(POISON, TOTAL))
     assert found.left == 0

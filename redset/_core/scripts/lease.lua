@@ -34,6 +34,7 @@ if words[1] ~= earlier and ARGV[FIRST] then
   lost = table.concat(places, ' ')
 end
 if #ours > 0 then
+  redis.call('HDEL', absent, '')  -- refused before anything is changed, or not at all
   redis.call('ZREM', leased, unpack(ours))
   redis.call('HDEL', held, unpack(ours))
 else

@@ -77,8 +77,9 @@ else
       let_go(member)
     elseif waits then
       local entry = entry_of('-', count, most, score or own, now, alone and 'alone' or 'many', '')
-      redis.call('HSET', held, member, entry)
+      -- Until this lease's name is gone from the entry, a call that was refused may be made again.
       redis.call('ZADD', leased, deadline, member)
+      redis.call('HSET', held, member, entry)
       redis.call('SADD', delayed, member)
     else
       make_ready(member, not score and 'NX', score or own, count, alone)
