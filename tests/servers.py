@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -20,7 +21,10 @@ from typing import Self
 START_SECONDS = 15
 STOP_SECONDS = 10
 # A port that was free a moment ago may be taken when the server binds it.
-START_TRIES = 3
+START_TRIES = 10
+# Below those that systems give to outgoing connections, so that a server that is started again
+# finds its port free; also with what the bus of a cluster's node adds to it.
+PORTS, BUS_OFFSET = range(10_000, 22_768), 10_000
 
 # The newest of each family that a package index or Debian has: no Valkey 9.2 as yet.
 _PACKAGED = {
@@ -81,7 +85,7 @@ class TestServer:
         server = cls(kind, *flags)
         try:
             for attempt in range(START_TRIES):
-                server.port = _free_port()
+                server.port = free_port()
                 try:
                     server.launch()
                 except RuntimeError:
@@ -181,11 +185,21 @@ def _process_at(family: int, address: str | tuple[str, int]) -> int | None:
     return int(found[1])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port of 127.0.0.1 that is free, as that is which the bus of a cluster's node has."""
+    while True:
+        port = secrets.choice(PORTS)
+        if _is_free(port) and _is_free(port + BUS_OFFSET):
+            return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 if __name__ == "__main__":

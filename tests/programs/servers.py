@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.servers import free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
 # How many answers are checked in each program.
@@ -69,9 +71,7 @@ class WebServer:
 @contextlib.contextmanager
 def web_server(command: Sequence[str], environment: dict[str, str]) -> Iterator[WebServer]:
     """Run *command*, in which ``{port}`` stands for a free port, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = os.environ | environment
     with tempfile.TemporaryDirectory(prefix="redset-program-") as directory:
         log = Path(directory) / "log"

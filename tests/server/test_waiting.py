@@ -466,6 +466,7 @@ def test_a_broken_off_loop_gives_its_item_back(jobs: Strings) -> None:
 def test_a_busy_loop_begins_to_watch_once(
     client: redis.Redis, jobs: Strings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("redset._core.driver.SOON_SECONDS", WAIT)
     begun: list[object] = []
     begin = KeySubscription._begin
 
@@ -490,8 +491,9 @@ def test_a_busy_loop_begins_to_watch_once(
 
 
 def test_what_was_said_while_a_loop_worked_is_passed_over(
-    client: redis.Redis, jobs: Strings, round_trips: RoundTrips
+    client: redis.Redis, jobs: Strings, round_trips: RoundTrips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("redset._core.driver.SOON_SECONDS", WAIT)
     jobs.add("first")
     loop = jobs.consume(timeout=WAIT)
     assert next(loop) == "first"
