@@ -32,6 +32,8 @@ FEW_HASHES = 1_000
 _MOST_OF_ONE_HASH = 100
 # `ZoneInfo` opens a file of this name, so nothing but the names of zones may reach it.
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,4}", re.ASCII)
+# Marks the later of two times that one clock shows.
+_SECOND = "(2)"
 
 # Their message is only a value.
 _UNNAMED = (KeyError, IndexError, AssertionError)
@@ -225,19 +227,59 @@ def datetime_text(moment: datetime) -> str:
     """Naive as it is, aware in UTC, since equal moments of two zones are one item.
 
     A time that its zone has twice (or never) equals nothing in another zone, so it keeps
-    its zone; Python compares it without its ``fold``, and so the ``fold`` is not kept.
+    its zone. Python compares it without its ``fold``, so the second of the two is refused: it
+    would come back as the first, another instant.
     """
-    offset = moment.utcoffset()
-    naive = datetime.combine(moment.date(), moment.time())
+    if not _depends_on_fold(moment):
+        return _utc_text(moment)
+    name = _zone_name(moment)
+    if moment.fold or name is None:
+        raise InvalidValueError(
+            f"{shown(moment)} is ambiguous: == ignores the fold that its zone needs, and only "
+            "fold=0 of a ZoneInfo with a name can be kept; use .astimezone(UTC)"
+        )
+    return f"{_local(moment).isoformat()}[{name}]"
+
+
+def instant_text(moment: datetime) -> str:
+    """As `datetime_text`, but the instant decides: nothing is refused.
+
+    The second of two times is marked with ``(2)``. A time that is ambiguous in a zone without
+    a name is kept in UTC.
+    """
+    name = _zone_name(moment) if _depends_on_fold(moment) else None
+    if name is None:
+        return _utc_text(moment)
+    return f"{_local(moment).isoformat()}[{name}]{_SECOND if moment.fold else ''}"
+
+
+def _local(moment: datetime) -> datetime:
+    """*moment* without its zone, and as a plain datetime."""
+    return datetime.combine(moment.date(), moment.time())
+
+
+def _depends_on_fold(moment: datetime) -> bool:
+    return moment.replace(fold=not moment.fold).utcoffset() != moment.utcoffset()
+
+
+def _zone_name(moment: datetime) -> str | None:
+    """The name by which a reader finds the same offsets; ``None`` if there is none."""
+    name = getattr(moment.tzinfo, "key", None) or ""
+    if not isinstance(moment.tzinfo, ZoneInfo) or not _ZONE_NAME.fullmatch(name):
+        return None
+    try:
+        found = ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None
+    folds = [moment, moment.replace(fold=not moment.fold)]
+    same = all(each.replace(tzinfo=found).utcoffset() == each.utcoffset() for each in folds)
+    return name if same else None
+
+
+def _utc_text(moment: datetime) -> str:
+    naive, offset = _local(moment), moment.utcoffset()
     if offset is None:
         return naive.isoformat()
-    if moment.replace(fold=not moment.fold).utcoffset() != offset:
-        key = getattr(moment.tzinfo, "key", None)
-        if not isinstance(moment.tzinfo, ZoneInfo) or key is None:
-            raise InvalidValueError(
-                f"{moment!r} is ambiguous in its time zone; use zoneinfo.ZoneInfo or UTC"
-            )
-        return f"{naive.isoformat()}[{key}]"
     try:
         return (naive - offset).replace(tzinfo=UTC).isoformat()
     except OverflowError:  # in UTC it would lie outside of the years 1 to 9999
@@ -246,13 +288,14 @@ def datetime_text(moment: datetime) -> str:
 
 
 def datetime_value(text: str) -> datetime:
-    text, bracket, key = text.partition("[")
+    text, bracket, zone = text.partition("[")
     moment = datetime.fromisoformat(text)
     if not bracket:
         return moment
-    if not key.endswith("]") or not _ZONE_NAME.fullmatch(key[:-1]):
+    name, end, mark = zone.partition("]")
+    if not end or mark not in ("", _SECOND) or not _ZONE_NAME.fullmatch(name):
         raise ValueError("not the name of a time zone")
-    return moment.replace(tzinfo=ZoneInfo(key[:-1]))
+    return moment.replace(tzinfo=ZoneInfo(name), fold=int(mark == _SECOND))
 
 
 def time_text(moment: time) -> str:

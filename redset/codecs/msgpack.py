@@ -5,6 +5,7 @@ the type), those below are the user's.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgpack
@@ -88,7 +89,8 @@ class MsgpackSerializer:
     of any size, float, bool, None, complex, Decimal, Fraction, datetime, date, time, timedelta
     and UUID, nested up to 100 deep, and the types given to `register`. Types stay: ``1``, ``1.0``
     and ``True`` are three items, a tuple is no list. The order of keys and of sets never matters,
-    nor does the time zone of an aware time, which comes back in UTC.
+    nor does the time zone of an aware time, which comes back in UTC. A datetime keeps its instant
+    in each case; one that its zone has twice keeps its zone and its ``fold`` too.
 
     Args:
         types: ``(cls, code, dumps, loads)`` for each type to register.
@@ -184,7 +186,8 @@ class MsgpackSerializer:
             return int(item)
         if kind in _scalars.BY_CLASS:
             scalar = _scalars.BY_CLASS[kind]
-            return msgpack.ExtType(ord(scalar.tag), scalar.dumps(item).encode())
+            text = _scalars.instant_text if kind is datetime else scalar.dumps
+            return msgpack.ExtType(ord(scalar.tag), text(item).encode())
         raise self._refusal(item)
 
     def _refusal(self, item: object) -> InvalidTypeError:

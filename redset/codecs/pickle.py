@@ -82,7 +82,8 @@ class PickleSerializer:
         """Turn *item* into its member.
 
         Raises `InvalidTypeError` for objects of classes that are not allowed or that pickle can't
-        take, `InvalidValueError` for items that contain themselves or nest more than 100 deep.
+        take, `InvalidValueError` for items that contain themselves or nest more than 100 deep, and
+        for an aware datetime with ``fold=1`` whose offset depends on ``fold``.
         """
         try:
             payload = _Writing(self._limit).dumps(item)

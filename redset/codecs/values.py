@@ -40,7 +40,8 @@ class ValueSerializer:
 
     Invariants: ``x == y`` if and only if ``dumps(x) == dumps(y)``, where nan equals itself; and
     ``loads(dumps(x)) == x``. Where equal values have several types one of them comes back:
-    int before float before Decimal before Fraction; aware times come back in UTC.
+    int before float before Decimal before Fraction; aware times come back in UTC. A datetime
+    keeps its instant, or is refused: of two that its zone shows alike, ``==`` tells only one.
     """
 
     def dumps(self, item: object, /) -> bytes:
@@ -48,8 +49,9 @@ class ValueSerializer:
 
         Raises `InvalidTypeError` (a ``TypeError``) for what is unhashable or of another type,
         `InvalidValueError` (a ``ValueError``) for what is nested too deep, an int of more than
-        120,000 decimal digits, a Fraction with a part of more than 40,000 bits, and a frozenset
-        that holds more than 1,000 elements, more than 100 of them with one hash.
+        120,000 decimal digits, a Fraction with a part of more than 40,000 bits, a frozenset
+        that holds more than 1,000 elements, more than 100 of them with one hash, and an aware
+        datetime with ``fold=1`` whose offset depends on ``fold``.
         """
         if type(item) is str:
             return b"s:" + item.encode("utf-8", "surrogatepass")

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
-from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal, localcontext
 from enum import Enum
 from fractions import Fraction
@@ -48,7 +48,6 @@ NAN = float("nan")
 @example((Fraction(1, 10), Decimal("0.1")))
 @example((complex(NAN, 0), NAN))
 @example((frozenset({NAN, float("nan")}), frozenset({NAN})))
-@example((FOLDED.replace(tzinfo=BERLIN), FOLDED.replace(tzinfo=BERLIN, fold=1)))
 @example((FOLDED.replace(tzinfo=BERLIN), FOLDED.replace(tzinfo=BERLIN).astimezone(UTC)))
 @example((time(0, 30, tzinfo=timezone(timedelta(hours=1))), time(23, 30, tzinfo=UTC)))
 def test_items_are_equal_if_and_only_if_their_bytes_are(pair: tuple[Any, Any]) -> None:
@@ -122,21 +121,6 @@ def test_a_skipped_or_doubled_hour_keeps_its_zone() -> None:
     for naive in (FOLDED, SKIPPED):
         moment = naive.replace(tzinfo=BERLIN)
         assert loads(dumps(moment)).tzinfo is BERLIN
-
-
-def test_a_doubled_hour_in_a_zone_without_a_name_is_refused() -> None:
-    class Doubled(tzinfo):
-        def utcoffset(self, moment: datetime | None) -> timedelta:
-            return timedelta(hours=moment.fold if moment else 0)
-
-        def dst(self, moment: datetime | None) -> None:
-            return None
-
-        def tzname(self, moment: datetime | None) -> str:
-            return "doubled"
-
-    with pytest.raises(InvalidValueError, match="ambiguous"):
-        dumps(datetime(2024, 1, 1, tzinfo=Doubled()))
 
 
 @pytest.mark.parametrize("item", [[], {}, set(), bytearray(b"a"), (1, [2])], ids=repr)
