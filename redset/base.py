@@ -15,7 +15,7 @@ from redset._core.algebra import Remote, Target
 from redset._core.arguments import check_most
 from redset._core.encoding import Encoding, check_serializer
 from redset._core.idempotency import IdempotencySlots
-from redset._core.keys import check_name, companion
+from redset._core.keys import check_name, companion, lasting_set_of, text_of
 from redset._core.scores import Clock, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
 from redset.codecs import ValueSerializer
@@ -51,7 +51,7 @@ class Base(Generic[T]):
         max_deliveries: int | None = None,
     ) -> None:
         key = check_name(name)
-        self._name = _text(name)
+        self._name = text_of(key)
         for argument, function in (("scorer", scorer), ("clock", clock)):
             if function is not None and not callable(function):
                 raise InvalidTypeError(
@@ -76,8 +76,19 @@ class Base(Generic[T]):
 
     @property
     def name(self) -> str:
-        """The name of this set: the key under which the server keeps it."""
+        """The name of this set: the key under which the server keeps it.
+
+        A key that is no text in UTF-8 is shown with the other bytes escaped: see `key`.
+        """
         return self._name
+
+    @property
+    def key(self) -> bytes:
+        """The key under which the server keeps this set, as bytes, also if it is no text.
+
+        Another handle that is given it as its name is one of this set. No I/O.
+        """
+        return self._spec.key
 
     def __repr__(self) -> str:
         return f"<{self._surface}.{type(self).__name__} {self._name!r}>"
@@ -120,12 +131,10 @@ class Base(Generic[T]):
     def _remote(self) -> Remote:
         return Remote(self._name, self._spec.key, self._sign)
 
-    def _move(self, name: str | bytes, sign: bytes | None = None) -> None:
-        """Stand for the set under *name* from now on: a lasting one, or a result with its sign."""
-        key = check_name(name)
-        self._name, self._sign, self._owner, self._lock = _text(name), sign, None, None
-        origin = (self._spec.origin or self._spec.key) if sign else None
-        self._spec = replace(self._spec, name=self._name, key=key, origin=origin)
+    def _move(self, key: bytes, sign: bytes | None = None) -> None:
+        """Stand for the set under *key* from now on: a lasting one, or a result with its sign."""
+        self._name, self._sign, self._owner, self._lock = text_of(key), sign, None, None
+        self._spec = replace(self._spec, name=self._name, key=key)
         self._begin_turns()
         self._connect()
 
@@ -178,10 +187,6 @@ class Base(Generic[T]):
         raise NotImplementedError
 
 
-def _text(name: str | bytes) -> str:
-    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
-
-
 def _rebuild(
     kind: type[Base[T]],
     client: PortableClient,
@@ -190,6 +195,7 @@ def _rebuild(
     settings: tuple[Any, ...],
     options: dict[str, Any],
 ) -> Base[T]:
-    handle = kind(client.client, key, *settings, **options)
+    # A result, and the set of the dead, have no name that a set could be given.
+    handle = kind(client.client, lasting_set_of(key), *settings, **options)
     handle._move(key, sign)
     return handle

@@ -53,10 +53,10 @@ class Handle(Operations[T]):
         """
         # Not over a result's connection: that would see a repeated call's result as gone, and
         # give one that keeps its name a time-to-live again.
-        run(self._to_rename(new_name), ClientConnection(self._client))
+        key = run(self._to_rename(new_name), ClientConnection(self._client))
         if self._owner is not None:
             self._owner.detach()
-        self._move(new_name)
+        self._move(key)
 
     def _check_client(self, client: Any) -> Any:
         return check_client(self._name, client)

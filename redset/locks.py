@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from redset._core import compat
+from redset._core.keys import encoded_name
 from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
 
 __all__ = ["Lock", "LockTimeout"]
@@ -40,6 +41,7 @@ class BaseLock:
             )
         if not key:
             raise InvalidValueError("redset lock: key must not be empty")
+        encoded_name(key)
         if not callable(getattr(redis, "lock", None)):
             raise InvalidTypeError(
                 f"redset lock {key!r}: needs a client of redis-py or valkey-py, "

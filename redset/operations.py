@@ -114,10 +114,11 @@ class Operations(Base[T]):
             keys = [key for each in every for key in stack.enter_context(each.discarding())]
             return (yield from plans.clear(self._spec, keys))
 
-    def _to_rename(self, new_name: str | bytes) -> Plan[None]:
-        key = check_name(new_name)
+    def _to_rename(self, new_name: str | bytes) -> Plan[bytes]:
+        key = check_name(new_name, self._spec.key)
         with self._stores.acquire() as slot:
             yield from algebra.rename(self._spec, slot, key, self._sign)
+        return key
 
     # Handing out
 

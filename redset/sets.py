@@ -46,7 +46,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
     Args:
         redis_client: a synchronous client of redis-py or valkey-py, as you configured it.
-        name: ``str`` or ``bytes``, the key of the set on the server.
+        name: ``str`` or ``bytes``, the key of the set on the server; none that is a companion key
+            of another set, as ``{jobs}:dead`` is of ``jobs``.
         scorer: callable, item -> score; without one every score is 0.
         serializer: object with ``dumps`` and ``loads`` (`redset.interfaces.Serializer`); without
             one, hashable Python values keep their types.

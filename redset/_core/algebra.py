@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from redset._core import commands
 from redset._core.commands import FLAGS, Command, Operand
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot
-from redset._core.keys import companion
+from redset._core.keys import companion, lasting_set_of
 from redset._core.members import (
     CHUNK_BYTES,
     CHUNK_MEMBERS,
@@ -72,7 +72,7 @@ def new_result(spec: Spec[Any]) -> Target:
 
     It is named after the set that it was made from, however many results lie between.
     """
-    origin, purpose = spec.origin or spec.key, f"result:{_token()}"
+    origin, purpose = lasting_set_of(spec.key), f"result:{_token()}"
     sign = companion(origin, f"{purpose}:alive")
     return Target(companion(origin, purpose), round(RESULT_SECONDS * 1000), sign)
 

@@ -4,6 +4,7 @@ Knows the server's hash-tag rule and nothing of commands or clients.
 """
 
 import binascii
+import re
 from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
@@ -13,15 +14,49 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 SLOTS = 16384
 
 
-def check_name(name: object) -> bytes:
-    """Give the key of the set called *name*; refuse what can't be one."""
+# What companions are for: no brace, and none ends with a colon and another one.
+_PURPOSE = re.compile(
+    rb"absent|dead|delayed|deliveries|held|leased|letters|lock|moved|seen|undecodable|wake|"
+    rb"given:[0-9a-f]{16}|(?:result|staged):[0-9a-f]{20}n\d+|result:[0-9a-f]{20}n\d+:alive|"
+    rb"scratch:(?:1|2|into|sign)"
+)
+_COMPANION = re.compile(rb"\{([^}]+)\}:(?:(.+):)?(%b)" % _PURPOSE.pattern, re.DOTALL)
+
+
+def check_name(name: object, own: bytes = b"") -> bytes:
+    """Give the key of the set called *name*; refuse what can't be one, and others' companions.
+
+    The *own* key of a set is its name in any case: a result may be kept under it.
+    """
     if not isinstance(name, str | bytes):
         raise InvalidTypeError(
             f"redset: name must be str or bytes, got {type(name).__name__} {name!r}"
         )
     if not name:
         raise InvalidValueError("redset: name must not be empty; it is the key of the set")
-    return name.encode() if isinstance(name, str) else name
+    key = encoded_name(name)
+    if key != own and (owner := owner_of(key)) is not None:
+        raise InvalidValueError(
+            f"redset {name!r}: this is the name of a companion key of the set {text_of(owner)!r}; "
+            "choose another name"
+        )
+    return key
+
+
+def encoded_name(name: str | bytes) -> bytes:
+    """Give the bytes of *name*; refuse text that has none in UTF-8, which would be another's."""
+    try:
+        return name.encode() if isinstance(name, str) else bytes(name)
+    except UnicodeEncodeError:
+        raise InvalidValueError(
+            f"redset {name!r}: a name must be text that UTF-8 can write, and this has a lone "
+            "surrogate; for a key of other bytes, give bytes"
+        ) from None
+
+
+def text_of(key: bytes) -> str:
+    """Give *key* as messages show it; two keys may look alike."""
+    return key.decode("utf-8", "backslashreplace")
 
 
 @lru_cache(maxsize=1024)
@@ -32,11 +67,33 @@ def companion(key: bytes, purpose: str) -> bytes:
     tag = hash_tag(key)
     if tag == key:
         # Braces around such a name would end at its own "}": a number of the same slot tags it.
-        slot = slot_of(key)
-        tag = next(tag for tag in (b"%d" % number for number in count()) if slot_of(tag) == slot)
-    # The whole name follows: "jobs" and "{jobs}" must not share a companion. No purpose holds a
-    # brace, and none ends with a colon and another one, so no two names give one key.
+        tag = _number_in(slot_of(key))
+    # The whole name follows: "jobs" and "{jobs}" must not share a companion. As purposes are what
+    # they are, no two names give one key.
     return b"{%b}:%b:%b" % (tag, key, purpose.encode())
+
+
+@lru_cache(maxsize=1024)
+def _number_in(slot: int) -> bytes:
+    return next(tag for tag in (b"%d" % number for number in count()) if slot_of(tag) == slot)
+
+
+def owner_of(key: bytes) -> bytes | None:
+    """Give the key of the set whose companion *key* would be; ``None`` if it can't be one."""
+    # Most names have no braces at all, or other words after them.
+    found = _COMPANION.fullmatch(key) if key[:1] == b"{" else None
+    if found is None:
+        return None
+    tag, name, purpose = found.groups()
+    owner: bytes = tag if name is None else name
+    return owner if companion(owner, purpose.decode()) == key else None
+
+
+def lasting_set_of(key: bytes) -> bytes:
+    """Give the key of the set that *key* is a companion of, by way of other ones, or *key*."""
+    while (owner := owner_of(key)) is not None:
+        key = owner
+    return key
 
 
 class LeasingKeys(NamedTuple):

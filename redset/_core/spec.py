@@ -43,8 +43,6 @@ class Spec(Generic[T]):
     scorer: Callable[[T], Any]
     # Until when an item that is added again is the one that was there: see `UNIQUE`.
     unique: str = "until_taken"
-    # Of a result: the key of the lasting set that it was made from, also by way of other results.
-    origin: bytes | None = None
 
     @property
     def label(self) -> str:

@@ -293,6 +293,13 @@ def test_key_must_be_a_name(client: redis.Redis, key: Any, error: type[Exception
     assert isinstance(caught.value, redset.exceptions.RedsetError)
 
 
+def test_key_that_utf_8_cannot_write_is_refused(client: redis.Redis) -> None:
+    with pytest.raises(redset.exceptions.InvalidValueError, match="lone surrogate"):
+        Lock(client, "\ud800")
+    with Lock(client, b"\xff"):
+        assert client.exists(b"\xff")
+
+
 def test_key_of_bytes_locks_the_same_as_str(client: redis.Redis) -> None:
     with Lock(client, KEY.encode()), pytest.raises(redset.exceptions.LockTimeout):
         Lock(client, KEY, timeout=0).acquire()

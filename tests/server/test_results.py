@@ -770,19 +770,44 @@ def test_a_result_is_in_its_left_operands_database(
     assert result == set(range(6))
 
 
+STEPS: dict[str, Callable[[Any, int], Any]] = {
+    "|": lambda acc, number: acc | {number},
+    "&": lambda acc, number: acc & set(range(99)),
+    "-": lambda acc, number: acc - {-1 - number},
+    "^": lambda acc, number: acc ^ {-1 - number},
+    "two results": lambda acc, number: acc | (acc & {number}),
+    "copy": lambda acc, number: acc.copy(),
+    "copy.copy": lambda acc, number: copy.copy(acc),
+    "sum": lambda acc, number: acc.union({number}, on_conflict="sum"),
+    "pickle": lambda acc, number: pickle.loads(pickle.dumps(acc)) | {number},
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize("name", ["a", "{shop}:a", "a}b"])
 def test_the_result_of_a_result_is_named_after_the_first_set(
-    client: redis.Redis, name: str
+    client: redis.Redis, name: str, step: Any
 ) -> None:
     """Names grew with each step, and with them what was sent."""
-    union = numbers(client, name, range(3))
-    first = len((union | {3}).name)
+    acc = numbers(client, name, range(3))
+    first = len(step(acc, 0).name)
     for number in range(20):
-        union = union | {number}
-    assert len(union.name) <= first + 2  # a number in it may have gained a digit
-    assert union == set(range(20))
-    kept = union.copy(into="kept")
+        before, acc = acc, step(acc, number)  # one that is sent is its first owner's
+    assert len(acc.name) <= first + 4  # they are numbered
+    assert set(range(3)) <= set(acc)
+    del before
+    kept = acc.copy(into="kept")
     assert (kept | {1}).name.startswith("{kept}:result:")
+
+
+def test_names_of_results_do_not_grow_in_thousands_of_steps(client: redis.Redis) -> None:
+    union = numbers(client, "a", range(3))
+    lengths = set()
+    for number in range(3_000):
+        union = union | {number % 7}
+        lengths.add(len(union.name))
+    assert max(lengths) - min(lengths) <= 4
+    assert union == set(range(7))
 
 
 def test_sets_in_braces_and_without_share_nothing(client: redis.Redis) -> None:

@@ -1,6 +1,7 @@
 """Accounts with few rights, passwords, TLS, and what hostile data can do."""
 
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -55,6 +56,7 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     shared.insert("g", "a")
     assert "a" in shared
     assert shared
+    assert shared.key == os.fsencode(shared.name)
     shared.score("a"), shared.scores("a", "b"), shared.rank("a"), shared.rank("a", reverse=True)
     shared.increment("a"), shared.count(0, 5), shared.available()
     shared.range(0, 5), shared.range(0, 5, reverse=True), shared.remove_range(90, 91)

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import pickle
 from collections.abc import Callable, Iterator, MutableSet
 from typing import Any
 
@@ -20,6 +21,7 @@ from redset import (
     SortedSet,
     TimeSortedSet,
 )
+from redset._core.keys import companion
 from tests.server.conftest import RoundTrips
 
 KINDS = [RedisSortedSet, SortedSet, TimeSortedSet, ScheduledSet]
@@ -337,6 +339,77 @@ def test_a_server_that_is_down_raises_the_clients_own_error() -> None:
     nobody = redis.Redis(port=1, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
     with pytest.raises(redis.ConnectionError):
         SortedSet[str](nobody, "jobs").add("a")
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff", b"a\\xff", "\u00e9t\u00e9", "{", b"\x00}{:", "{jobs}:urls"]
+)
+def test_a_name_is_one_key_as_text_and_as_bytes(client: redis.Redis, name: Any) -> None:
+    key = name if isinstance(name, bytes) else name.encode()
+    jobs = RedisSortedSet[Any](client, name)
+    jobs.add(1)
+    assert jobs.key == key
+    assert client.zcard(key) == 1
+    for same in (RedisSortedSet[Any](client, jobs.key), pickle.loads(pickle.dumps(jobs))):
+        assert (same.key, same.name, list(same)) == (key, jobs.name, [1])
+    assert list(jobs.copy(into=b"\xfe")) == list(RedisSortedSet[Any](client, b"\xfe")) == [1]
+    assert list(jobs.union([2], into=b"\xfe") & {1}) == [1]
+    with jobs.lock:
+        assert client.exists(companion(key, "lock"))
+    jobs.rename(b"\xfd")
+    assert (jobs.key, jobs.name, list(jobs)) == (b"\xfd", "\\xfd", [1])
+    jobs.rename(name)
+    assert (jobs.key, list(jobs)) == (key, [1])
+
+
+NAMED: dict[str, Callable[[Any, Any], Any]] = {
+    "a set": lambda jobs, name: type(jobs)(jobs._client, name),
+    "rename": lambda jobs, name: jobs.rename(name),
+    "union": lambda jobs, name: jobs.union(jobs, into=name),
+    "intersection": lambda jobs, name: jobs.intersection(jobs, into=name),
+    "difference": lambda jobs, name: jobs.difference(jobs, into=name),
+    "symmetric_difference": lambda jobs, name: jobs.symmetric_difference(jobs, into=name),
+    "copy": lambda jobs, name: jobs.copy(into=name),
+}
+
+
+@pytest.mark.parametrize("call", NAMED.values(), ids=NAMED)
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("", InvalidValueError, "must not be empty"),
+        (b"", InvalidValueError, "must not be empty"),
+        (7, InvalidTypeError, "str or bytes, got int"),
+        (bytearray(b"jobs"), InvalidTypeError, "str or bytes, got bytearray"),
+        ("\ud800", InvalidValueError, "lone surrogate; .*give bytes"),
+        ("{other}:dead", InvalidValueError, "companion key of the set 'other'; choose another"),
+        (b"{a}:{a}:\xff:seen", InvalidValueError, "companion key of the set '{a}:.*xff'"),
+    ],
+)
+def test_what_can_be_no_name_is_refused_before_anything_is_sent(
+    client: redis.Redis, round_trips: RoundTrips, call: Any, name: Any, error: Any, words: str
+) -> None:
+    jobs = RedisSortedSet[Any](client, "jobs")
+    with round_trips(client) as count, pytest.raises(error, match=f"redset.*{words}"):
+        call(jobs, name)
+    assert count.value == 0
+
+
+def test_the_set_of_the_dead_and_results_are_sets_like_others(client: redis.Redis) -> None:
+    """Their names are none that a set could be given, but they can be sent, combined and kept."""
+    jobs = RedisSortedSet[Any](client, "jobs", max_deliveries=1)
+    jobs.update("abc")
+    jobs.lease(2).release()
+    for dead in (jobs.dead, pickle.loads(pickle.dumps(jobs.dead))):
+        assert (dead.key, list(dead)) == (b"{jobs}:dead", ["a", "b"])
+        result = dead | {"z"}
+        assert result.name.startswith("{jobs}:result:")
+        assert list(result) == ["a", "b", "z"]
+    result.rename(result.name)
+    assert list(pickle.loads(pickle.dumps(result))) == ["a", "b", "z"]
 
 
 def test_a_repr_names_class_and_set(jobs: RedisSortedSet[Any], round_trips: RoundTrips) -> None:

@@ -308,6 +308,8 @@ def comparisons(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
 
 
 def locks(s: RedisSortedSet[int], client: redis.Redis) -> None:
+    assert_type(s.key, bytes)
+    assert_type(RedisSortedSet[int](client, s.key), RedisSortedSet[int])
     assert_type(s.lock, Lock)
     with s.lock as lock:
         assert_type(lock, Lock)

@@ -1,24 +1,59 @@
 """Companion keys stay in their set's cluster slot, whatever the set is called."""
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from redset._core.keys import check_name, companion, slot_of
+import redset
+from redset._core.algebra import new_result
+from redset._core.encoding import Encoding
+from redset._core.idempotency import IdempotencySlot
+from redset._core.keys import (
+    check_name,
+    companion,
+    lasting_set_of,
+    leasing_keys,
+    owner_of,
+    slot_of,
+    wake_channel,
+)
+from redset._core.spec import Spec
+from redset.codecs import ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
-# Also names that look like companions of others.
-parts = st.sampled_from(["a", "jobs", "{", "}", "{}", ":", "{jobs}:", "lock", ":dead", "7", "{7}"])
-names = st.one_of(
+TOKEN = "0123456789abcdef0123n7"
+PURPOSES = [
+    *("lock", "undecodable", "seen", "leased", "held", "deliveries", "dead", "wake", "moved"),
+    *("letters", "delayed", "absent", "given:0123456789abcdef", f"result:{TOKEN}"),
+    *(f"result:{TOKEN}:alive", f"staged:{TOKEN}"),
+    *("scratch:1", "scratch:2", "scratch:into", "scratch:sign"),
+]
+purposes = st.sampled_from(PURPOSES)
+# Also names that look like companions of others, and some that are.
+parts = st.sampled_from(["a", "jobs", "{", "}", "{}", ":", "{jobs}:", "7", "{7}", *PURPOSES])
+plain_names = st.one_of(
     st.binary(min_size=1),
     st.text("a{}:", min_size=1).map(str.encode),
     st.lists(parts, min_size=1, max_size=6).map(lambda found: "".join(found).encode()),
 )
-PURPOSES = [
-    *("lock", "undecodable", "seen", "leased", "held", "deliveries", "dead", "wake"),
-    *("given:1f", "result:1f", "result:1f:alive", "staged:1f", "scratch:1", "scratch:into"),
-]
-purposes = st.sampled_from(PURPOSES)
+names = st.one_of(plain_names, st.builds(companion, plain_names, purposes))
+
+
+def is_accepted(name: bytes) -> bool:
+    try:
+        return check_name(name) == name
+    except InvalidValueError:
+        return False
+
+
+def family(name: bytes) -> set[bytes]:
+    """All keys that the set called *name* may ever use, its channel too."""
+    return {name, *(companion(name, purpose) for purpose in PURPOSES)}
 
 
 @given(names, purposes)
@@ -37,6 +72,62 @@ def test_two_sets_share_no_companion(one: bytes, other: bytes, first: str, secon
         tagged = companion(name, first)
         assert companion(tagged, second) != tagged
         assert (companion(tagged, second) == companion(one, second)) == (tagged == one)
+
+
+@given(names, names)
+@example(b"a", b"{a}:dead")
+@example(b"{a}", b"{a}:{a}:seen")
+@example(b"}", b"{a}:}:seen")
+def test_two_sets_share_no_key_at_all(one: bytes, other: bytes) -> None:
+    assume(one != other and is_accepted(one) and is_accepted(other))
+    assert family(one).isdisjoint(family(other))
+
+
+@given(names, purposes)
+def test_a_companion_is_no_name_for_a_set_of_its_own(name: bytes, purpose: str) -> None:
+    key = companion(name, purpose)
+    assert owner_of(key) == name
+    with pytest.raises(InvalidValueError, match=r"companion key of the set .*another name"):
+        check_name(key)
+    assert check_name(key, own=key) == key
+    assert lasting_set_of(companion(key, "lock")) == lasting_set_of(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "{shop}:jobs",
+            "{shop}",
+            "shop:dead",
+            "{shop}:dead:letters",
+            "{shop}dead",
+            "{shop}:urls-seen",
+        ),
+        *("{shop}:shop:dead", "{other}:{shop}:dead", "{shop}:given:1f", "{}:dead", "a{shop}:dead"),
+        *("{shop}:result:1f", "{shop}:scratch:3", "}:dead", "dead", "{sh}op}:dead"),
+    ],
+)
+def test_names_that_only_look_like_companions_are_accepted(name: str) -> None:
+    assert check_name(name) == name.encode()
+
+
+def used_purposes() -> Iterator[str]:
+    """What companions are for, read in redset's source; a word stands for a token in it."""
+    for path in Path(redset.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "companion"
+            if isinstance(node, ast.Call) and called and isinstance(node.args[1], ast.Constant):
+                yield str(node.args[1].value)
+
+
+def test_all_purposes_are_known() -> None:
+    """What `owner_of` relies on: a name may be that of a companion only if it knows the purpose."""
+    spec: Spec[Any] = Spec("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0)
+    result = new_result(spec)
+    made = [IdempotencySlot(b"jobs").reply_key, result.key, result.sign, wake_channel(b"jobs")]
+    made += [*leasing_keys(b"jobs"), *(companion(b"jobs", each) for each in used_purposes())]
+    assert {owner_of(key) for key in made} == {b"jobs"}
 
 
 def test_no_purpose_ends_with_another_one() -> None:
@@ -70,4 +161,10 @@ def test_slots_are_those_of_the_cluster_specification() -> None:
 )
 def test_a_name_is_some_text_or_bytes(name: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="redset: name must"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "jobs\udcff"])
+def test_a_name_that_no_bytes_are_for_is_refused(name: str) -> None:
+    with pytest.raises(InvalidValueError, match=r"redset '.*\\ud.*lone surrogate; .* give bytes"):
         check_name(name)
