@@ -62,13 +62,14 @@ class Algebra(Ordered[T]):
             others: any iterables; sets of one server are combined there, others travel once.
             on_conflict: whose score wins where two sets have an item: ``"keep"`` (the left
                 one's), ``"replace"``, ``"min"``, ``"max"``, ``"sum"``.
-            weights: a factor for the scores of this set and of each other, with ``"min"``,
+            weights: a finite factor for the scores of this set and of each other, with ``"min"``,
                 ``"max"`` and ``"sum"``.
             into: the name of a lasting set to make (what is there is replaced); without one it
                 is a *result*, which goes with its handle.
 
         Cost: 1 round trip for what is on the server (O(n log n) there) or fits in one chunk.
-        Atomic. Source: ``ZUNIONSTORE``; ``set.union``.
+        Atomic. Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``, or 0 times ``inf``; then
+        nothing was changed. Source: ``ZUNIONSTORE``; ``set.union``.
 
         """
         return self._combine("union", others, on_conflict, weights, into)

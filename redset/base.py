@@ -16,7 +16,7 @@ from redset._core.arguments import check_most
 from redset._core.encoding import Encoding, check_serializer
 from redset._core.idempotency import IdempotencySlots
 from redset._core.keys import check_name, companion, lasting_set_of, text_of
-from redset._core.scores import Clock, unique_times, zero
+from redset._core.scores import Clock, no_sum, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
 from redset.codecs import ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError
@@ -166,10 +166,7 @@ class Base(Generic[T]):
                 "one of its companion keys does; choose another name, or delete that key"
             )
         if code == "ERR" and "resulting score is not a number" in str(error):
-            return InvalidValueError(
-                f"redset {self._name!r}: inf and -inf have no sum that could be a score; "
-                "nothing was changed"
-            )
+            return no_sum(self._name)
         return error
 
     # What a surface does its own way

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from math import isinf
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
@@ -531,6 +532,10 @@ class Operations(Base[T]):
                 f"got {conflict!r}, which leaves scores as they are"
             )
         factors = [float(check_score(self._name, "weights", weight)) for weight in weights]
+        if any(map(isinf, factors)):
+            raise InvalidValueError(
+                f"redset {self._name!r}: weights must be finite, got {factors!r}"
+            )
         if len(factors) != number:
             raise InvalidValueError(
                 f"redset {self._name!r}: weights must be one for each of the {number} sets, "

@@ -115,7 +115,8 @@ class Ordered(Handle[T]):
         """Raise the score of *item* by *amount* (it is added if it is not there); give the score.
 
         ``None`` for an item that is refused (see *unique* of the set).
-        Cost: 1 round trip, O(log n). Atomic. Source: ``ZINCRBY``.
+        Cost: 1 round trip, O(log n). Atomic. Raises: ``ValueError`` for a sum of ``inf`` and
+        ``-inf``. Source: ``ZINCRBY``.
         """
         return self._run(plans.increment(self._spec, item, amount))
 

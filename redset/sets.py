@@ -78,7 +78,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
         Cost: 1 round trip, O(log n) on the server. Atomic, but that a score which ``"keep"``,
         ``"min"`` or ``"max"`` leaves is read a moment later.
         Raises: ``TypeError`` or ``ValueError`` for an item or a score that can't be kept (``nan``,
-        an integer that no float holds), before anything is sent.
+        a number of any type that a float would round), before anything is sent, and for a sum of
+        ``inf`` and ``-inf``.
         Source: ``ZADD``; ``add`` of the redset 0.4 documentation.
 
         """

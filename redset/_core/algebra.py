@@ -23,6 +23,7 @@ from redset._core.members import (
     scored,
     scored_all,
 )
+from redset._core.scores import no_sum
 from redset._core.sources import Source, chained
 from redset._core.spec import Plan, Spec
 from redset.exceptions import InvalidValueError, KeyTypeError, ResultExpired
@@ -171,6 +172,8 @@ def _ask(
         raise _dropped(spec)
     if word == "expired":
         raise ResultExpired(_name(operands, number))
+    if word == "no number":
+        raise no_sum(spec.name)
     if word == "type":
         raise KeyTypeError(
             f"redset {spec.name!r}: the key {_name(operands, number)!r} holds another Redis type "

@@ -4,13 +4,18 @@ import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from numbers import Real
 from typing import Any
 
 from redset._core.forks import reentrant_lock
+from redset._core.native import native
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 Clock = Callable[[], float]
+
+# Up to here, a float holds every integer.
+_EXACT = 2**53
 
 
 def zero(_item: object) -> float:
@@ -19,24 +24,46 @@ def zero(_item: object) -> float:
 
 
 def check_score(name: str, item: object, score: Any) -> Any:
-    """Give *score* back if the server can keep it exactly as it is; name what is wrong if not."""
-    if type(score) is float and not math.isnan(score):
+    """Give *score* back if a float holds it, whatever its type; name what is wrong if not.
+
+    A Decimal or Fraction with a fractional part also passes if the float is written with its
+    digits: ``Decimal("0.1")`` is 0.1.
+    """
+    kind = type(score)
+    if (kind is float and not math.isnan(score)) or (kind is int and -_EXACT <= score <= _EXACT):
         return score
     where = f"redset {name!r}: score of {item!r} must be a real number"
-    if not isinstance(score, Real | Decimal):
-        raise InvalidTypeError(f"{where}, got {type(score).__name__} {score!r}")
+    number = native(score)
+    if not isinstance(number, Real | Decimal):
+        raise InvalidTypeError(f"{where}, got {kind.__name__} {score!r}")
     try:
-        exact = float(score)
+        held = float(number)
     except (OverflowError, ValueError) as error:
         raise InvalidValueError(f"{where} that a float can hold, got {score!r}") from error
-    if math.isnan(exact):
+    if math.isnan(held):
         raise InvalidValueError(f"{where}, got nan")
-    if isinstance(score, int) and exact != score:
+    if not _is_held(held, number):
         raise InvalidValueError(
-            f"{where} that a float can hold exactly, got {score!r}: "
-            "beyond 2**53 neighbouring integers would become one score"
+            f"{where} that a float can hold exactly, got {score!r}, which would become {held!r}; "
+            "give float(score) if that will do"
         )
     return score
+
+
+def _is_held(held: float, number: Any) -> bool:
+    if held == number:
+        return True
+    # An integer that is rounded would share its score with its neighbours.
+    fractional = isinstance(number, Decimal | Fraction) and not held.is_integer()
+    return fractional and type(number)(repr(held)) == number
+
+
+def no_sum(name: str) -> InvalidValueError:
+    """Return the error for a sum that would be no number, and that the server may write as 0."""
+    return InvalidValueError(
+        f"redset {name!r}: inf and -inf have no sum that could be a score, nor has inf a product "
+        "with a weight of 0; nothing was changed"
+    )
 
 
 class UniqueTimes:

@@ -1,5 +1,6 @@
 """Set algebra on a real server: its round trips, its scores, and what it leaves behind."""
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Iterator
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from redset import InvalidValueError, KeyTypeError, RedisSortedSet, SortedSet, TimeSortedSet
 from redset._core import algebra
@@ -219,6 +222,107 @@ def test_weights_multiply_the_scores_of_each_set(a: Redset, b: Redset) -> None:
     assert dict(lowest.items())[8] == -80.0
 
 
+INF = math.inf
+some_scores = st.sampled_from([0.0, 1.0, -1.0, 7.5, INF, -INF])
+contents = st.dictionaries(st.sampled_from("abc"), some_scores)
+
+
+def sums(
+    parts: list[dict[str, float]], weights: list[float], conflict: str, verb: str
+) -> dict[str, float] | None:
+    """The scores that a combination has, ``None`` if one of them is no number."""
+    meets: dict[str, Callable[[list[float]], float]] = {"sum": sum, "min": min, "max": max}
+    found = {}
+    for item in {item for part in parts for item in part}:
+        pairs = zip(parts, weights, strict=False)
+        products = [part[item] * weight for part, weight in pairs if item in part]
+        if verb == "intersection" and len(products) < len(parts):
+            continue
+        above = sum(product for product in products if product > 0)
+        below = sum(product for product in products if product < 0)
+        if any(map(math.isnan, products)) or (conflict == "sum" and (above, below) == (INF, -INF)):
+            return None
+        found[item] = meets[conflict](products)
+    return found
+
+
+@given(
+    parts=st.lists(contents, min_size=2, max_size=3),
+    weights=st.lists(st.sampled_from([1.0, 0.0, -1.0, 10.0, 0.5]), min_size=3, max_size=3),
+    conflict=st.sampled_from(["sum", "sum", "min", "max"]),
+    verb=st.sampled_from(["union", "intersection"]),
+    local=st.booleans(),
+)
+@settings(max_examples=300)
+@example([{"a": INF}, {"a": -INF}], [1.0] * 3, "sum", "union", False)
+@example([{"a": INF}, {"a": -INF}, {"a": 5.0}], [1.0] * 3, "sum", "union", False)
+@example([{"a": INF}, {"a": -INF}, {}], [1.0] * 3, "sum", "intersection", False)
+@example([{"a": INF}, {"a": INF}], [1.0, -1.0, 1.0], "sum", "intersection", True)
+@example([{"a": INF}, {"a": 3.0}], [0.0, 1.0, 1.0], "max", "union", False)
+@example([{"a": 1e308}, {"a": 1e308}, {"a": -INF}], [1.0] * 3, "sum", "union", False)
+def test_a_combination_without_a_number_is_refused_and_changes_nothing(
+    client: redis.Redis,
+    parts: list[dict[str, float]],
+    weights: list[float],
+    conflict: OnConflict,
+    verb: str,
+    local: bool,
+) -> None:
+    client.flushall()
+    score_of = parts[-1].__getitem__
+    first, *others = [
+        filled(client, str(place), part, scorer=score_of) for place, part in enumerate(parts)
+    ]
+    operands: list[Any] = [*others[:-1], list(parts[-1]) if local else others[-1]]
+    expected = sums(parts, weights, conflict, verb)
+    combine = functools.partial(getattr(first, verb), on_conflict=conflict)
+    if expected is None:
+        before = keys(client)
+        with pytest.raises(InvalidValueError, match="redset '0': inf and -inf have no sum"):
+            combine(*operands, weights=weights[: len(parts)])
+        assert keys(client) == before
+    else:
+        into = combine(*operands, weights=weights[: len(parts)], into="into")
+        assert dict(into.items()) == pytest.approx(expected)
+    change = getattr(first, {"union": "update"}.get(verb, f"{verb}_update"))
+    expected = sums(parts, [1.0] * 3, conflict, verb)
+    if expected is None:
+        with pytest.raises(InvalidValueError, match="redset '0': inf and -inf have no sum"):
+            change(*operands, on_conflict=conflict)
+    else:
+        change(*operands, on_conflict=conflict)
+    assert dict(first.items()) == pytest.approx(parts[0] if expected is None else expected)
+
+
+def test_many_infinite_scores_are_searched_for_one_without_a_sum(client: redis.Redis) -> None:
+    left = filled(client, "left", {"odd": 1.0}, scorer=lambda _: INF)
+    right = filled(client, "right", {"odd": 1.0}, scorer=lambda _: -INF)
+    left.update(range(2_500))
+    right.update(range(2_500, 5_000))
+    with left.union(right, on_conflict="sum") as both:
+        assert (len(both), both.score("odd")) == (5_001, 2.0)
+    right.add(1_700)
+    for method in (left.union, left.intersection, left.update):
+        with pytest.raises(InvalidValueError, match="no sum"):
+            method(right, on_conflict="sum")
+    assert left.score(1_700) == INF
+
+
+@pytest.mark.parametrize("unique", ["until_done", "for_good"])
+def test_update_with_a_sum_that_is_no_number_changes_nothing_with_unique(
+    client: redis.Redis, unique: Any
+) -> None:
+    jobs = filled(client, "jobs", {"a": 1.0, "b": INF}, unique=unique)
+    more = filled(client, "more", {"a": 2.0, "b": -INF, "c": -INF, "d": 1.0})
+    with pytest.raises(InvalidValueError, match="redset 'jobs': inf and -inf"):
+        jobs.update(more, on_conflict="sum")
+    assert dict(jobs.items()) == {"a": 1.0, "b": INF}
+    jobs.discard("b")
+    jobs.update(more, on_conflict="sum")
+    there = {"a": 3.0, "c": -INF, "d": 1.0}
+    assert dict(jobs.items()) == there | ({"b": -INF} if unique == "until_done" else {})
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -228,6 +332,7 @@ def test_weights_multiply_the_scores_of_each_set(a: Redset, b: Redset) -> None:
         ({"weights": [1], "on_conflict": "sum"}, ValueError),
         ({"weights": [1, math.nan], "on_conflict": "sum"}, ValueError),
         ({"weights": [1, "2"], "on_conflict": "sum"}, TypeError),
+        ({"weights": [1, -math.inf], "on_conflict": "sum"}, ValueError),
     ],
 )
 def test_wrong_options_are_refused(

@@ -2,18 +2,30 @@
 
 import math
 import threading
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
+import gmpy2
+import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from redset._core.scores import UniqueTimes, check_score
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
+SCORES: list[Any] = [
+    *(0, -1, 2**53, 2**60, 0.5, math.inf, -math.inf, True),
+    *(Decimal("0.1"), Decimal("19.99"), Decimal("1700000000.123456"), Decimal("-Infinity")),
+    *(Fraction(1, 8), Fraction(1, 10)),
+    *(numpy.int64(2**60), numpy.float32(0.1), numpy.longdouble(0.5), numpy.bool_(True)),
+    *(gmpy2.mpz(7), gmpy2.mpq(1, 10), gmpy2.mpfr("0.1")),
+]
 
-@pytest.mark.parametrize(
-    "score", [0, -1, 2**53, 2**60, 0.5, math.inf, -math.inf, Decimal("0.1"), Fraction(1, 3), True]
-)
+
+@pytest.mark.parametrize("score", SCORES, ids=repr)
 def test_a_real_number_is_a_score(score: object) -> None:
     assert check_score("jobs", "x", score) is score
 
@@ -26,6 +38,22 @@ def test_a_real_number_is_a_score(score: object) -> None:
         (Decimal("snan"), InvalidValueError, "got Decimal"),
         (2**53 + 1, InvalidValueError, "9007199254740993"),
         (10**400, InvalidValueError, "that a float can hold"),
+        (numpy.int64(2**53 + 1), InvalidValueError, "9007199254740993"),
+        (numpy.uint64(2**64 - 1), InvalidValueError, "18446744073709551615"),
+        (gmpy2.mpz(2**53 + 1), InvalidValueError, "9007199254740993"),
+        (Decimal(2**53 + 1), InvalidValueError, "become 9007199254740992.0"),
+        (Decimal("1E+23"), InvalidValueError, "hold exactly"),
+        (Decimal("1E+400"), InvalidValueError, "become inf"),
+        (Decimal("1E-400"), InvalidValueError, "become 0.0"),
+        (Decimal("0.99999999999999999999"), InvalidValueError, "become 1.0"),
+        (Decimal("1700000000.123456789"), InvalidValueError, "give float(score)"),
+        (Fraction(2**53 + 1), InvalidValueError, "9007199254740993"),
+        (Fraction(1, 3), InvalidValueError, "become 0.3333333333333333"),
+        (numpy.longdouble(1) / 3, InvalidValueError, "hold exactly"),
+        (gmpy2.mpq(1, 3), InvalidValueError, "hold exactly"),
+        (gmpy2.mpfr("0.1", 200), InvalidValueError, "hold exactly"),
+        (numpy.float32("nan"), InvalidValueError, "got nan"),
+        (numpy.timedelta64(1, "s"), InvalidTypeError, "got timedelta64"),
         ("1", InvalidTypeError, "got str '1'"),
         (None, InvalidTypeError, "got NoneType None"),
         (1j, InvalidTypeError, "got complex 1j"),
@@ -37,6 +65,20 @@ def test_a_score_that_cannot_be_kept_is_refused(
     with pytest.raises(error, match="redset 'jobs': score of 'x' must be a real number") as caught:
         check_score("jobs", "x", score)
     assert said in str(caught.value)
+
+
+@given(
+    one=st.integers(2**52, 2**60),
+    step=st.integers(-3, 3),
+    kind=st.sampled_from([int, Decimal, Fraction, numpy.int64, gmpy2.mpz, gmpy2.mpq]),
+)
+def test_integers_of_no_type_share_a_score(one: int, step: int, kind: Any) -> None:
+    kept = set()
+    for number in {one, one + step}:
+        with suppress(InvalidValueError):
+            kept.add((number, float(check_score("jobs", "x", kind(number)))))
+    assert len({score for _, score in kept}) == len(kept)
+    assert all(number == score for number, score in kept)
 
 
 def test_a_clock_that_stands_still_gives_rising_times() -> None:

@@ -5,7 +5,8 @@
 -- KEYS[3]  seen: a set of all members that were ever admitted, if they are unique for good
 -- KEYS[4]  dead, as leasing.lua has it
 -- ARGV     "for_good" or "until_done", whose score wins where two meet, score, member, score, ...
--- Reply    the score that the last member has, false if it was refused
+-- Reply    the score that the last member has, false if it was refused; an error, before anything
+--          was changed, for a sum of inf and -inf
 -- Cost     O(k log n) for k members
 -- Why      ZADD knows nothing of what left the set a moment ago
 local set, held, seen, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -19,13 +20,36 @@ redis.call('ZCARD', set)
 redis.call('HLEN', held)
 redis.call('ZCARD', dead)
 
+local function refuses(member)
+  return not redis.call('ZSCORE', set, member) and (redis.call('HEXISTS', held, member) == 1
+    or redis.call('ZSCORE', dead, member) or for_good and redis.call('SISMEMBER', seen, member) == 1)
+end
+
+local function number_of(score)
+  if score == 'inf' or score == '+inf' then return math.huge end
+  if score == '-inf' then return -math.huge end
+  return tonumber(score)
+end
+
+-- ZINCRBY would refuse such a sum when the members before it have changed.
+if conflict == 'sum' then
+  local sums = {}
+  for i = 3, #ARGV, 2 do
+    local score, member = number_of(ARGV[i]), ARGV[i + 1]
+    if not refuses(member) then
+      local sum = (sums[member] or number_of(redis.call('ZSCORE', set, member) or '0')) + score
+      if sum ~= sum then
+        return redis.error_reply('ERR resulting score is not a number (NaN)')
+      end
+      sums[member] = sum
+    end
+  end
+end
+
 for i = 3, #ARGV, 2 do
   local score, member = ARGV[i], ARGV[i + 1]
-  local there = redis.call('ZSCORE', set, member)
-  local refused = not there and (redis.call('HEXISTS', held, member) == 1
-    or redis.call('ZSCORE', dead, member) or for_good and redis.call('SISMEMBER', seen, member) == 1)
   kept = false
-  if not refused then
+  if not refuses(member) then
     if conflict == 'sum' then
       redis.call('ZINCRBY', set, score, member)
     elseif FLAGS[conflict] then

@@ -15,7 +15,8 @@
 -- ARGV[7…] for each operand 'staged' (deleted in the end) or 'set', then for each its weight
 -- Reply    {'size', n} or {'answer', 0 or 1}; or what is wrong, before anything was changed:
 --          {'expired', operand}, {'type', operand}, {'dropped', operand} for a staged one of
---          which only the last chunk is left (operands count from 0)
+--          which only the last chunk is left (operands count from 0), {'no number', 0} where inf
+--          meets -inf in a sum, or a weight of 0
 -- Cost     that of ZUNIONSTORE, ZINTERSTORE, ZDIFFSTORE or ZINTERCARD, up to twice
 -- Why      no aggregate of ZUNIONSTORE lets the left score win, and *STORE drops a time-to-live
 local into, sign, scratch, spare, reply_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -182,6 +183,79 @@ local combinations = {
     store('ZUNIONSTORE', scratch, {scratch, spare})
   end,
 }
+
+-- The server writes 0 for inf plus -inf, and for 0 times inf. What is found here is refused.
+
+local function number_of(score)
+  if score == 'inf' then return math.huge end
+  if score == '-inf' then return -math.huge end
+  return tonumber(score)
+end
+
+local function is_infinite(number)
+  return number == math.huge or number == -math.huge
+end
+
+-- The highest and the lowest sum that a member could have of parts of one sign.
+local function bounds()
+  local highest, lowest = 0, 0
+  for i = 1, n do
+    for rank = -1, 0 do
+      local score = redis.call('ZRANGE', operands[i], rank, rank, 'WITHSCORES')[2]
+      local product = score and number_of(score) * weights[i] or 0
+      if product ~= product then return math.huge, -math.huge end
+      highest, lowest = math.max(highest, product), math.min(lowest, product)
+    end
+  end
+  if conflict ~= 'sum' then return 0, 0 end
+  return highest * n, lowest * n
+end
+
+local function has_no_score(member)
+  local above, below, missing, undefined = 0, 0, false, false
+  for i = 1, n do
+    local score = redis.call('ZSCORE', operands[i], member)
+    if score then
+      local product = number_of(score) * weights[i]
+      if product ~= product then undefined = true end
+      if product > 0 then above = above + product end
+      if product < 0 then below = below + product end
+    else
+      missing = true
+    end
+  end
+  if missing and verb == 'intersection' then return false end
+  return undefined or (conflict == 'sum' and above == math.huge and below == -math.huge)
+end
+
+-- Whether one of the members of the operand that are infinite, or become so, has no score.
+local function some_has_no_score(i)
+  local weight = math.abs(weights[i])
+  local edge = weight > 1 and string.format('%.17g', 1.797e308 / weight) or 'inf'
+  local size = redis.call('ZCARD', operands[i])
+  local ends = {
+    {0, redis.call('ZCOUNT', operands[i], '-inf', '-' .. edge) - 1},
+    {size - redis.call('ZCOUNT', operands[i], edge, '+inf'), size - 1},
+  }
+  for _, range in ipairs(ends) do
+    for first = range[1], range[2], 1000 do
+      local last = math.min(first + 999, range[2])
+      for _, member in ipairs(redis.call('ZRANGE', operands[i], first, last)) do
+        if has_no_score(member) then return true end
+      end
+    end
+  end
+  return false
+end
+
+if conflict ~= 'keep' and conflict ~= 'replace' then
+  local highest, lowest = bounds()
+  if is_infinite(highest) and is_infinite(lowest) then
+    for i = 1, n do
+      if some_has_no_score(i) then return done('no number', 0) end
+    end
+  end
+end
 
 local left = life == 'own' and redis.call('PTTL', into) or -1
 combinations[verb](operands)
