@@ -14,7 +14,7 @@ from redset._core import compat
 from redset._core.algebra import Remote, Target
 from redset._core.arguments import check_most
 from redset._core.encoding import Encoding, check_serializer
-from redset._core.idempotency import IdempotencySlots
+from redset._core.idempotency import SetSlots, SharedSlots
 from redset._core.keys import check_name, companion, lasting_set_of, text_of
 from redset._core.scores import Clock, no_sum, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
@@ -72,7 +72,7 @@ class Base(Generic[T]):
         encoding = Encoding[T](self._name, check_serializer(self._name, serializer))
         self._spec = Spec(self._name, key, encoding, scorer or self._default_scorer(), unique)
         self._connect()
-        self._begin_turns()
+        self._requests = self._slots()
 
     @property
     def name(self) -> str:
@@ -118,15 +118,12 @@ class Base(Generic[T]):
         """The highest score that is handed out now, as the server reads it."""
         return self._at_once.highest()
 
-    def _begin_turns(self) -> None:
-        """Forget what calls under another name, or of another handle, were answered."""
-        key = self._spec.key
-        self._turns, self._leases, self._settlings = (
-            IdempotencySlots(key),
-            IdempotencySlots(key),
-            IdempotencySlots(key),
-        )
-        self._inserts, self._stores = IdempotencySlots(key), IdempotencySlots(key)
+    def _slots(self) -> SetSlots:
+        """The slots of this set's calls; a result, whose key nobody else has, needs its own."""
+        if self._sign is not None:
+            return SetSlots(self._spec.key)
+        shared = compat.shared_by_client(self._client, "slots", SharedSlots)
+        return shared.of(self._spec.key, only_due=self._due_by() is not None)
 
     def _remote(self) -> Remote:
         return Remote(self._name, self._spec.key, self._sign)
@@ -135,7 +132,7 @@ class Base(Generic[T]):
         """Stand for the set under *key* from now on: a lasting one, or a result with its sign."""
         self._name, self._sign, self._owner, self._lock = text_of(key), sign, None, None
         self._spec = replace(self._spec, name=self._name, key=key)
-        self._begin_turns()
+        self._requests = self._slots()
         self._connect()
 
     def _sibling(self, target: Target) -> Self:

@@ -28,8 +28,8 @@ class HandingOut(Ordered[T]):
             timeout: seconds to wait until there is an item (due, in a `ScheduledSet`); ``None``
                 waits for ever.
 
-        A reply that is lost on the way loses no item: the client's own retry, or the next call of
-        this handle, is given the same item (kept for 300 seconds on the server).
+        A reply that is lost on the way loses no item: the client's own retry, or the next call for
+        this set over this client, is given the same item (kept for 300 seconds on the server).
         An item that can't be deserialized gives ``None`` and is logged; its bytes move to the
         companion set ``…:undecodable``.
 

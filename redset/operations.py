@@ -107,17 +107,17 @@ class Operations(Base[T]):
         return (yield from plans.peek(self._spec, int(position), self._highest()))
 
     def _to_insert(self, items: tuple[T, ...]) -> Plan[list[T]]:
-        return (yield from plans.insert(self._spec, self._inserts, items))
+        return (yield from plans.insert(self._spec, self._requests.insert, items))
 
     def _to_clear(self) -> Plan[bool]:
         with ExitStack() as stack:
-            every = (self._turns, self._leases, self._settlings, self._inserts, self._stores)
+            every = self._requests.all()
             keys = [key for each in every for key in stack.enter_context(each.discarding())]
             return (yield from plans.clear(self._spec, keys))
 
     def _to_rename(self, new_name: str | bytes) -> Plan[bytes]:
         key = check_name(new_name, self._spec.key)
-        with self._stores.acquire() as slot:
+        with self._requests.store.acquire() as slot:
             yield from algebra.rename(self._spec, slot, key, self._sign)
         return key
 
@@ -125,7 +125,7 @@ class Operations(Base[T]):
 
     def _to_pop(self, timeout: float | None) -> Plan[T | None]:
         terms = self._terms(timeout)
-        with self._turns.acquire() as slot:
+        with self._requests.take.acquire() as slot:
             try:
                 return (yield from plans.pop(self._spec, slot, terms))
             except KeyError as error:
@@ -145,17 +145,19 @@ class Operations(Base[T]):
             return found, part
 
         goes_on = terms.timeout != 0
-        yield from _in_steps(self._turns, int(num), TAKE_AT_ONCE, terms, take, goes_on=goes_on)
+        yield from _in_steps(
+            self._requests.take, int(num), TAKE_AT_ONCE, terms, take, goes_on=goes_on
+        )
         return items
 
     def _to_take_back(self) -> Plan[None]:
         """Undo calls of `pop` or `take` that failed, if they were given anything."""
         while True:
-            with self._turns.acquire() as slot:
+            with self._requests.take.acquire() as slot:
                 # A repeated call that asks for fewer gives the others back: here, all of them.
                 yield from plans.take(self._spec, slot, 0, Terms(None))
                 slot.completed = True
-            if not self._turns.any_failed:
+            if not self._requests.take.any_failed:
                 return
 
     def _to_lease(
@@ -219,7 +221,9 @@ class Operations(Base[T]):
             ends.append((end[0], end[1]))
             return found, part
 
-        yield from _in_steps(self._leases, num, LEASE_AT_ONCE, terms, lease, goes_on=goes_on)
+        yield from _in_steps(
+            self._requests.lease, num, LEASE_AT_ONCE, terms, lease, goes_on=goes_on
+        )
         return Holds(self._spec, holds, *min(ends))
 
     def _to_ack(self, holds: Holds[T], items: tuple[T, ...], again_at: Any) -> Plan[None]:
@@ -317,7 +321,7 @@ class Operations(Base[T]):
         for name, part in holds.by_lease(members):
             # A call that failed may be remembered for long, its members must not be.
             about = (how, name, len(part), fingerprint(part))
-            with self._settlings.acquire(about) as slot:
+            with self._requests.settle.acquire(about) as slot:
                 sent = monotonic()
                 deadline, lost = yield from leasing.settle(holds.spec, slot, how, name, part)
                 ends.append((deadline, sent + how.seconds))
@@ -471,7 +475,9 @@ class Operations(Base[T]):
                 target = new_result(self._spec)
             else:
                 key = check_name(into)
-                target = Target(key, "lasting", slot=stack.enter_context(self._stores.acquire()))
+                target = Target(
+                    key, "lasting", slot=stack.enter_context(self._requests.store.acquire())
+                )
             yield from algebra.combine(
                 self._spec, verb, everyone, target, conflict=conflict, weights=factors
             )
@@ -481,7 +487,7 @@ class Operations(Base[T]):
         self, verb: str, operands: Sequence[Remote | Local[Any]], conflict: str
     ) -> Plan[None]:
         everyone = [self._remote(), *operands]
-        with self._stores.acquire() as slot:
+        with self._requests.store.acquire() as slot:
             target = Target(self._spec.key, "own", slot=slot)
             yield from algebra.combine(self._spec, verb, everyone, target, conflict=conflict)
 

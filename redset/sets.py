@@ -134,7 +134,7 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
         Of several processes that insert one item, one is told that it is new. The primitive of
         every "already seen" set. A reply that is lost on the way hides no new item: the client's
-        own retry, or the next `insert` of this handle, is told again (for 300 seconds).
+        own retry, or the next `insert` over this client, is told again (for 300 seconds).
 
         Cost: 1 round trip for all, O(log n) an item. Atomic. Source: a script around ``ZADD NX``.
         """

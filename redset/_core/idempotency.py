@@ -1,8 +1,9 @@
 """Idempotency: a request that is sent again changes nothing twice; docs/idempotency.md says how.
 
 A slot identifies one caller on the server: a key that holds its last reply, and the number of its
-call. A handle acquires one for each call; one whose call failed is acquired again first, by a call
-with the same fingerprint, and so that call is given what the failed one had taken. No I/O.
+call. Each call acquires one. One whose call failed is acquired again first, by a call with the same
+fingerprint, and so that call is given what the failed one had taken. All handles of a set over one
+client share their slots, so a handle for each call leaves as many keys as a single one. No I/O.
 """
 
 import os
@@ -20,6 +21,8 @@ REPLY_TTL = 300.0
 MAX_IDLE = 64
 # Of calls that failed and were never repeated, so many are remembered.
 MAX_FAILED = 1_000
+# A client remembers the slots of so many sets, whether or not there are handles of them.
+MAX_SETS = 1_000
 
 
 def fingerprint(members: Sequence[bytes]) -> bytes:
@@ -34,10 +37,11 @@ def fingerprint(members: Sequence[bytes]) -> bytes:
 class IdempotencySlot:
     """The reply key of one caller, the number of its call, and that of its next request."""
 
-    __slots__ = ("attempts", "completed", "keys", "name", "reply_key", "sequence")
+    __slots__ = ("attempts", "completed", "keys", "name", "process", "reply_key", "sequence")
 
     def __init__(self, key: bytes) -> None:
         self.name = token_hex(8)
+        self.process = os.getpid()
         self.reply_key = companion(key, f"given:{self.name}")
         # What all scripts of handing out work with.
         self.keys = (key, self.reply_key, *leasing_keys(key))
@@ -69,10 +73,12 @@ class _Acquired:
 
 
 class IdempotencySlots:
-    """The slots of one handle; safe across threads, never shared with a forked child.
+    """The slots of one kind of calls; safe across threads, never shared with a forked child.
 
-    A signal handler may use the handle in the middle of any step: each one is complete in itself.
+    A signal handler may use the set in the middle of any step: each one is complete in itself.
     """
+
+    __slots__ = ("_failed", "_idle", "_key", "_lock", "_process")
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -108,7 +114,9 @@ class IdempotencySlots:
         return slot
 
     def check_in(self, fingerprint: Hashable, slot: IdempotencySlot, *, failed: bool) -> None:
-        """Take back what was checked out."""
+        """Take back what was checked out; not in a child that was forked within the block."""
+        if slot.process != self._process:
+            return
         if slot.completed and not failed:
             slot.sequence, slot.attempts = slot.sequence + 1, 0
         if failed:
@@ -144,6 +152,43 @@ class IdempotencySlots:
                 _removed(self._idle, slot)
             for entry in failed:
                 _removed(self._failed, entry)
+
+
+class SetSlots:
+    """The slots of one set, by what the calls do."""
+
+    __slots__ = ("insert", "lease", "settle", "store", "take")
+
+    def __init__(self, key: bytes) -> None:
+        self.take, self.lease = IdempotencySlots(key), IdempotencySlots(key)
+        self.settle, self.insert = IdempotencySlots(key), IdempotencySlots(key)
+        self.store = IdempotencySlots(key)
+
+    def all(self) -> tuple[IdempotencySlots, ...]:
+        return self.take, self.lease, self.settle, self.insert, self.store
+
+
+class SharedSlots:
+    """The slots of all sets that one client is used for. Safe across threads, without a lock."""
+
+    def __init__(self) -> None:
+        self._sets: dict[tuple[bytes, bool], SetSlots] = {}
+
+    def of(self, key: bytes, *, only_due: bool) -> SetSlots:
+        """Return the slots that the handles of the set under *key* share.
+
+        Those that hand out *only_due* items have their own: what a call of another handle was
+        given, and has to be given again, may be due later.
+        """
+        about = (key, only_due)
+        found = self._sets.get(about)
+        if found is None:
+            found = self._sets.setdefault(about, SetSlots(key))
+            if len(self._sets) > MAX_SETS:
+                # Handles keep what they have.
+                for oldest in list(self._sets)[:-MAX_SETS]:
+                    self._sets.pop(oldest, None)
+        return found
 
 
 def _removed(

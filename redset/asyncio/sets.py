@@ -42,7 +42,7 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
     or entered with ``async with``.
 
     A task may be cancelled anywhere: the client stays usable, and what `pop`, `take`, `lease` or
-    `insert` was about to be told the next such call of this handle is told instead.
+    `insert` was about to be told the next such call is told instead.
 
     Args:
         redis_client: a client of ``redis.asyncio`` or ``valkey.asyncio``, as you configured it.

@@ -121,7 +121,7 @@ def test_each_item_is_handed_out_once_whatever_happens_to_requests(
 
     def take_back(taker: Numbers) -> None:
         # Only what failed is taken back, as after a cancelled call.
-        if taker._turns._failed:
+        if taker._requests.take._failed:
             repeated(lambda: taker._run(taker._to_take_back()))
 
     for _ in range(data.draw(st.integers(1, 14))):
@@ -136,7 +136,7 @@ def test_each_item_is_handed_out_once_whatever_happens_to_requests(
     # What a call that failed was given is given to the next one of its handle.
     network.is_calm = True
     for taker in handles:
-        while taker._turns._failed:
+        while taker._requests.take._failed:
             got.update(taker.take(3))
     network.deliver_all()
     got.update(ready(client))
@@ -212,12 +212,12 @@ def test_take_back_that_overtakes_its_pop_makes_it_stale(client: redis.Redis) ->
     network = Network(lambda _strategy: False)
     mine = handle(client, network)
     RedisSortedSet[int](client, "numbers").add(1)
-    with mine._turns.acquire() as slot:
+    with mine._requests.take.acquire() as slot:
         late = [command.with_source() for command in _take(mine, slot)]
         slot.completed = False
-        mine._turns._failed.append((None, slot))
+        mine._requests.take._failed.append((None, slot))
     network.is_calm = True
-    mine._turns._idle.clear()
+    mine._requests.take._idle.clear()
     mine._run(mine._to_take_back())
     assert ClientConnection(client).execute(late) == [([], False)]
     assert list(mine) == [1]

@@ -117,10 +117,10 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     plain.remove_range()
     plain.update("uvwxyz")
     plain.lease(2).ack()
-    repeat(plain, plain._turns, plain.take)
-    repeat(plain, plain._leases, plain.lease)
+    repeat(plain, plain._requests.take, plain.take)
+    repeat(plain, plain._requests.lease, plain.lease)
     plain.insert("m", "n")
-    again(plain._inserts)
+    again(plain._requests.insert)
     assert plain.insert("m") == ["m"]
     shared.close()
     shared.clear()

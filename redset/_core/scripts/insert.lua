@@ -1,7 +1,7 @@
 -- Add the members that are not there; leave the others, and their scores, as they are.
 --
 -- KEYS[1]  the set
--- KEYS[2]  the slot's reply key, as idempotency.lua has it: the members that were new
+-- KEYS[2]  the slot's reply key, as idempotency.lua has it: the marks of the members that were new
 -- KEYS[3]  held, as leasing.lua has it
 -- KEYS[4]  seen, as admit.lua has it
 -- KEYS[5]  dead, as leasing.lua has it
@@ -14,6 +14,12 @@
 local set, reply_key, held, seen, dead = unpack(KEYS)
 local id, keep, unique = ARGV[1], ARGV[2], ARGV[3]
 local FIRST = 4
+
+-- What stands for a member in the reply key, so that a large one isn't kept there for minutes: itself,
+-- or its SHA1, which is longer than any that stands for itself.
+local function mark_of(member)
+  return #member < 40 and member or redis.sha1hex(member)
+end
 
 local function admits(member)
   if unique == 'until_taken' then return true end
@@ -31,16 +37,17 @@ if unique ~= 'until_taken' then
   redis.call('ZCARD', dead)
 end
 local untold, new = {}, {}
-for _, member in ipairs(added) do untold[member] = true end
+for _, mark in ipairs(added) do untold[mark] = true end
 
 for i = FIRST, #ARGV, 2 do
   local member = ARGV[i + 1]
-  if untold[member] then  -- added already, and perhaps taken by now
+  local mark = mark_of(member)
+  if untold[mark] then  -- added already, and perhaps taken by now
     new[#new + 1] = (i - FIRST) / 2
-    untold[member] = nil
+    untold[mark] = nil
   elseif state ~= 'duplicate' and admits(member) then
     if redis.call('ZADD', set, 'NX', ARGV[i], member) == 1 then
-      added[#added + 1] = member
+      added[#added + 1] = mark
       new[#new + 1] = (i - FIRST) / 2
     end
     if unique == 'for_good' then redis.call('SADD', seen, member) end
