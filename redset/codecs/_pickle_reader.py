@@ -19,7 +19,7 @@ from types import MappingProxyType, MemberDescriptorType
 from typing import Any
 from uuid import UUID
 
-from redset.codecs import _scalars
+from redset.codecs import _identity, _scalars
 from redset.exceptions import InvalidValueError
 
 _DEPTH_LIMIT = 5 * _scalars.DEPTH_LIMIT  # a set, or an object, takes more levels than it shows
@@ -278,7 +278,7 @@ def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
 def check_attributes(cls: type, state: Any) -> None:
     """Raise if an attribute in *state* would stand in for a method or a property of *cls*."""
     for name in _attributes_of(state)[0]:
-        found = _static(cls, _of(str, name))
+        found = _identity.static(cls, _of(str, name))
         shadowing = callable(found) or isinstance(
             found, property | classmethod | staticmethod | MemberDescriptorType
         )
@@ -290,14 +290,7 @@ def check_attributes(cls: type, state: Any) -> None:
 
 def state_setter(cls: type) -> Any:
     """The ``__setstate__`` of *cls*, which no attribute of an instance can replace."""
-    return _static(cls, "__setstate__")
-
-
-def _static(cls: type, name: str) -> Any:
-    for base in cls.__mro__:
-        if name in vars(base):
-            return vars(base)[name]
-    return None
+    return _identity.static(cls, "__setstate__")
 
 
 def _attributes_of(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -319,7 +312,7 @@ def _set_state(item: Any, state: Any) -> None:
     for name, value in attributes.items():
         item.__dict__[name] = value
     for name, value in slots.items():
-        slot = _static(cls, _of(str, name))
+        slot = _identity.static(cls, _of(str, name))
         if not isinstance(slot, MemberDescriptorType):
             raise ValueError(f"{name} is no slot of a {cls.__name__}")
         slot.__set__(item, value)
@@ -405,6 +398,7 @@ _STANDARD = MappingProxyType(
         ("fractions", "Fraction"): _fraction,
         ("uuid", "UUID"): _uuid,
         (_scalars.restore.__module__, _scalars.restore.__name__): _scalars.restore,
+        (_identity.made.__module__, _identity.made.__name__): _identity.made,
     }
 )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from redset.codecs import _pickle_reader, _scalars
+from redset.codecs import _identity, _pickle_reader, _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError, RedsetError
 
 _PROTOCOL = 5
@@ -46,6 +46,11 @@ class PickleSerializer:
     Items that are equal and of the same types have the same bytes, in every process: dicts and
     sets are sorted, shared parts written out, aware times kept in UTC. So an item can't contain
     itself; parts that it shares come back as equal copies.
+
+    Of an object only what its ``==`` compares is kept. A cached property and a cached hash of attrs
+    are left out, and so is the field of a dataclass or an attrs class that isn't compared: it comes
+    back as its default. An object with another attribute that ``==`` ignores is refused, unless
+    its class says in ``__getstate__`` or ``__reduce__`` what is to be written.
 
     Args:
         allow: classes whose instances may be kept; importable by name, their subclasses apart.
@@ -81,9 +86,10 @@ class PickleSerializer:
     def dumps(self, item: object, /) -> bytes:
         """Turn *item* into its member.
 
-        Raises `InvalidTypeError` for objects of classes that are not allowed or that pickle can't
-        take, `InvalidValueError` for items that contain themselves or nest more than 100 deep, and
-        for an aware datetime with ``fold=1`` whose offset depends on ``fold``.
+        Raises `InvalidTypeError` for objects of classes that are not allowed, that pickle can't
+        take, or with an attribute that ``==`` ignores; `InvalidValueError` for items that contain
+        themselves or nest more than 100 deep, and for an aware datetime with ``fold=1`` whose
+        offset depends on ``fold``.
         """
         try:
             payload = _Writing(self._limit).dumps(item)
@@ -172,10 +178,10 @@ class _Pickler(pickle.Pickler):
         name = named.__qualname__
         known = self.writing.known
         if known is not None and (named.__module__, name) not in known:
-            raise InvalidTypeError(
-                f"an item with a {name} needs PickleSerializer(allow=[{name}]) or secret=; "
-                f"got {_scalars.shown(obj)}"
-            )
+            need = f"PickleSerializer(allow=[{name}]) or secret=; got {_scalars.shown(obj)}"
+            if not isinstance(named, type):
+                need = "secret= and no allow=, since that function makes it"
+            raise InvalidTypeError(f"an item with a {name} needs {need}")
 
     def reducer_override(self, obj: Any) -> Any:
         """Give the parts of *obj* in canonical order."""
@@ -188,6 +194,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, type | FunctionType | BuiltinFunctionType):
             self.check(obj, obj)
             return NotImplemented
+        obj = _identity.numpy_scalar(obj, readable=self.writing.allow is None)
         self.check(obj, cls)
         reduce = copyreg.dispatch_table.get(cls)
         parts: Any = obj.__reduce_ex__(_PROTOCOL) if reduce is None else reduce(obj)
@@ -195,6 +202,7 @@ class _Pickler(pickle.Pickler):
             return parts
         padded: tuple[Any, ...] = (*parts, None, None, None)
         function, arguments, state, elements, pairs = padded[:5]
+        function, arguments, state = _identity.parts_of(obj, function, arguments, state)
         if self.writing.allow is not None:
             self.check_readable(cls, arguments, state)
         return (
