@@ -5,6 +5,7 @@ No I/O, and nothing that only one surface has: how a plan is run is up to `redse
 """
 
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from redset._core import compat
 from redset._core.algebra import Remote, Target
 from redset._core.arguments import check_most
-from redset._core.encoding import Encoding, check_serializer
+from redset._core.encoding import Encoding, check_serializer, has_methods
 from redset._core.idempotency import SetSlots, SharedSlots
 from redset._core.keys import check_name, companion, lasting_set_of, text_of
 from redset._core.scores import Clock, no_sum, unique_times, zero
@@ -30,6 +31,8 @@ class Base(Generic[T]):
     """Name and settings of a set; `redset.sets` describes the arguments."""
 
     _serializer_class: Callable[[], Any] = ValueSerializer
+    # Of redset 0.4: a serializer that has neither method is warned of and ignored.
+    _falls_back_to_str = False
     # Of a result: the key that says it is alive, and what deletes it with its owner.
     _sign: bytes | None = None
     _owner: "weakref.finalize[Any, Any] | None" = None
@@ -58,6 +61,13 @@ class Base(Generic[T]):
                     f"redset {self._name!r}: {argument} must be callable, got {function!r}"
                 )
         self._client = self._check_client(redis_client)
+        if self._falls_back_to_str and serializer is not None and not has_methods(serializer):
+            warnings.warn(
+                f"redset {self._name!r}: serializer has neither dumps nor loads, so items are cast "
+                f"to and returned as str; got {serializer!r}",
+                stacklevel=2,
+            )
+            serializer = None
         self._settings = (scorer, serializer, lock_timeout, lock_expires)
         if unique not in UNIQUE:
             raise InvalidValueError(

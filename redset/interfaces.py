@@ -10,7 +10,8 @@ class Serializer(Protocol[T]):
 
     Any object or module with these two functions will do (``json``, ``pickle``,
     one of `redset.codecs`, your own). One that lacks a function falls back to ``str``
-    for that direction. A ``dumps`` that returns ``str`` is given ``str`` in ``loads``,
+    for that direction; one that lacks both is refused, or ignored with a warning by the
+    sets of redset 0.4. A ``dumps`` that returns ``str`` is given ``str`` in ``loads``,
     one that returns ``bytes`` is given ``bytes``.
 
     Source: ``redset.interfaces.Serializer`` of the redset 0.4 documentation.

@@ -155,6 +155,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 class SortedSet(RedisSortedSet[T]):
     """The set of redset 0.4: without a serializer, items are cast to and returned as ``str``.
 
+    A *serializer* that has neither ``dumps`` nor ``loads`` does nothing, and a warning says so.
+
     >>> import redset
     >>> names = redset.SortedSet(redset.connect(), "names")
     >>> names.update([3, "a"])
@@ -165,6 +167,7 @@ class SortedSet(RedisSortedSet[T]):
     """
 
     _serializer_class = TextSerializer
+    _falls_back_to_str = True
 
 
 class TimeSortedSet(SortedSet[T]):

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from redset.exceptions import InvalidTypeError
@@ -114,12 +114,43 @@ def _annotated_text(dumps: Any) -> bool | None:
     return {str: True, "str": True, bytes: False, "bytes": False}.get(returned)
 
 
+def has_methods(serializer: Any) -> bool:
+    """Return whether *serializer* has ``dumps`` or ``loads``."""
+    return bool(_methods(serializer))
+
+
 def check_serializer(name: str, serializer: Any) -> Any:
-    """Give *serializer* back if it has at least one of ``dumps`` and ``loads``, callable."""
-    found = [getattr(serializer, method, None) for method in ("dumps", "loads")]
-    if not any(callable(method) for method in found):
+    """Give *serializer* back if it has at least one of ``dumps`` and ``loads``, to be called."""
+    methods = _methods(serializer)
+    if not methods:
         raise InvalidTypeError(
             f"redset {name!r}: serializer must have dumps or loads, as json and pickle have, "
             f"got {serializer!r}"
         )
+    for method, function in methods.items():
+        if not callable(function):
+            raise InvalidTypeError(
+                f"redset {name!r}: serializer.{method} must be callable, got {function!r}"
+            )
+        if isinstance(serializer, type) and not _takes_one(function):
+            raise InvalidTypeError(
+                f"redset {name!r}: serializer must be an instance, got the class "
+                f"{serializer.__name__}; write serializer={serializer.__name__}(…)"
+            )
     return serializer
+
+
+def _methods(serializer: Any) -> dict[str, Any]:
+    found = {method: getattr(serializer, method, None) for method in ("dumps", "loads")}
+    return {method: function for method, function in found.items() if function is not None}
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Return whether *function* can be called with an item alone, as far as can be told."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, without a signature
+        return True
+    return True

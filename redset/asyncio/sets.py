@@ -94,6 +94,7 @@ class SortedSet(RedisSortedSet[T]):
     """`redset.SortedSet` for asyncio: without a serializer, items are ``str``."""
 
     _serializer_class = TextSerializer
+    _falls_back_to_str = True
 
 
 class TimeSortedSet(SortedSet[T]):

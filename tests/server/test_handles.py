@@ -5,12 +5,14 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
 
+import redset.asyncio
 from redset import (
     RedisSortedSet,
     RedsetError,
@@ -19,6 +21,7 @@ from redset import (
     SortedSet,
     TimeSortedSet,
 )
+from redset.codecs import JSONSerializer, NamedtupleSerializer
 from tests.processes import METHODS, in_processes
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
@@ -306,14 +309,36 @@ REFUSED: list[tuple[Callable[[redis.Redis], Any], type[Exception], str]] = [
         "'jobs': clock must be callable, got 5",
     ),
     (
-        lambda client: SortedSet(client, "jobs", serializer=object()),
+        lambda client: RedisSortedSet(client, "jobs", serializer=object()),
         TypeError,
         "'jobs': serializer must have dumps or loads",
     ),
     (
-        lambda client: SortedSet(client, "jobs", serializer=[json]),
+        lambda client: RedisSortedSet(client, "jobs", serializer=[json]),
         TypeError,
         "'jobs': serializer must have dumps or loads",
+    ),
+    (
+        lambda client: SortedSet(client, "jobs", serializer=JSONSerializer),
+        TypeError,
+        r"'jobs': .* got the class JSONSerializer; write serializer=JSONSerializer\(…\)",
+    ),
+    (
+        lambda _: redset.asyncio.RedisSortedSet(
+            redis.asyncio.Redis(), "jobs", serializer=NamedtupleSerializer
+        ),
+        TypeError,
+        "'jobs': serializer must be an instance, got the class NamedtupleSerializer",
+    ),
+    (
+        lambda _: redset.asyncio.RedisSortedSet(redis.asyncio.Redis(), "jobs", serializer=0),
+        TypeError,
+        "'jobs': serializer must have dumps or loads",
+    ),
+    (
+        lambda client: SortedSet(client, "jobs", serializer=SimpleNamespace(dumps="a")),
+        TypeError,
+        "'jobs': serializer.dumps must be callable, got 'a'",
     ),
 ]
 

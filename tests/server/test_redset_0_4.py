@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import pickle
 import time
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 
 import redset
+import redset.asyncio
 import redset.exceptions
 import redset.interfaces
 import redset.locks
@@ -361,6 +364,30 @@ def test_serializer_without_dumps_falls_back_to_str(client: redis.Redis) -> None
     ss.update([1, "a"])
     assert client.zscore("one-way", "1") == 0
     assert ss.take(2) == ["1", "A"]
+
+
+@pytest.mark.parametrize("kind", [SortedSet, TimeSortedSet, ScheduledSet])
+@pytest.mark.parametrize(
+    "serializer", [object(), object, [json], 0], ids=["object", "class", "list", "0"]
+)
+def test_serializer_without_both_falls_back_to_str_with_a_warning(
+    client: redis.Redis, kind: Any, serializer: Any
+) -> None:
+    with pytest.warns(UserWarning, match=r"redset 'neither': serializer has neither") as warned:
+        ss = kind(client, "neither", serializer=serializer)
+    assert [each.filename for each in warned] == [__file__]
+    ss.update([1, "a", "\ud800"])
+    sent = pickle.loads(pickle.dumps(ss))  # which warns no more
+    plain = SortedSet[Any](client, "neither")
+    assert sorted(sent) == sorted(plain) == ["1", "a", "\ud800"]
+    assert plain == ss
+    assert ss.take(3) == ["1", "a", "\ud800"]
+
+
+def test_serializer_without_both_falls_back_to_str_on_the_asyncio_surface() -> None:
+    with pytest.warns(UserWarning, match=r"redset 'neither': serializer has neither"):
+        ss = redset.asyncio.SortedSet[Any](redis.asyncio.Redis(), "neither", serializer=object())
+    assert type(ss._spec.encoding.serializer) is redset.serializers.TextSerializer
 
 
 # TimeSortedSet and ScheduledSet

@@ -8,7 +8,9 @@ from typing import Any
 import msgpack
 import pytest
 
+import redset.interfaces
 from redset._core.encoding import Encoding, check_serializer
+from redset.codecs import JSONSerializer, NamedtupleSerializer
 from redset.exceptions import InvalidTypeError
 
 
@@ -79,3 +81,37 @@ def test_dumps_must_return_text_or_bytes() -> None:
 def test_an_object_without_dumps_and_loads_is_no_serializer() -> None:
     with pytest.raises(InvalidTypeError, match="redset 'jobs': serializer must have dumps or"):
         check_serializer("jobs", object())
+
+
+class OfStaticMethods:
+    """A class that serves as it is, as a module does."""
+
+    @staticmethod
+    def dumps(item: str) -> str:
+        return item
+
+    @classmethod
+    def loads(cls, member: str) -> str:
+        return member
+
+
+class OfFunctions:
+    dumps = json.dumps
+    loads = json.loads
+
+
+@pytest.mark.parametrize("serializer", [OfStaticMethods, OfFunctions])
+def test_a_class_whose_functions_take_an_item_alone_is_a_serializer(serializer: type) -> None:
+    encoding: Encoding[Any] = Encoding("jobs", check_serializer("jobs", serializer))
+    assert encoding.decode(encoding.encode("a")) == "a"
+
+
+@pytest.mark.parametrize(
+    "serializer", [JSONSerializer, NamedtupleSerializer, Recorder, redset.interfaces.Serializer]
+)
+def test_a_class_in_place_of_its_instance_is_refused(serializer: type) -> None:
+    words = (
+        rf"redset 'jobs': .* class {serializer.__name__}; write serializer={serializer.__name__}"
+    )
+    with pytest.raises(InvalidTypeError, match=words):
+        check_serializer("jobs", serializer)
