@@ -20,7 +20,7 @@ from redset._core.keys import check_name, companion, lasting_set_of, text_of
 from redset._core.scores import Clock, no_sum, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
 from redset.codecs import ValueSerializer
-from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError
+from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, ResultExpired
 from redset.portable import PortableClient
 
 T = TypeVar("T")
@@ -172,6 +172,8 @@ class Base(Generic[T]):
                 f"redset {self._name!r}: the key holds another Redis type than a sorted set, or "
                 "one of its companion keys does; choose another name, or delete that key"
             )
+        if code == "EXPIRED":
+            return ResultExpired(self._name)
         if code == "ERR" and "resulting score is not a number" in str(error):
             return no_sum(self._name)
         return error

@@ -4,14 +4,17 @@ Names follow redis-py where Redis has the command, builtin sequences where Pytho
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar, overload
 
 from redset._core import plans
+from redset._core.spec import Plan, Spec
 from redset._core.walking import Walk, walk_items, walk_pairs
 from redset.handle import Handle
+from redset.results import Use
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Ordered(Handle[T]):
@@ -21,21 +24,21 @@ class Ordered(Handle[T]):
         """Iterate in score order, in bounded memory, while others may change the set.
 
         An item that is there throughout, at one score, comes exactly once; one that can't be
-        deserialized is logged and left out.
+        deserialized is logged and left out. A result does not run out while it is iterated over.
 
         Cost: 1 round trip for each page of 100 to 5,000 items, O(log n + page); 1 more when
         somebody was seen to change what comes before the page.
         Source: ``ZRANGE`` in a transaction, or a script, after a place given by score and member.
         """
-        return self._walk_items()
+        return self._walk(walk_items)
 
     def __reversed__(self) -> Iterator[T]:
         """Iterate from the highest score to the lowest; otherwise as ``iter``."""
-        return self._walk_items(reverse=True)
+        return self._walk(walk_items, reverse=True)
 
     def items(self) -> Iterator[tuple[T, float]]:
         """Iterate over pairs of item and score; otherwise as ``iter``."""
-        return self._walk()
+        return self._walk(walk_pairs)
 
     @overload
     def __getitem__(self, index: int) -> T | None: ...
@@ -136,12 +139,15 @@ class Ordered(Handle[T]):
         """
         return self._run(self._to_sample(k))
 
-    def _walk(self) -> Iterator[tuple[T, float]]:
-        walk = Walk()
-        while not walk.over:
-            yield from self._run(walk_pairs(self._spec, walk))
-
-    def _walk_items(self, *, reverse: bool = False) -> Iterator[T]:
+    def _walk(
+        self, next_page: Callable[[Spec[T], Walk], Plan[Iterable[R]]], *, reverse: bool = False
+    ) -> Iterator[R]:
         walk = Walk(reverse)
-        while not walk.over:
-            yield from self._run(walk_items(self._spec, walk))
+        use = None if self._sign is None else Use(self._connection)
+        try:
+            while not walk.over:
+                page = self._run(next_page(self._spec, walk))
+                yield from page if use is None else use.of(page, more=not walk.over)
+        finally:
+            if use is not None:
+                use.end()

@@ -1,17 +1,14 @@
-"""Renewals: the thread that prolongs the leases of one client while their owners work."""
+"""Renewals: the thread that prolongs leases, and results that are read, of one client."""
 
 import contextlib
 import math
 import threading
 import weakref
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from redset._core import compat
 from redset._core.forks import PerProcess
-
-if TYPE_CHECKING:
-    from redset.leases import Lease
 
 # A lease is renewed when this part of it is over: two more tries fit in.
 RENEW_AFTER = 1 / 3
@@ -20,17 +17,31 @@ RENEW_AFTER = 1 / 3
 LINGER_SECONDS = 1.0
 
 
+def due_after(ttl: float) -> float:
+    """When what was prolonged now for *ttl* seconds is to be renewed, by `monotonic`."""
+    return monotonic() + ttl * RENEW_AFTER
+
+
+class Renewable(Protocol):
+    """What runs out unless it is renewed."""
+
+    def _renew(self) -> float | None:
+        """Prolong it; return for how many seconds, ``None`` if nothing is left of it."""
+        ...
+
+
 class Renewer:
     """One thread that renews all leases that were begun, as long as there are any.
 
-    It keeps no lease alive: one that nobody refers to any more runs out. To begin and to end a
+    It keeps no lease alive: one that nobody refers to any more runs out. The same for whatever else
+    is renewed. To begin and to end a
     renewal costs some steps of the interpreter, no system call, unless the thread would come too
     late for it. Safe across threads and in signal handlers.
     """
 
     def __init__(self) -> None:
         # Each access is atomic.
-        self._due: dict[int, tuple[float, weakref.ref[Lease[Any]]]] = {}
+        self._due: dict[int, tuple[float, weakref.ref[Renewable]]] = {}
         # Reentrant, as a signal handler may interrupt any step.
         self._guard = threading.RLock()
         # Held but for a moment: the thread waits for it. Its release is one step, where the `set`
@@ -42,15 +53,15 @@ class Renewer:
         self._next = math.inf
         self._latest = 0.0
 
-    def begin(self, lease: "Lease[Any]", ttl: float) -> None:
+    def begin(self, lease: Renewable, ttl: float) -> None:
         """Renew *lease* of *ttl* seconds from now on."""
-        due = monotonic() + ttl * RENEW_AFTER
+        due = due_after(ttl)
         self._due[id(lease)] = due, weakref.ref(lease)
         self._latest = due
         if due < self._next:
             self._look_at(due)
 
-    def end(self, lease: "Lease[Any]") -> None:
+    def end(self, lease: Renewable) -> None:
         """Leave *lease* to run out, or to be settled."""
         self._due.pop(id(lease), None)
 
@@ -95,11 +106,11 @@ class Renewer:
             if ttl is None:
                 self._due.pop(key, None)
             else:
-                self._due[key] = monotonic() + ttl * RENEW_AFTER, reference
+                self._due[key] = due_after(ttl), reference
 
 
 def renewer_of(client: Any) -> Renewer:
-    """Return the one that renews the leases over *client* in this process."""
+    """Return the one that renews what there is over *client* in this process."""
     of_processes: PerProcess[Renewer] = compat.shared_by_client(
         client, "renewer", lambda: PerProcess(Renewer)
     )

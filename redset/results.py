@@ -1,8 +1,8 @@
 """Results: sets that an operator made on the server, and that go when their handle goes.
 
 A result has two keys: the set, and a sign that the owner is alive. Both run out on the server;
-each use renews them. The sign runs out first, so a set without a key is empty while the sign is
-there, and gone once it isn't.
+each use renews them, and an iteration is use as long as it runs. The sign runs out first, so a set
+without a key is empty while the sign is there, and gone once it isn't: then nothing is written.
 """
 
 import logging
@@ -10,14 +10,18 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any, TypeVar
 
-from redset._core import commands
+from redset._core import algebra, commands, compat
 from redset._core.algebra import renew
 from redset._core.commands import Command
 from redset._core.connection import ClientConnection
 from redset.exceptions import ResultExpired
+from redset.renewals import due_after, renewer_of
+
+T = TypeVar("T")
 
 logger = logging.getLogger("redset")
 
@@ -30,8 +34,12 @@ class ResultConnection(ClientConnection):
 
     def __init__(self, client: Any, name: str, key: bytes, sign: bytes) -> None:
         super().__init__(client)
-        self._name = name
+        self._name, self._keys = name, (key, sign)
         self._renew_sign, self._renew_set = renew(key, sign)
+
+    def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        """As that of any connection; but nothing is written once the result is gone."""
+        return super().execute(commands.while_alive(batch, *self._keys))
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         # Each write is between the two renewals, also the one that sends a script again: a set
@@ -40,6 +48,51 @@ class ResultConnection(ClientConnection):
         if not alive:
             raise ResultExpired(self._name)
         return replies
+
+
+class Use:
+    """An iteration over a result, which is use of it also while it is at one page, or one item.
+
+    Between items it renews the result itself. As long as pages are left to be read, a thread does
+    so as well, as an item may take longer than a result lives without use.
+    """
+
+    def __init__(self, connection: ResultConnection) -> None:
+        self._connection = connection
+
+    def of(self, page: Iterable[T], *, more: bool) -> Iterator[T]:
+        """Give what is in *page*, which was read just now; *more* says if another one follows."""
+        if more:
+            renewer_of(self._connection.client).begin(self, algebra.RESULT_SECONDS)
+        due = due_after(algebra.RESULT_SECONDS)
+        for each in page:
+            yield each
+            if monotonic() >= due:
+                self._renew_between()
+                due = due_after(algebra.RESULT_SECONDS)
+
+    def end(self) -> None:
+        """Leave the result to run out."""
+        renewer_of(self._connection.client).end(self)
+
+    def _renew_between(self) -> None:
+        try:
+            self._connection.execute([])
+        except ResultExpired:
+            pass  # the next page says so, if there is one
+        except Exception as error:
+            if not compat.is_client_error(error):
+                raise
+            logger.warning("redset: can't renew a result that is read: %s", error)
+
+    def _renew(self) -> float | None:
+        try:
+            self._connection.execute([])
+        except ResultExpired:
+            return None
+        except Exception:
+            logger.exception("redset: can't renew a result that is read")
+        return algebra.RESULT_SECONDS
 
 
 def delete_when_collected(

@@ -82,7 +82,9 @@ def _as_bytes(word: Word) -> bytes:
     return word if isinstance(word, bytes) else repr(word).encode()
 
 
-TAKE, INSERT = Script("idempotency", "leasing", "take"), Script("idempotency", "insert")
+TAKE = Script("idempotency", "sign", "leasing", "take")
+INSERT = Script("idempotency", "sign", "insert")
+ALIVE = Script("sign", "alive")
 ALGEBRA, RENAME = Script("idempotency", "algebra"), Script("idempotency", "rename")
 LEASE = Script("idempotency", "leasing", "lease")
 SETTLE = Script("idempotency", "leasing", "settle")
@@ -167,6 +169,31 @@ class _PackedNumbers(dict[float, bytes]):
     def __missing__(self, score: float) -> bytes:
         packed = self[score] = _packed([number(score)])
         return packed
+
+
+def while_alive(batch: Sequence[Command[Any]], key: bytes, sign: bytes) -> list[Command[Any]]:
+    """Return what does the same as *batch*, unless a temporary set is gone; *sign* tells.
+
+    Only changes of the set under *key* are concerned; what deletes it does so also then.
+    """
+    guarded = [_while_alive(command, key, sign) for command in batch]
+    if len(guarded) == 1:
+        return guarded
+    # What follows such a script in a batch relies on it: the server must not have to ask for it.
+    return [each.with_source() if each.script is ALIVE else each for each in guarded]
+
+
+def _while_alive(command: Command[R], key: bytes, sign: bytes) -> Command[R]:
+    name, *head = command._head or ("",)
+    if command.script in {TAKE, INSERT}:
+        digest, _, *keys = head
+        words = ("EVALSHA", digest, len(keys) + 1, *keys, sign)
+        return Command(words, command._rest, command.parse, command.script)
+    if head[:1] != [key] or name not in {"ZADD", "ZREM", "ZINCRBY", "ZREMRANGEBYSCORE"}:
+        return command
+    flag = head[1] if len(head) > 1 else ""
+    rest = command.words[len(command._head) :]
+    return _call(ALIVE, (key, sign), (name, flag, *rest), command.parse)
 
 
 def remove(key: bytes, members: Sequence[bytes]) -> Command[int]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import redset.handle
-from redset._core import commands
+from redset._core import algebra, commands
 from redset._core.algebra import renew
 from redset._core.async_connection import AsyncClientConnection, check_async_client
 from redset._core.commands import Command
@@ -17,6 +17,7 @@ from redset._core.driver import SubscriptionSlot, run_async
 from redset._core.scores import Clock
 from redset._core.spec import Plan
 from redset.asyncio.locks import Lock
+from redset.asyncio.renewals import Renewal
 from redset.asyncio.twins import documented
 from redset.base import Unique
 from redset.exceptions import ResultExpired
@@ -75,14 +76,44 @@ class ResultConnection(AsyncClientConnection):
         self, client: Any, name: str, keys: tuple[bytes, bytes], *, pipelining: bool
     ) -> None:
         super().__init__(client, pipelining=pipelining)
-        self._name = name
+        self._name, self._keys = name, keys
         self._renew_sign, self._renew_set = renew(*keys)
+
+    async def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        return await super().execute(commands.while_alive(batch, *self._keys))
 
     async def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         alive, *replies, _ = await super()._send([self._renew_sign, *batch, self._renew_set])
         if not alive:
             raise ResultExpired(self._name)
         return replies
+
+
+class Use:
+    """An iteration over a result, which is use of it also while it is at one page, or one item."""
+
+    def __init__(self, connection: ResultConnection) -> None:
+        self._connection = connection
+        self._renewal: Renewal | None = None
+
+    def begin(self) -> None:
+        """Renew the result from now on: a page of it was read just now."""
+        self.end()
+        self._renewal = Renewal(self, algebra.RESULT_SECONDS, "redset use of a result")
+
+    def end(self) -> None:
+        """Leave the result to run out."""
+        if self._renewal is not None:
+            self._renewal.stop()
+
+    async def _renew(self) -> bool:
+        try:
+            await self._connection.execute([])
+        except ResultExpired:  # which the next page will say, if there is one
+            return False
+        except Exception as error:
+            logger.warning("redset: can't renew a result that is read: %s", error)
+        return True
 
 
 @documented(redset.handle.Handle)

@@ -1,9 +1,8 @@
-"""Leases, awaited: `redset.leases` for asyncio, with a task instead of the thread that renews."""
+"""Leases, awaited: `redset.leases` for asyncio."""
 
 import asyncio
 import contextlib
 import logging
-import weakref
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import redset.leases
 from redset._core.leasing import Holds
 from redset._core.spec import Plan
+from redset.asyncio.renewals import Renewal
 from redset.asyncio.tasks import to_the_end
 from redset.asyncio.twins import documented
 from redset.exceptions import LeaseLost
-from redset.renewals import RENEW_AFTER
 
 if TYPE_CHECKING:
     from redset.asyncio.handing_out import HandingOut
@@ -44,7 +43,8 @@ class Lease(Holds[T]):
         vars(self).update(vars(holds))  # which nobody uses any more
         self._handle, self._ttl = handle, ttl
         self._guard = asyncio.Lock()
-        self._renewal = Renewal(self, ttl) if renew and holds else None
+        name = f"redset lease of {self.spec.label}"
+        self._renewal = Renewal(self, ttl, name) if renew and holds else None
 
     async def ack(self, *items: T, again_at: Any = None) -> None:
         await self._settle(self._handle._to_ack(self, items, again_at))
@@ -122,34 +122,3 @@ class Lease(Holds[T]):
             await self._settle(self._handle._to_finish(self))
         if self.lost:
             raise self.loss()
-
-
-class Renewal:
-    """Prolongs a lease again and again until it is stopped, or nobody refers to the lease."""
-
-    def __init__(self, lease: Lease[Any], ttl: float) -> None:
-        self._lease, self._pause = weakref.ref(lease), ttl * RENEW_AFTER
-        self._name = f"redset lease of {lease.spec.label}"
-        self._task: asyncio.Task[None] | None = None
-        self._stopped = False
-        self._wait()
-
-    def stop(self) -> None:
-        """Let the lease run out, or be settled."""
-        self._stopped = True
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-
-    def _wait(self) -> None:
-        # Most leases end before: a timer costs less than a task.
-        self._timer = asyncio.get_running_loop().call_later(self._pause, self._begin)
-
-    def _begin(self) -> None:
-        lease = self._lease()
-        if lease is not None:
-            self._task = asyncio.get_running_loop().create_task(self._renew(lease), name=self._name)
-
-    async def _renew(self, lease: Lease[Any]) -> None:
-        if await lease._renew() and not self._stopped:
-            self._wait()

@@ -1,16 +1,18 @@
 """What a set can do because it is sorted: `redset.ordered` for asyncio."""
 
 import math
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
 import redset.ordered
 from redset._core import plans
+from redset._core.spec import Plan, Spec
 from redset._core.walking import Walk, walk_items, walk_pairs
-from redset.asyncio.handle import Handle
+from redset.asyncio.handle import Handle, Use
 from redset.asyncio.twins import documented
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @documented(redset.ordered.Ordered)
@@ -18,13 +20,13 @@ class Ordered(Handle[T]):
     """Iteration, ranks and ranges, all in score order."""
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return self._walk_items()
+        return self._walk(walk_items)
 
     def __reversed__(self) -> AsyncIterator[T]:
-        return self._walk_items(reverse=True)
+        return self._walk(walk_items, reverse=True)
 
     def items(self) -> AsyncIterator[tuple[T, float]]:
-        return self._walk()
+        return self._walk(walk_pairs)
 
     @overload
     def __getitem__(self, index: int) -> Coroutine[Any, Any, T | None]: ...
@@ -83,14 +85,18 @@ class Ordered(Handle[T]):
     async def sample(self, k: int) -> list[T]:
         return await self._run(self._to_sample(k))
 
-    async def _walk(self) -> AsyncIterator[tuple[T, float]]:
-        walk = Walk()
-        while not walk.over:
-            for pair in await self._run(walk_pairs(self._spec, walk)):
-                yield pair
-
-    async def _walk_items(self, *, reverse: bool = False) -> AsyncIterator[T]:
+    async def _walk(
+        self, next_page: Callable[[Spec[T], Walk], Plan[Iterable[R]]], *, reverse: bool = False
+    ) -> AsyncIterator[R]:
         walk = Walk(reverse)
-        while not walk.over:
-            for item in await self._run(walk_items(self._spec, walk)):
-                yield item
+        use = None if self._sign is None else Use(self._connection)
+        try:
+            while not walk.over:
+                page = await self._run(next_page(self._spec, walk))
+                if use is not None:
+                    use.begin()
+                for each in page:
+                    yield each
+        finally:
+            if use is not None:
+                use.end()

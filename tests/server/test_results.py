@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import redset.renewals
 from redset import (
     RedisSortedSet,
     RedsetError,
@@ -27,6 +29,11 @@ from redset import (
     SortedSet,
     TimeSortedSet,
 )
+from redset._core import commands
+from redset._core.commands import Command
+from redset._core.connection import ClientConnection
+from redset._core.idempotency import IdempotencySlot
+from redset.renewals import renewer_of
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.server.test_lost_replies import behind
@@ -502,6 +509,79 @@ def test_use_renews_a_result(client: redis.Redis, a: Any, b: Any, use: Any) -> N
     assert not lasting(client) - {"c"}
 
 
+LONG = range(300)  # several pages
+
+
+def wait_until_renewed(client: redis.Redis, result: Numbers) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while min(lives(client, result)) < 500_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+READS: list[Callable[[Any], Any]] = [iter, reversed, lambda result: iter(result.items())]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_an_iteration_renews_a_result_while_it_is_at_one_item(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, read: Any
+) -> None:
+    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 1e-5)
+    result = numbers(client, "a", LONG) - {1}
+    reading = read(result)
+    for _ in range(3):
+        next(reading)
+        shorten(client, result)
+        wait_until_renewed(client, result)
+    assert sum(1 for _ in reading) == 299 - 3
+    reading = read(result)
+    next(reading)
+    reading.close()
+    assert not renewer_of(client)._due
+
+
+def test_an_iteration_over_one_page_renews_a_result_between_items(
+    client: redis.Redis, a: Any, b: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 0.0)
+    result = a | b
+    before = threading.active_count()
+    for _ in result:
+        shorten(client, result)
+    wait_until_renewed(client, result)
+    assert threading.active_count() == before  # nothing is left to be read: no thread
+
+
+def test_an_iteration_goes_on_over_what_it_has_read_when_the_server_is_gone(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 0.0)
+    with TestServer.start(os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")) as other:
+        far = make_client(unix_socket_path=other.unix_socket, retry=Retry(NoBackoff(), 0))
+        result = numbers(far, "a", range(3)) | {7}
+        reading = iter(result)
+        found = [next(reading)]
+        other.kill()
+        assert [*found, *reading] == [0, 1, 2, 7]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_an_iteration_over_a_result_that_has_gone_is_an_error(
+    client: redis.Redis, read: Any
+) -> None:
+    result = numbers(client, "a", LONG) - {1}
+    reading = read(result)
+    next(reading)
+    client.delete(sign(result))
+    with pytest.raises(ResultExpired):
+        list(reading)
+
+
+def contents(client: redis.Redis) -> dict[Any, Any]:
+    found: list[Any] = client.keys()
+    return {key: client.dump(key) for key in found}
+
+
 def delete_both(client: redis.Redis, result: Numbers) -> None:
     client.delete(result.name, sign(result))
 
@@ -530,6 +610,7 @@ def test_a_result_that_has_outlived_is_an_error_and_never_empty(
     result = a | b
     client.zadd("c", {"kept": 1})
     end(client, result)
+    before = contents(client)
     for _ in range(2):
         with pytest.raises(ResultExpired, match=f"'{result.name}': .*into=.*rename") as caught:
             use(result, a)
@@ -537,6 +618,64 @@ def test_a_result_that_has_outlived_is_an_error_and_never_empty(
     assert not isinstance(caught.value, KeyError)
     assert (len(a), client.zcard("c")) == (6, 1)
     assert not lasting(client)
+    if use not in CLEARS.values():
+        assert contents(client) == before
+
+
+SLOT = IdempotencySlot(b"a")
+# What is asked for, its reply while the result is alive, how many items are in it then.
+WRITES: dict[str, tuple[Callable[[bytes], Command[Any]], Any, int]] = {
+    "add": (lambda key: commands.add(key, [b"new"], [1.0]), 1, 10),
+    "add more than Lua's stack takes": (
+        lambda key: commands.add(key, [b"%d" % i for i in range(5_000)], [0.5] * 5_000),
+        5_000,
+        5_009,
+    ),
+    "add with a flag": (lambda key: commands.add(key, [b"new"], [2.0], flag="NX"), 1, 10),
+    "increment": (lambda key: commands.increment(key, b"new", 2.5), 2.5, 10),
+    "remove": (lambda key: commands.remove(key, [b"none", b"nothing"]), 0, 9),
+    "remove_range": (lambda key: commands.remove_by_score(key, ("0", "3")), 4, 5),
+    "insert": (
+        lambda key: commands.insert(
+            (key, *SLOT.keys[1:3], b"{a}:seen", b"{a}:dead"),
+            b"0.0",
+            "until_taken",
+            [(b"new", 1.0)],
+            9.0,
+        ),
+        [0],
+        10,
+    ),
+    "take": (
+        lambda key: commands.take((key, *SLOT.keys[1:]), b"0.0", 9, "-inf", 9.0),
+        ([], False),
+        9,
+    ),
+}
+
+
+@pytest.mark.parametrize(("write", "reply", "size"), WRITES.values(), ids=WRITES)
+def test_a_write_looks_in_the_same_step_whether_the_result_is_there(
+    client: redis.Redis,
+    a: Any,
+    b: Any,
+    write: Callable[[bytes], Command[Any]],
+    reply: Any,
+    size: int,
+) -> None:
+    result = a | b
+    key, alive = os.fsencode(result.name), os.fsencode(sign(result))
+    connection = ClientConnection(client)  # which renews nothing
+    [command] = commands.while_alive([write(key)], key, alive)
+    assert connection.execute([command]) == [reply]
+    assert client.zcard(key) == size
+    delete_both(client, result)
+    client.delete(*client.keys("*given*") or ["none"])
+    before = client.keys()
+    with pytest.raises(Exception, match="EXPIRED") as refused:
+        connection.execute([command])
+    assert isinstance(a._translate_error(refused.value), ResultExpired)
+    assert client.keys() == before
 
 
 @pytest.mark.parametrize(("use", "read"), [(len, 0), (list, []), (set, set()), (bool, False)])

@@ -5,13 +5,14 @@
 -- KEYS[3]  held, as leasing.lua has it
 -- KEYS[4]  seen, as admit.lua has it
 -- KEYS[5]  dead, as leasing.lua has it
+-- KEYS[6]  the sign of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, "until_taken", "until_done" or
 --          "for_good", score, member, score, member, ...
 -- Reply    the positions (from 0) of the pairs that were new; the same again for the same call
 -- Cost     O(k log n) for k members
 -- Why      ZADD NX says how many were new, not which, and of a call that the client repeats after
 --          a lost reply that none was: such members would be new to nobody
-local set, reply_key, held, seen, dead = unpack(KEYS)
+local set, reply_key, held, seen, dead, sign = unpack(KEYS)
 local id, keep, unique = ARGV[1], ARGV[2], ARGV[3]
 local FIRST = 4
 
@@ -27,6 +28,7 @@ local function admits(member)
   return redis.call('HEXISTS', held, member) == 0 and not redis.call('ZSCORE', dead, member)
 end
 
+if is_gone(sign) then return GONE end
 local state, added = recall(reply_key, id)
 if state == 'stale' then return {} end
 -- These fail before anything is changed if a key is of another type: a member must not be seen and

@@ -1,6 +1,6 @@
 -- Hand out the lowest members at most once, also when the reply is lost and the call repeated.
 --
--- KEYS     as leasing.lua has them
+-- KEYS     as leasing.lua has them, then the sign of a temporary set, if it is one
 -- ARGV     this request's id, number of members, highest score, milliseconds to keep the reply
 -- Reply    member, score, member, score, ... ; the same again for the same call. Only "more" if
 --          members may be ready that this call could not put right yet. A call for none takes back
@@ -9,6 +9,7 @@
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
 local id, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
+if is_gone(KEYS[10]) then return GONE end
 local state, words = recall(reply_key, id)
 if state == 'stale' then return {} end
 if state == 'duplicate' then return words end
