@@ -59,7 +59,8 @@ class Algebra(Ordered[T]):
         """Make the set of all items of this set and *others*.
 
         Args:
-            others: any iterables; sets of one server are combined there, others travel once.
+            others: any iterables; sets of one server (up to 749) are combined there, others
+                travel once.
             on_conflict: whose score wins where two sets have an item: ``"keep"`` (the left
                 one's), ``"replace"``, ``"min"``, ``"max"``, ``"sum"``.
             weights: a finite factor for the scores of this set and of each other, with ``"min"``,
@@ -181,9 +182,10 @@ class Algebra(Ordered[T]):
         """Add the items of all *others*; those that are there keep their scores.
 
         *on_conflict* may say otherwise, as for `union`. Any iterable will do, also a generator of
-        millions: it is sent in chunks of up to 5,000 items or 1 MiB, each atomic, 1 round trip;
-        an error in the middle carries a note of how many items had been added. If a set of the
-        same server is among *others*, all are added in one atomic step.
+        millions: it is sent in chunks of up to 5,000 items or 1 MiB, 1 round trip each; 1,750
+        items at a time (500 with a *unique*) are added atomically. An error in the middle carries
+        a note of how many items had been added before. If a set of the same server is among
+        *others*, all are added in one atomic step.
 
         With a *unique* other than ``"until_taken"`` all travels, and items are refused as by `add`.
         Cost: O(log n) an item. Source: ``ZADD NX``, ``ZUNIONSTORE``; ``set.update``.
@@ -203,7 +205,7 @@ class Algebra(Ordered[T]):
         """Remove the items that any of *others* has.
 
         Cost: 1 round trip (for local items, one for each 5,000), O(log n) an item. Atomic for
-        sets of one server; for local items, each chunk is.
+        sets of one server; for local items, 1,750 at a time are.
         """
         self._run(self._to_difference_update(self._operands(others)))
 

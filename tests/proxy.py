@@ -1,7 +1,7 @@
-"""A network that loses replies: a proxy on 127.0.0.1 in front of a test server.
+"""A network that loses replies, or notes requests: proxies on 127.0.0.1 in front of a test server.
 
 Owns which replies get lost: the server has acted, its answer never arrives, the connection ends.
-Knows nothing of redset. It expects clients that send one command and wait for its reply.
+Knows nothing of redset. `LossyProxy` expects clients that send one command and wait for its reply.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Literal, Self
 
 CHUNK = 1 << 16
@@ -145,6 +145,78 @@ class LossyProxy:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class RecordingProxy:
+    """Passes bytes between clients and the server on *server_port*, and keeps what clients send."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._sent: list[bytearray] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def requests(self) -> list[list[bytes]]:
+        """The words of each request that was sent so far, connection by connection."""
+        return [words for sent in self._sent for words in _requests(bytes(sent))]
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+                self._sent.append(bytearray())
+                for source, target, kept in (
+                    (client, server, self._sent[-1]),
+                    (server, client, None),
+                ):
+                    threading.Thread(
+                        target=self._pass_bytes, args=(source, target, kept), daemon=True
+                    ).start()
+
+    def _pass_bytes(
+        self, source: socket.socket, target: socket.socket, kept: bytearray | None
+    ) -> None:
+        with contextlib.suppress(OSError), source:
+            while data := source.recv(CHUNK):
+                if kept is not None:
+                    kept += data
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Take no further connections; those that are open end with their clients."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _requests(sent: bytes) -> Iterator[list[bytes]]:
+    """The words of the requests in *sent*, all of which are arrays of strings, as in RESP."""
+    place = 0
+
+    def number(mark: bytes) -> int:
+        nonlocal place
+        end = sent.index(b"\r\n", place)
+        assert sent[place : place + 1] == mark
+        start, place = place + 1, end + 2
+        return int(sent[start:end])
+
+    while place < len(sent):
+        words = []
+        for _ in range(number(b"*")):
+            length = number(b"$")
+            words.append(sent[place : place + length])
+            place += length + 2
+        yield words
 
 
 def _is_a(request: bytes, command: bytes) -> bool:

@@ -4,14 +4,15 @@ Nothing here opens a socket or awaits. A local operand travels once, in chunks, 
 lives for ten minutes at the most; the script combines it with the others and deletes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, groupby
 from secrets import token_hex
 from typing import Any, Generic, TypeVar
 
 from redset._core import commands
-from redset._core.commands import FLAGS, Command, Operand
+from redset._core.commands import FLAGS, MAX_OPERANDS, Command, Operand
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot
 from redset._core.keys import companion, lasting_set_of
 from redset._core.members import (
@@ -142,6 +143,7 @@ def _ask(
 ) -> Plan[tuple[str, int]]:
     # What an operand has twice meets itself as two operands' items do; in a sum it counts once.
     flag = FLAGS.get(conflict, "NX")
+    folds = _number_when_folded(spec, verb, operands) < len(operands)
     staging = _Staging(spec, flag, strict=strict, with_scores=with_scores)
     ready: list[Operand] = []
     try:
@@ -151,23 +153,24 @@ def _ask(
             else:
                 key = yield from staging.stage(operand)
                 ready.append(Operand(key, weight, staged=key in staging.keys))
+        if folds:
+            ready = yield from staging.fold(verb, conflict, operands, ready)
+        slot = target.slot
+        once = (b"" if slot is None else slot.request_id(), REPLY_TTL)
+        keys = _script_keys(spec, target)
+        command = commands.algebra(keys, verb, conflict, target.life, once, ready)
+        renewals = [
+            command
+            for operand in operands
+            if isinstance(operand, Remote) and operand.sign is not None
+            for command in renew(operand.key, operand.sign)
+        ]
+        *_, (word, number) = yield [*renewals, *staging.take_waiting(), command]
     except Exception:
-        if staging.sent:
-            yield [commands.delete(*staging.keys)]
+        if staging.sent and staging.keys:
+            with suppress(Exception):  # then they run out
+                yield commands.delete_all(staging.keys)
         raise
-    sign = target.sign or companion(spec.key, "scratch:sign")
-    scratch = [companion(spec.key, "scratch:1"), companion(spec.key, "scratch:2")]
-    slot = target.slot
-    keys = [target.key, sign, *scratch, scratch[0] if slot is None else slot.reply_key]
-    once = (b"" if slot is None else slot.request_id(), REPLY_TTL)
-    command = commands.algebra(keys, verb, conflict, target.life, once, ready)
-    renewals = [
-        command
-        for operand in operands
-        if isinstance(operand, Remote) and operand.sign is not None
-        for command in renew(operand.key, operand.sign)
-    ]
-    *_, (word, number) = yield [*renewals, *staging.waiting, command]
     if word == "dropped":
         raise _dropped(spec)
     if word == "expired":
@@ -180,6 +183,38 @@ def _ask(
             "than a sorted set; use another set as the operand, or delete the key"
         )
     return word, number
+
+
+def _script_keys(spec: Spec[Any], target: Target) -> list[bytes]:
+    """The keys that the script wants before those of its operands."""
+    sign = target.sign or companion(spec.key, "scratch:sign")
+    scratch = [companion(spec.key, "scratch:1"), companion(spec.key, "scratch:2")]
+    reply_key = scratch[0] if target.slot is None else target.slot.reply_key
+    return [target.key, sign, *scratch, reply_key]
+
+
+def _runs(
+    operands: Sequence[Remote | Local[Any]], values: Sequence[R]
+) -> Iterator[tuple[bool, list[R]]]:
+    """The *values* of neighbouring operands that are local, or are not: whether, and which."""
+    together = zip(operands, values, strict=True)
+    for is_local, run in groupby(together, lambda pair: isinstance(pair[0], Local)):
+        yield is_local, [value for _, value in run]
+
+
+def _number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | Local[Any]]) -> int:
+    """How many *operands* are left for the last script call; refuse more than it can name."""
+    if len(operands) <= MAX_OPERANDS:
+        return len(operands)
+    number = 0
+    for is_local, run in _runs(operands, operands):
+        number += -(-len(run) // MAX_OPERANDS) if is_local else len(run)
+    if number > MAX_OPERANDS:
+        raise InvalidValueError(
+            f"redset {spec.name!r}: {verb} of {len(operands)} sets, but one step on the server "
+            f"takes {MAX_OPERANDS}; combine them in several steps"
+        )
+    return number
 
 
 class _Staging(Generic[T]):
@@ -197,7 +232,7 @@ class _Staging(Generic[T]):
         self._renews = False
 
     def stage(self, operand: Local[T]) -> Plan[bytes]:
-        key = companion(self._spec.key, f"staged:{_token()}")
+        key = self._new_key()
         kept = commands.expire(key, STAGED_SECONDS)
 
         def send(chunk: Chunk) -> Plan[None]:
@@ -206,26 +241,69 @@ class _Staging(Generic[T]):
             if begun or len(chunk.members) > self._room[0] or size > self._room[1]:
                 yield from self._send()
             self._room = (self._room[0] - len(chunk.members), self._room[1] - size)
-            added = commands.add(key, *chunk, flag=self._flag)
+            added = commands.add_all(key, *chunk, flag=self._flag)
             if begun:
                 # Made anew by this chunk, the key has no time-to-live: that tells the script.
                 self._renews = True
-                self.waiting = [kept, added]
+                self.waiting = [kept, *added]
             else:
                 self.keys.append(key)
-                self.waiting += [added, kept]
+                self.waiting += [*added, kept]
 
         yield from each_chunk(operand.source, self._encoded, send)
         return key
 
-    def _send(self) -> Plan[None]:
-        renews, waiting = self._renews, self.waiting
+    def fold(
+        self,
+        verb: str,
+        conflict: str,
+        operands: Sequence[Remote | Local[T]],
+        ready: Sequence[Operand],
+    ) -> Plan[list[Operand]]:
+        """Combine neighbours that are staged, so that one script call can name what is left."""
+        yield from self._send()
+        folded: list[Operand] = []
+        places: list[int] = []
+        signs: list[bytes] = []
+        asked: list[Command[Any]] = []
+        for is_local, run in _runs(operands, ready):
+            for part in commands.parts(run, MAX_OPERANDS if is_local else 1):
+                if len(part) == 1:
+                    folded.append(part[0])
+                    continue
+                key, sign = self._new_key(), self._new_key()
+                target = Target(key, round(STAGED_SECONDS * 1000), sign)
+                self.keys += [key, sign]
+                signs.append(sign)
+                places.append(len(folded))
+                folded.append(Operand(key, staged=True))
+                keys, once = _script_keys(self._spec, target), (b"", REPLY_TTL)
+                asked.append(commands.algebra(keys, verb, conflict, target.life, once, part))
+        replies = yield asked
+        self.waiting = commands.delete_all(signs)
+        for place, (word, size) in zip(places, replies, strict=True):
+            if word == "dropped":
+                raise _dropped(self._spec)
+            if not size:  # an empty set has no key
+                folded[place] = Operand(folded[place].key)
+        return folded
+
+    def take_waiting(self) -> list[Command[Any]]:
+        """Give what was not sent yet: it is sent now."""
+        waiting = self.waiting
+        self.sent = self.sent or bool(waiting)
         self._renews, self.waiting, self._room = False, [], (CHUNK_MEMBERS, CHUNK_BYTES)
-        if waiting:
-            self.sent = True
+        return waiting
+
+    def _send(self) -> Plan[None]:
+        renews = self._renews
+        if waiting := self.take_waiting():
             replies = yield waiting
             if renews and not replies[0]:
                 raise _dropped(self._spec)
+
+    def _new_key(self) -> bytes:
+        return companion(self._spec.key, f"staged:{_token()}")
 
     def _encoded(self, items: Sequence[T], scores: Sequence[Any]) -> Chunk:
         spec = self._spec

@@ -4,7 +4,7 @@ Each function gives one `Command`: its words, ready to be sent, and the parser o
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -93,6 +93,12 @@ STATS, ADMIT = Script("stats"), Script("admit")
 DEAD, CANCEL = Script("dead"), Script("cancel")
 LOWEST, HIGHEST = "-inf", "+inf"
 
+# Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more
+# members goes in several commands, which travel together.
+MAX_MEMBERS = 1_750
+# A call of the script for algebra has up to five words for each operand.
+MAX_OPERANDS = 750
+
 # Whose score wins where two meet, as the flag of ZADD that does it.
 FLAGS = {"replace": None, "keep": "NX", "min": "LT", "max": "GT"}
 
@@ -114,6 +120,13 @@ def number(score: float) -> str:
 
 def _flat(pairs: Sequence[tuple[bytes, float]]) -> list[Word]:
     return [word for member, score in pairs for word in (number(score), member)]
+
+
+def parts(words: Sequence[R], most: int = MAX_MEMBERS) -> Iterator[Sequence[R]]:
+    """Cut *words* into those of one command each."""
+    if len(words) <= most:
+        return iter([words] if words else [])
+    return (words[first : first + most] for first in range(0, len(words), most))
 
 
 def _milliseconds(seconds: float) -> int:
@@ -138,6 +151,14 @@ def add(
     key: bytes, members: Sequence[bytes], scores: Sequence[float], *, flag: str | None = None
 ) -> Command[int]:
     return Addition(("ZADD", key) if flag is None else ("ZADD", key, flag), members, scores)
+
+
+def add_all(
+    key: bytes, members: Sequence[bytes], scores: Sequence[float], *, flag: str | None = None
+) -> list[Command[Any]]:
+    """`add` for any number of members."""
+    together = zip(parts(members), parts(scores), strict=True)
+    return [add(key, some, their_scores, flag=flag) for some, their_scores in together]
 
 
 class Addition(Command[int]):
@@ -196,16 +217,20 @@ def _while_alive(command: Command[R], key: bytes, sign: bytes) -> Command[R]:
     return _call(ALIVE, (key, sign), (name, flag, *rest), command.parse)
 
 
-def remove(key: bytes, members: Sequence[bytes]) -> Command[int]:
-    return Command(("ZREM", key), members, replies.integer)
+def remove(key: bytes, member: bytes) -> Command[int]:
+    return Command(("ZREM", key), (member,), replies.integer)
+
+
+def remove_all(key: bytes, members: Sequence[bytes]) -> list[Command[Any]]:
+    return [Command(("ZREM", key), part, replies.integer) for part in parts(members)]
 
 
 def score(key: bytes, member: bytes) -> Command[float | None]:
     return Command(("ZSCORE", key), (member,), replies.optional_score)
 
 
-def scores(key: bytes, members: Sequence[bytes]) -> Command[list[float | None]]:
-    return Command(("ZMSCORE", key), members, replies.optional_scores)
+def scores(key: bytes, members: Sequence[bytes]) -> list[Command[Any]]:
+    return [Command(("ZMSCORE", key), part, replies.optional_scores) for part in parts(members)]
 
 
 def size(key: bytes) -> Command[int]:
@@ -219,6 +244,11 @@ def count(key: bytes, lowest: str, highest: str) -> Command[int]:
 def delete(*keys: bytes) -> Command[int]:
     """Delete *keys*; the server frees their memory in the background."""
     return Command(("UNLINK",), keys, replies.integer)
+
+
+def delete_all(keys: Sequence[bytes]) -> list[Command[Any]]:
+    """`delete` for any number of keys."""
+    return [delete(*part) for part in parts(keys)]
 
 
 def by_rank(key: bytes, first: int, last: int) -> Command[list[replies.Pair]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -39,7 +40,7 @@ T = TypeVar("T")
 R = TypeVar("R", Taken, LeaseReply)
 
 # A script takes some milliseconds for so many, and holds up the server's other clients meanwhile.
-INSERT_AT_ONCE = 1_000
+INSERT_AT_ONCE, ADMIT_AT_ONCE = 1_000, 500
 
 # How long a consumer that can be stopped waits before it asks whether it is to stop.
 GLANCE_SECONDS = 0.1
@@ -67,7 +68,10 @@ def add_on_conflict(spec: Spec[T], item: T, score: Any, conflict: str) -> Plan[A
 
 def admit(spec: Spec[T], pairs: list[tuple[bytes, float]], conflict: str) -> Plan[float | None]:
     """Add members but for those that have to stay out; give the last one's score, or ``None``."""
-    [kept] = yield [commands.admit(spec.admission(), spec.unique, conflict, pairs)]
+    *_, kept = yield [
+        commands.admit(spec.admission(), spec.unique, conflict, part)
+        for part in commands.parts(pairs, ADMIT_AT_ONCE)
+    ]
     return kept  # type: ignore[no-any-return]
 
 
@@ -87,7 +91,7 @@ def discard(spec: Spec[T], item: T) -> Plan[bool]:
     member = encode_sought(spec, item)
     if member is None:
         return False
-    [removed] = yield [commands.remove(spec.key, [member])]
+    [removed] = yield [commands.remove(spec.key, member)]
     return bool(removed)
 
 
@@ -108,10 +112,8 @@ def size(spec: Spec[T], highest: str = HIGHEST) -> Plan[int]:
 
 
 def clear(spec: Spec[T], companions: list[bytes]) -> Plan[bool]:
-    [there, _] = yield [
-        commands.delete(spec.key),
-        commands.delete(spec.undecodable, spec.seen, *leasing_keys(spec.key), *companions),
-    ]
+    others = [spec.undecodable, spec.seen, *leasing_keys(spec.key), *companions]
+    there, *_ = yield [commands.delete(spec.key), *commands.delete_all(others)]
     return bool(there)
 
 
@@ -138,7 +140,7 @@ def update(spec: Spec[T], source: Source, conflict: str = "keep") -> Plan[None]:
     def send(chunk: Chunk) -> Plan[None]:
         nonlocal sent
         if spec.admits_all:
-            yield [commands.add(spec.key, *chunk, flag=commands.FLAGS[conflict])]
+            yield commands.add_all(spec.key, *chunk, flag=commands.FLAGS[conflict])
         else:
             yield from admit(spec, list(zip(*chunk, strict=True)), conflict)
         sent += len(chunk.members)
@@ -169,8 +171,8 @@ def scores(spec: Spec[T], items: Sequence[T]) -> Plan[list[float | None]]:
     found: list[float | None] = [None] * len(items)
     known = ((encode_sought(spec, item), place) for place, item in enumerate(items))
     for chunk in chunks((member, place) for member, place in known if member is not None):
-        [part] = yield [commands.scores(spec.key, [member for member, _ in chunk])]
-        for (_, place), score in zip(chunk, part, strict=True):
+        parts = yield commands.scores(spec.key, [member for member, _ in chunk])
+        for (_, place), score in zip(chunk, chain.from_iterable(parts), strict=True):
             found[place] = score
     return found
 
@@ -181,7 +183,7 @@ def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
         return Chunk(members, [None] * len(members))
 
     def send(chunk: Chunk) -> Plan[None]:
-        yield [commands.remove(spec.key, chunk.members)]
+        yield commands.remove_all(spec.key, chunk.members)
 
     yield from each_chunk(source, encoded, send)
 
@@ -213,7 +215,8 @@ def _hand_out(
     broken: list[Pair] = []
     items = decoded_all(spec, pairs, broken)
     if broken:
-        yield [commands.add(spec.undecodable, *zip(*broken, strict=True))]
+        members, scores = zip(*broken, strict=True)
+        yield commands.add_all(spec.undecodable, members, scores)
     return pairs, items
 
 

@@ -72,7 +72,17 @@ def test_update_of_100_000_items_takes_at_most_100_round_trips() -> None:
         plans.update(SPEC, unscored(f"item-{i}" for i in range(100_000))), *[[0]] * 101
     )
     assert len(batches) <= 100
-    assert sum(len(command.words) // 2 - 1 for [command] in batches) == 100_000
+    numbers = [len(command.words) for batch in batches for command in batch]
+    assert sum(number // 2 - 1 for number in numbers) == 100_000
+    assert max(numbers) < 4_000
+
+
+def test_clear_of_a_handle_whose_calls_failed_names_no_more_keys_than_a_request_may() -> None:
+    keys = [b"jobs:given:%d" % number for number in range(5_000)]
+    _, [batch] = play(plans.clear(SPEC, keys), [1] * 4)
+    words = [word for command in batch for word in command.words]
+    assert set(keys) < set(words)
+    assert max(len(command.words) for command in batch) < 4_000
 
 
 def test_update_reads_no_further_than_the_chunk_that_it_sends() -> None:
