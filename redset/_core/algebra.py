@@ -4,7 +4,7 @@ Nothing here opens a socket or awaits. A local operand travels once, in chunks, 
 lives for ten minutes at the most; the script combines it with the others and deletes it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, groupby
@@ -67,6 +67,10 @@ class Target:
     sign: bytes = b""
     # Knows the request that must not be done twice; a result needs none, as its key is its own.
     slot: IdempotencySlot | None = None
+
+
+# An operand, and how the script is told of it.
+Ready = tuple[Remote | Local[Any], Operand]
 
 
 def new_result(spec: Spec[Any]) -> Target:
@@ -145,20 +149,21 @@ def _ask(
     flag = FLAGS.get(conflict, "NX")
     folds = _number_when_folded(spec, verb, operands) < len(operands)
     staging = _Staging(spec, flag, strict=strict, with_scores=with_scores)
-    ready: list[Operand] = []
+    ready: list[Ready] = []
     try:
         for operand, weight in zip(operands, weights or [1.0] * len(operands), strict=True):
             if isinstance(operand, Remote):
-                ready.append(Operand(operand.key, weight, operand.sign))
+                ready.append((operand, Operand(operand.key, weight, operand.sign)))
             else:
                 key = yield from staging.stage(operand)
-                ready.append(Operand(key, weight, staged=key in staging.keys))
+                ready.append((operand, Operand(key, weight, staged=key in staging.keys)))
         if folds:
-            ready = yield from staging.fold(verb, conflict, operands, ready)
+            ready = yield from staging.fold(verb, conflict, ready)
         slot = target.slot
         once = (b"" if slot is None else slot.request_id(), REPLY_TTL)
         keys = _script_keys(spec, target)
-        command = commands.algebra(keys, verb, conflict, target.life, once, ready)
+        named = [operand for _, operand in ready]
+        command = commands.algebra(keys, verb, conflict, target.life, once, named)
         renewals = [
             command
             for operand in operands
@@ -171,18 +176,23 @@ def _ask(
             with suppress(Exception):  # then they run out
                 yield commands.delete_all(staging.keys)
         raise
+    _check_verdict(spec, word, number, ready)
+    return word, number
+
+
+def _check_verdict(spec: Spec[Any], word: str, number: int, ready: Sequence[Ready]) -> None:
+    """Raise what the *word* of the script says is wrong, if anything is."""
     if word == "dropped":
         raise _dropped(spec)
     if word == "expired":
-        raise ResultExpired(_name(operands, number))
+        raise ResultExpired(_name(ready, number))
     if word == "no number":
         raise no_sum(spec.name)
     if word == "type":
         raise KeyTypeError(
-            f"redset {spec.name!r}: the key {_name(operands, number)!r} holds another Redis type "
+            f"redset {spec.name!r}: the key {_name(ready, number)!r} holds another Redis type "
             "than a sorted set; use another set as the operand, or delete the key"
         )
-    return word, number
 
 
 def _script_keys(spec: Spec[Any], target: Target) -> list[bytes]:
@@ -193,22 +203,19 @@ def _script_keys(spec: Spec[Any], target: Target) -> list[bytes]:
     return [target.key, sign, *scratch, reply_key]
 
 
-def _runs(
-    operands: Sequence[Remote | Local[Any]], values: Sequence[R]
-) -> Iterator[tuple[bool, list[R]]]:
-    """The *values* of neighbouring operands that are local, or are not: whether, and which."""
-    together = zip(operands, values, strict=True)
-    for is_local, run in groupby(together, lambda pair: isinstance(pair[0], Local)):
-        yield is_local, [value for _, value in run]
+def _in_groups(
+    values: Iterable[R], operand_of: Callable[[R], Remote | Local[Any]]
+) -> Iterator[list[R]]:
+    """The *values* of operands: of those that are local, neighbours that one call combines."""
+    for is_local, run in groupby(values, lambda value: isinstance(operand_of(value), Local)):
+        yield from map(list, commands.parts(list(run), MAX_OPERANDS if is_local else 1))
 
 
 def _number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | Local[Any]]) -> int:
     """How many *operands* are left for the last script call; refuse more than it can name."""
     if len(operands) <= MAX_OPERANDS:
         return len(operands)
-    number = 0
-    for is_local, run in _runs(operands, operands):
-        number += -(-len(run) // MAX_OPERANDS) if is_local else len(run)
+    number = len(list(_in_groups(operands, lambda operand: operand)))
     if number > MAX_OPERANDS:
         raise InvalidValueError(
             f"redset {spec.name!r}: {verb} of {len(operands)} sets, but one step on the server "
@@ -253,39 +260,33 @@ class _Staging(Generic[T]):
         yield from each_chunk(operand.source, self._encoded, send)
         return key
 
-    def fold(
-        self,
-        verb: str,
-        conflict: str,
-        operands: Sequence[Remote | Local[T]],
-        ready: Sequence[Operand],
-    ) -> Plan[list[Operand]]:
+    def fold(self, verb: str, conflict: str, ready: Sequence[Ready]) -> Plan[list[Ready]]:
         """Combine neighbours that are staged, so that one script call can name what is left."""
         yield from self._send()
-        folded: list[Operand] = []
+        folded: list[Ready] = []
         places: list[int] = []
         signs: list[bytes] = []
         asked: list[Command[Any]] = []
-        for is_local, run in _runs(operands, ready):
-            for part in commands.parts(run, MAX_OPERANDS if is_local else 1):
-                if len(part) == 1:
-                    folded.append(part[0])
-                    continue
-                key, sign = self._new_key(), self._new_key()
-                target = Target(key, round(STAGED_SECONDS * 1000), sign)
-                self.keys += [key, sign]
-                signs.append(sign)
-                places.append(len(folded))
-                folded.append(Operand(key, staged=True))
-                keys, once = _script_keys(self._spec, target), (b"", REPLY_TTL)
-                asked.append(commands.algebra(keys, verb, conflict, target.life, once, part))
+        for group in _in_groups(ready, lambda pair: pair[0]):
+            if len(group) == 1:
+                folded += group
+                continue
+            key, sign = self._new_key(), self._new_key()
+            target = Target(key, round(STAGED_SECONDS * 1000), sign)
+            self.keys += [key, sign]
+            signs.append(sign)
+            places.append(len(folded))
+            folded.append((group[0][0], Operand(key, staged=True)))
+            keys, once = _script_keys(self._spec, target), (b"", REPLY_TTL)
+            named = [operand for _, operand in group]
+            asked.append(commands.algebra(keys, verb, conflict, target.life, once, named))
         replies = yield asked
         self.waiting = commands.delete_all(signs)
         for place, (word, size) in zip(places, replies, strict=True):
-            if word == "dropped":
-                raise _dropped(self._spec)
+            _check_verdict(self._spec, word, size, ready)
             if not size:  # an empty set has no key
-                folded[place] = Operand(folded[place].key)
+                local, operand = folded[place]
+                folded[place] = (local, Operand(operand.key))
         return folded
 
     def take_waiting(self) -> list[Command[Any]]:
@@ -341,8 +342,8 @@ def _token() -> str:
     return f"{_process}{token_hex(4)}n{next(_numbers)}"
 
 
-def _name(operands: Sequence[Remote | Local[Any]], place: int) -> str:
-    operand = operands[place]
+def _name(ready: Sequence[Ready], place: int) -> str:
+    operand, _ = ready[place]
     return operand.name if isinstance(operand, Remote) else "a local operand"
 
 

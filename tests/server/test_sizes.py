@@ -1,6 +1,7 @@
 """How much one request carries, and how much work it is, however many items there are."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import redis
 from redset import RedisSortedSet
 from redset._core.commands import MAX_OPERANDS
 from redset.codecs import TextSerializer
-from redset.exceptions import InvalidValueError
+from redset.exceptions import InvalidValueError, KeyTypeError
 from tests.proxy import RecordingProxy
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -165,6 +166,29 @@ def test_any_number_of_iterables_can_be_combined(client: redis.Redis, number: in
     assert list(lowest.items()) == [(1, 1.0), (2, 2.0), (3, 3.0)]
     numbers.intersection_update(*others)
     assert list(numbers) == [1, 2, 3]
+    assert not staged(client)
+
+
+def test_infinities_that_meet_in_many_iterables_are_refused_as_in_two(client: redis.Redis) -> None:
+    numbers: Numbers = RedisSortedSet(client, "numbers", scorer=lambda item: item * math.inf)
+    others = [[1]] * MAX_OPERANDS
+    numbers.add(1)
+    for refused in ([*others, [-1], others[0]], [*others, {-1: 0}, [1]]):
+        low: Numbers = RedisSortedSet(client, "low")
+        low.add(-1, math.inf)
+        with pytest.raises(InvalidValueError, match="inf and -inf"):
+            numbers.union(*refused, low, on_conflict="sum")
+    numbers.clear()
+    with pytest.raises(InvalidValueError, match="inf and -inf"):
+        numbers.union(*others, weights=[1, -1, *[1] * (len(others) - 1)], on_conflict="sum")
+    assert not staged(client)
+
+
+def test_an_operand_of_another_type_is_named_beside_many_iterables(client: redis.Redis) -> None:
+    numbers: Numbers = RedisSortedSet(client, "numbers")
+    client.set("text", "text")
+    with pytest.raises(KeyTypeError, match="the key 'text'"):
+        numbers.intersection(*[[1]] * MAX_OPERANDS, RedisSortedSet(client, "text"))
     assert not staged(client)
 
 
