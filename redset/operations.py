@@ -36,7 +36,7 @@ from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import LEASE_AT_ONCE, Hold, Holds, Settling, Stats
 from redset._core.members import decoded
 from redset._core.scores import check_score
-from redset._core.sources import chained
+from redset._core.sources import chained, checked_pairs
 from redset._core.spec import Plan, Terms
 from redset.base import Base
 from redset.exceptions import InvalidTypeError, InvalidValueError, LeaseLost, MissingRankError
@@ -98,6 +98,11 @@ class Operations(Base[T]):
         if on_conflict == "replace":
             return (yield from plans.add(self._spec, item, score))
         return (yield from plans.add_on_conflict(self._spec, item, score, on_conflict))
+
+    def _to_add_scored(self, items: object, on_conflict: str) -> Plan[None]:
+        self._check_conflict(on_conflict)
+        source = checked_pairs(self._name, items)
+        yield from plans.update(self._spec, source, on_conflict, self._requests.store)
 
     def _to_peek(self, position: int) -> Plan[T | None]:
         if check_count(self._name, "position", position) < 0:

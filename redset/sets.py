@@ -4,7 +4,7 @@
 `ScheduledSet` are those of redset 0.4.
 """
 
-from collections.abc import Callable, MutableSet
+from collections.abc import Callable, Iterable, Mapping, MutableSet
 from typing import Any, TypeVar, cast
 
 from redset._core import plans
@@ -34,7 +34,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
     True
 
     * one item: `add`, `discard`, `remove`, ``in``, `score`, `increment`, `rank`
-    * many: `update`, `insert`, `clear`, iteration, ``reversed``, `items`, ``len``, `scores`
+    * many: `update`, `add_scored`, `insert`, `clear`, ``len``, `scores`
+    * iteration, ``reversed``, `items`
     * handing out: `pop`, `take`, `peek`, `peek_score`
     * until it is acknowledged: `lease`, `consume`, `leased`, `dead`, `requeue`, `stats`
     * with other sets: the operators and methods of builtin ``set``, on the server
@@ -128,6 +129,31 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
         return self._run(plans.peek_score(self._spec, self._highest()))
 
     # Many items
+
+    def add_scored(
+        self,
+        items: Mapping[T, float] | Iterable[tuple[T, float]],
+        *,
+        on_conflict: OnConflict = "replace",
+    ) -> None:
+        """Add many items, each with a score of its own, as `add` does one by one.
+
+        Args:
+            items: a mapping of items to scores, or an iterable of pairs, also a generator of
+                millions; for a score of ``None`` the scorer is asked.
+            on_conflict: as for `add`: ``"replace"``, ``"keep"``, ``"min"``, ``"max"`` or ``"sum"``;
+                also where *items* have an item twice.
+
+        `update` takes a mapping for the set of its keys, as ``set`` does.
+        Cost: 1 round trip for each chunk of up to 5,000 items or 1 MiB (with ``"sum"`` up to 1,000
+        items), O(log n) an item. Each chunk is atomic; an error in the middle carries a note of
+        how many items had been added.
+        Raises: ``TypeError`` or ``ValueError`` for what is no pair, or an item or a score that
+        can't be kept, before its chunk is sent.
+        Source: ``ZADD``; a script for ``"sum"``, which a repeated request doesn't add again.
+
+        """
+        self._run(self._to_add_scored(items, on_conflict))
 
     def insert(self, *items: T) -> list[T]:
         """Add those of *items* that are not there, leave the others; return those that were new.

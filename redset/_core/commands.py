@@ -91,6 +91,7 @@ SETTLE = Script("idempotency", "leasing", "settle")
 PAGE = Script("page")
 STATS, ADMIT = Script("stats"), Script("admit")
 DEAD, CANCEL = Script("dead"), Script("cancel")
+INCREASE = Script("idempotency", "increase")
 LOWEST, HIGHEST = "-inf", "+inf"
 
 # Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more
@@ -342,6 +343,13 @@ def insert(
 ) -> Command[list[int]]:
     arguments = (request_id, _milliseconds(keep), unique, *_flat(pairs))
     return _call(INSERT, keys, arguments, lambda reply: [int(index) for index in reply])
+
+
+def increase(
+    keys: Sequence[bytes], request_id: bytes, pairs: Sequence[tuple[bytes, float]], keep: float
+) -> Command[int]:
+    arguments = (request_id, _milliseconds(keep), *_flat(pairs))
+    return _call(INCREASE, keys, arguments, replies.integer)
 
 
 def admit(

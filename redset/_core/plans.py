@@ -130,8 +130,16 @@ def server_time() -> Plan[float]:
 # Many items
 
 
-def update(spec: Spec[T], source: Source, conflict: str = "keep") -> Plan[None]:
-    """Add items with their scores, a chunk at a time; an error says how many of them got in."""
+def update(
+    spec: Spec[T],
+    source: Source,
+    conflict: str = "keep",
+    slots: IdempotencySlots | None = None,
+) -> Plan[None]:
+    """Add items with their scores, a chunk at a time; an error says how many of them got in.
+
+    *slots* are for ``"sum"``, which must not be done twice.
+    """
     sent = 0
 
     def encoded(items: Sequence[T], scores: Sequence[Any]) -> Chunk:
@@ -139,10 +147,12 @@ def update(spec: Spec[T], source: Source, conflict: str = "keep") -> Plan[None]:
 
     def send(chunk: Chunk) -> Plan[None]:
         nonlocal sent
-        if spec.admits_all:
-            yield commands.add_all(spec.key, *chunk, flag=commands.FLAGS[conflict])
-        else:
+        if not spec.admits_all:
             yield from admit(spec, list(zip(*chunk, strict=True)), conflict)
+        elif slots is not None and conflict == "sum":
+            yield from increase(spec, slots, list(zip(*chunk, strict=True)))
+        else:
+            yield commands.add_all(spec.key, *chunk, flag=commands.FLAGS[conflict])
         sent += len(chunk.members)
 
     try:
@@ -151,6 +161,15 @@ def update(spec: Spec[T], source: Source, conflict: str = "keep") -> Plan[None]:
         if sent:
             error.add_note(f"redset {spec.name!r}: the first {sent} items were added before this")
         raise
+
+
+def increase(
+    spec: Spec[T], slots: IdempotencySlots, pairs: Sequence[tuple[bytes, float]]
+) -> Plan[None]:
+    for first in range(0, len(pairs), INSERT_AT_ONCE):
+        with slots.acquire() as slot:
+            keys, part = (spec.key, slot.reply_key), pairs[first : first + INSERT_AT_ONCE]
+            yield [commands.increase(keys, slot.request_id(), part, REPLY_TTL)]
 
 
 def insert(spec: Spec[T], slots: IdempotencySlots, items: tuple[T, ...]) -> Plan[list[T]]:

@@ -4,11 +4,21 @@ Any iterable will do, and on the asyncio surface an asynchronous one too: a plan
 that, so it yields a `Pull` and is given the next batch of items.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
+
+from redset._core.words import shortened
+from redset.exceptions import InvalidTypeError
 
 T = TypeVar("T")
 
@@ -65,6 +75,35 @@ async def scored_later(pairs: AsyncIterator[tuple[Any, Any]]) -> AsyncIterator[B
     """`scored` for pairs that come asynchronously."""
     while some := await pull(pairs, AT_ONCE):
         yield _with_scores(some)
+
+
+def checked_pairs(name: str, items: object) -> Source:
+    """The source that *items* are: a mapping of items to scores, or pairs of both."""
+    if isinstance(items, Mapping):
+        return scored(iter(items.items()))
+    if isinstance(items, AsyncIterable):
+        return scored_later(_checked_later(name, items))
+    if isinstance(items, Iterable):
+        return scored(_pair(name, each) for each in items)
+    raise _no_pairs(name, items)
+
+
+async def _checked_later(name: str, items: AsyncIterable[Any]) -> AsyncIterator[tuple[Any, Any]]:
+    async for each in items:
+        yield _pair(name, each)
+
+
+def _pair(name: str, given: object) -> tuple[Any, Any]:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise _no_pairs(name, given)
+    return given[0], given[1]
+
+
+def _no_pairs(name: str, given: object) -> InvalidTypeError:
+    return InvalidTypeError(
+        f"redset {name!r}: expected a mapping of items to scores, or pairs of an item and its "
+        f"score, such as s.items(); got {type(given).__name__} {shortened(repr(given), 100)}"
+    )
 
 
 def _without_scores(items: list[Any]) -> Batch:

@@ -1,6 +1,6 @@
 """The sets, awaited: docstring, signature, one plan. `redset.sets` says what each does."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import redset.sets
@@ -79,6 +79,14 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
         return await self._run(plans.peek_score(self._spec, self._highest()))
 
     # Many items
+
+    async def add_scored(
+        self,
+        items: Mapping[T, float] | Iterable[tuple[T, float]] | AsyncIterable[tuple[T, float]],
+        *,
+        on_conflict: OnConflict = "replace",
+    ) -> None:
+        await self._run(self._to_add_scored(items, on_conflict))
 
     async def insert(self, *items: T) -> list[T]:
         return await self._run(self._to_insert(items))

@@ -234,6 +234,9 @@ def test_an_asynchronous_iterable_is_read_in_chunks(server: TestServer) -> None:
             assert await a.issuperset(numbers())
             await a.difference_update(numbers())
             assert await listed(aiter(a)) == [-1]
+            await a.add_scored((number, -number) async for number in numbers())
+            await a.add_scored(a.items(), on_conflict="sum")
+            assert [await a.score(7), await a[0]] == [-14.0, 11_999]
 
     asyncio.run(main())
 

@@ -266,6 +266,18 @@ def test_a_failed_insert_and_a_failed_take_are_told_apart(
     assert [jobs.insert(7, 9), jobs.take(5), jobs.take(5)] == [[7, 9], [0, 1], [2, 7, 8, 9]]
 
 
+def test_a_sum_whose_reply_is_lost_is_added_once(
+    client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
+) -> None:
+    loaded(client)
+    jobs: RedisSortedSet[int] = RedisSortedSet(repeating, "jobs")
+    jobs.add_scored({0: 1}, on_conflict="sum")
+    proxy.lose(SCRIPT, 1, 2)
+    jobs.add_scored({0: 2, 1: 5}, on_conflict="sum")
+    assert proxy.lost == 2
+    assert dict(jobs.items()) == {0: 3.0, 1: 5.0}
+
+
 def test_ten_thousand_items_inserted_at_once_survive_a_lost_reply(
     client: redis.Redis, repeating: redis.Redis, proxy: LossyProxy
 ) -> None:

@@ -49,6 +49,7 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     shared.add("a", 1)
     for conflict in ("keep", "replace", "min", "max", "sum"):
         shared.add("b", 2, on_conflict=conflict)
+        shared.add_scored({"a": 1}, on_conflict=conflict)
         shared.union(other, on_conflict=conflict).close()
         shared.intersection(other, on_conflict=conflict).close()
     shared.update("cdef")

@@ -142,6 +142,8 @@ def one_item(s: RedisSortedSet[int], names: SortedSet[str], tasks: Tasks) -> Non
 def many_items(s: RedisSortedSet[int], names: SortedSet[str], conflict: OnConflict) -> None:
     assert_type(s.update([1], {2}, range(3), s, (n for n in (4, 5))), None)
     s.update({True}, on_conflict=conflict)
+    assert_type(s.add_scored({1: 0.5, 2: 3}, on_conflict=conflict), None)
+    assert_type(names.add_scored(names.items()), None)
     assert_type(s.insert(1, 2), list[int])
     assert_type(names.insert(*names), list[str])
     assert_type(s.scores(1, 2), list[float | None])
