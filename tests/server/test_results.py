@@ -633,7 +633,7 @@ WRITES: dict[str, tuple[Callable[[bytes], Command[Any]], Any, int]] = {
     ),
     "add with a flag": (lambda key: commands.add(key, [b"new"], [2.0], flag="NX"), 1, 10),
     "increment": (lambda key: commands.increment(key, b"new", 2.5), 2.5, 10),
-    "remove": (lambda key: commands.remove(key, [b"none", b"nothing"]), 0, 9),
+    "remove": (lambda key: commands.remove(key, b"none"), 0, 9),
     "remove_range": (lambda key: commands.remove_by_score(key, ("0", "3")), 4, 5),
     "insert": (
         lambda key: commands.insert(

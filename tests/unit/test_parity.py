@@ -122,7 +122,15 @@ def test_everything_public_is_documented(one: Any, other: Any) -> None:
 def test_what_awaits_there_is_a_coroutine_or_opens_something(one: Any, other: Any) -> None:
     no_waiting = {
         *("name", "key", "lock", "dead", "deliveries", "members", "close", "index", "count"),
-        *("all_members", "by_lease", "is_settled_at_once", "log_lost", "loss"),
+        *(
+            "all_members",
+            "by_lease",
+            "not_returning",
+            "to_return",
+            "is_settled_at_once",
+            "log_lost",
+            "loss",
+        ),
     }
     opening = {"lease", "union", "intersection", "difference", "symmetric_difference", "copy"}
     iterating = {"consume", "leased", "items", "dead_letters"}
