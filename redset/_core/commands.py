@@ -213,9 +213,7 @@ def _while_alive(command: Command[R], key: bytes, sign: bytes) -> Command[R]:
         return Command(words, command._rest, command.parse, command.script)
     if head[:1] != [key] or name not in {"ZADD", "ZREM", "ZINCRBY", "ZREMRANGEBYSCORE"}:
         return command
-    flag = head[1] if len(head) > 1 else ""
-    rest = command.words[len(command._head) :]
-    return _call(ALIVE, (key, sign), (name, flag, *rest), command.parse)
+    return _call(ALIVE, (key, sign), (name, *command.words[2:]), command.parse)
 
 
 def remove(key: bytes, member: bytes) -> Command[int]:
