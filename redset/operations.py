@@ -394,7 +394,39 @@ class Operations(Base[T]):
             raise MissingRankError(f"redset {self._name!r}: no item of rank {index}")
         return next((item for item, _ in decoded(self._spec, pairs)), None)
 
+    def _to_index(self, item: T) -> Plan[int]:
+        rank = yield from plans.rank(self._spec, item, reverse=False)
+        if rank is None:
+            raise InvalidValueError(f"redset {self._name!r}: {item!r} is not in the set")
+        return rank
+
+    def _to_remove_at(self, index: int | slice) -> Plan[int]:
+        if isinstance(index, slice):
+            ends = self._ranks_of(index)
+            if ends is None:
+                return 0
+            first, last, step = ends
+            if abs(step) > 1:
+                return (yield from plans.remove_stepped(self._spec, first, last, step))
+        else:
+            first = last = self._place("index", index)
+        # Only the same call repeats one that failed.
+        with self._requests.remove.acquire((first, last)) as slot:
+            removed = yield from plans.remove_at(self._spec, slot, first, last)
+        if not removed and not isinstance(index, slice):
+            raise MissingRankError(f"redset {self._name!r}: no item of rank {index}")
+        return removed
+
     def _to_slice(self, index: slice) -> Plan[list[T]]:
+        ends = self._ranks_of(index)
+        if ends is None:
+            return []
+        first, last, step = ends
+        pairs = yield from plans.by_rank(self._spec, first, last)
+        return [item for item, _ in decoded(self._spec, pairs[::step])]
+
+    def _ranks_of(self, index: slice) -> tuple[int, int, int] | None:
+        """Return the first and the last rank of a slice, and its step; ``None`` if it is empty."""
         start, stop, step = (
             None if end is None else self._place("slice", end)
             for end in (index.start, index.stop, index.step)
@@ -409,10 +441,7 @@ class Operations(Base[T]):
         else:
             first, last = 0 if stop is None else stop + 1, -1 if start is None else start
             empty = stop == -1
-        if empty:
-            return []
-        pairs = yield from plans.by_rank(self._spec, first, last)
-        return [item for item, _ in decoded(self._spec, pairs[::step])]
+        return None if empty else (first, last, step)
 
     def _to_count(self, min: float, max: float, inclusive: tuple[bool, bool]) -> Plan[int]:
         return (yield from plans.count(self._spec, self._ends(min, max, inclusive)))

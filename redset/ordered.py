@@ -57,12 +57,43 @@ class Ordered(Handle[T]):
             return self._run(self._to_slice(index))
         return self._run(self._to_get(index))
 
+    def __delitem__(self, index: int | slice) -> None:
+        """Remove the item of that rank, or those of a slice; see `remove_at`."""
+        self._run(self._to_remove_at(index))
+
+    def remove_at(self, index: int | slice) -> int:
+        """Remove the item of that rank, or those of a slice, as ``del s[index]``; say how many.
+
+        A reply that is lost on the way removes nothing else: the client's own retry, or the next
+        such call after an error, is told how many it was (for 300 seconds).
+        Cost: 1 round trip, O(log n + k) for k items. Atomic; but a slice with a step is read
+        first, k items, and then removed, 1 more round trip for each 5,000.
+        Raises: ``IndexError`` for a rank that there isn't.
+        Source: a script around ``ZREMRANGEBYRANK``; ``del`` of ``list``.
+        """
+        return self._run(self._to_remove_at(index))
+
+    def index(self, item: T) -> int:
+        """Give the place of *item* in score order (from 0), as `rank`, but it must be there.
+
+        Cost: 1 round trip, O(log n). Raises: ``ValueError`` if it is not there.
+        Source: ``ZRANK``; ``index`` of ``list``.
+        """
+        return self._run(self._to_index(item))
+
     def rank(self, item: T, *, reverse: bool = False) -> int | None:
         """Give the place of *item* in score order (from 0), ``None`` if it is not there.
 
         Cost: 1 round trip, O(log n). Source: ``ZRANK``, ``ZREVRANK`` for *reverse*.
         """
         return self._run(plans.rank(self._spec, item, reverse=reverse))
+
+    def ranks(self, *items: T, reverse: bool = False) -> list[int | None]:
+        """Give the places of many items, ``None`` for one that is not there; see `rank`.
+
+        Cost: 1 round trip for 5,000 items, O(log n) an item. Not one moment. Source: ``ZRANK``.
+        """
+        return self._run(plans.ranks(self._spec, items, reverse=reverse))
 
     def scores(self, *items: T) -> list[float | None]:
         """Give the scores of many items, ``None`` for one that is not there.

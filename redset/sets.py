@@ -33,13 +33,14 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
     >>> jobs.clear()
     True
 
-    * one item: `add`, `discard`, `remove`, ``in``, `score`, `increment`, `rank`
+    * one item: `add`, `discard`, `remove`, ``in``, `score`, `increment`
     * many: `update`, `add_scored`, `insert`, `clear`, ``len``, `scores`
     * iteration, ``reversed``, `items`
     * handing out: `pop`, `take`, `peek`, `peek_score`
     * until it is acknowledged: `lease`, `consume`, `leased`, `dead`, `requeue`, `stats`
     * with other sets: the operators and methods of builtin ``set``, on the server
-    * in order: indexes and slices, `range`, `count`, `remove_range`, `random`, `sample`
+    * in order: indexes and slices, `index`, `rank`, `ranks`, `remove_at`, `range`, `count`,
+      `remove_range`, `random`, `sample`
     * as a result: `close`, ``with``, `rename`
 
     The lowest score comes first, items of equal score in order of their bytes. A handle is cheap,

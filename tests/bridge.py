@@ -353,6 +353,9 @@ class RedisSortedSet(collections.abc.MutableSet[Any]):
     def __getitem__(self, index: Any) -> Any:
         return _wrapped(self._set[index])
 
+    def __delitem__(self, index: Any) -> None:
+        _wrapped(self._set.remove_at(index))
+
     def __enter__(self) -> Any:
         return self
 

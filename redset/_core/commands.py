@@ -92,6 +92,7 @@ PAGE = Script("page")
 STATS, ADMIT = Script("stats"), Script("admit")
 DEAD, CANCEL = Script("dead"), Script("cancel")
 INCREASE = Script("idempotency", "increase")
+REMOVE_AT = Script("idempotency", "remove_at")
 LOWEST, HIGHEST = "-inf", "+inf"
 
 # Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more
@@ -485,6 +486,13 @@ def range_by_score(
         name, first, last = ("ZREVRANGEBYSCORE", highest, lowest)
     rest = (first, last, "WITHSCORES", "LIMIT", offset, limit)
     return Command((name, key), rest, replies.pairs)
+
+
+def remove_at(
+    keys: Sequence[bytes], request_id: bytes, first: int, last: int, keep: float
+) -> Command[int]:
+    arguments = (request_id, _milliseconds(keep), first, last)
+    return _call(REMOVE_AT, keys, arguments, replies.integer)
 
 
 def remove_by_score(key: bytes, ends: tuple[str, str]) -> Command[int]:

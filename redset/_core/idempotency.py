@@ -157,15 +157,15 @@ class IdempotencySlots:
 class SetSlots:
     """The slots of one set, by what the calls do."""
 
-    __slots__ = ("insert", "lease", "settle", "store", "take")
+    __slots__ = ("insert", "lease", "remove", "settle", "store", "take")
 
     def __init__(self, key: bytes) -> None:
         self.take, self.lease = IdempotencySlots(key), IdempotencySlots(key)
         self.settle, self.insert = IdempotencySlots(key), IdempotencySlots(key)
-        self.store = IdempotencySlots(key)
+        self.store, self.remove = IdempotencySlots(key), IdempotencySlots(key)
 
     def all(self) -> tuple[IdempotencySlots, ...]:
-        return self.take, self.lease, self.settle, self.insert, self.store
+        return self.take, self.lease, self.settle, self.insert, self.store, self.remove
 
 
 class SharedSlots:

@@ -315,6 +315,32 @@ def rank(spec: Spec[T], item: T, *, reverse: bool) -> Plan[int | None]:
     return rank  # type: ignore[no-any-return]
 
 
+def ranks(spec: Spec[T], items: Sequence[T], *, reverse: bool) -> Plan[list[int | None]]:
+    found: list[int | None] = [None] * len(items)
+    known = ((encode_sought(spec, item), place) for place, item in enumerate(items))
+    for chunk in chunks((member, place) for member, place in known if member is not None):
+        part = yield [commands.rank(spec.key, member, reverse=reverse) for member, _ in chunk]
+        for (_, place), rank in zip(chunk, part, strict=True):
+            found[place] = rank
+    return found
+
+
+def remove_at(spec: Spec[T], slot: IdempotencySlot, first: int, last: int) -> Plan[int]:
+    keys = (spec.key, slot.reply_key)
+    [removed] = yield [commands.remove_at(keys, slot.request_id(), first, last, REPLY_TTL)]
+    return removed  # type: ignore[no-any-return]
+
+
+def remove_stepped(spec: Spec[T], first: int, last: int, step: int) -> Plan[int]:
+    """Remove every *step*-th member of those ranks: they are read first, then removed."""
+    pairs = yield from by_rank(spec, first, last)
+    total = 0
+    for chunk in chunks(pairs[::step]):
+        [removed] = yield [commands.remove(spec.key, [member for member, _ in chunk])]
+        total += removed
+    return total
+
+
 def by_rank(spec: Spec[T], first: int, last: int) -> Plan[list[Pair]]:
     [pairs] = yield [commands.by_rank(spec.key, first, last)]
     return pairs  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ T = TypeVar("T")
 ABSENT = {
     "__len__": ("len(s)", "await s.size()"),
     "__contains__": ("item in s", "await s.contains(item)"),
+    "__delitem__": ("del s[i]", "await s.remove_at(i)"),
     "__iter__": ("for item in s", "async for item in s"),
     "__or__": ("s | other", "await s.union(other)"),
     "__and__": ("s & other", "await s.intersection(other)"),

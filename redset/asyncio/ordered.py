@@ -39,8 +39,17 @@ class Ordered(Handle[T]):
             return self._run(self._to_slice(index))
         return self._run(self._to_get(index))
 
+    async def remove_at(self, index: int | slice) -> int:
+        return await self._run(self._to_remove_at(index))
+
+    async def index(self, item: T) -> int:
+        return await self._run(self._to_index(item))
+
     async def rank(self, item: T, *, reverse: bool = False) -> int | None:
         return await self._run(plans.rank(self._spec, item, reverse=reverse))
+
+    async def ranks(self, *items: T, reverse: bool = False) -> list[int | None]:
+        return await self._run(plans.ranks(self._spec, items, reverse=reverse))
 
     async def scores(self, *items: T) -> list[float | None]:
         return await self._run(plans.scores(self._spec, items))

@@ -60,6 +60,8 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     assert shared.key == os.fsencode(shared.name)
     shared.score("a"), shared.scores("a", "b"), shared.rank("a"), shared.rank("a", reverse=True)
     shared.increment("a"), shared.count(0, 5), shared.available()
+    shared.ranks("a", "b", reverse=True), shared.index("a"), shared.remove_at(slice(9, None, 2))
+    del shared[9:]
     shared.range(0, 5), shared.range(0, 5, reverse=True), shared.remove_range(90, 91)
     shared.random(), shared.sample(2), shared.peek(), shared.peek(1), shared.peek_score()
     shared[0], shared[-1], shared[1:3], list(shared), list(reversed(shared)), list(shared.items())

@@ -160,6 +160,11 @@ def in_order(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
     assert_type(dict(names.items()), dict[str, float])
     assert_type(s[0], int | None)
     assert_type(s[-3:], list[int])
+    assert_type(s.remove_at(0), int)
+    assert_type(s.remove_at(slice(0, 2)), int)
+    del s[0], s[1:3]
+    assert_type(names.index("ann"), int)
+    assert_type(s.ranks(1, 2, reverse=True), list[int | None])
     assert_type(names[::2], list[str])
     assert_type(s.range(1, limit=5, inclusive=(True, False)), list[int])
     assert_type(s.count(max=0.5), int)

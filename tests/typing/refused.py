@@ -104,6 +104,9 @@ def one_item(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
     s.remove("x")  # error
     s.score("x")  # error
     s.rank("x")  # error
+    s.ranks(1, "x")  # error
+    s.add_scored({"x": 1})  # error
+    s.add_scored([1])  # error
     s.increment("x")  # error
     s.increment(1, "2")  # error
 
@@ -125,7 +128,7 @@ def in_order(s: RedisSortedSet[int]) -> None:
     wants_text(next(s.items())[0])  # error
     s["x"]  # error
     s[0] = 1  # error
-    del s[0]  # error
+    del s["a"]  # error
     wants_int(s[0])  # error
     wants_int(s[:1])  # error
     s.range("a")  # error

@@ -1,0 +1,29 @@
+-- Remove the members of ranks in a row, once however often the call is repeated.
+--
+-- KEYS[1]  the set
+-- KEYS[2]  the slot's reply key, as idempotency.lua has it
+-- ARGV     this request's id, milliseconds to keep the reply, first rank, last rank; negative ones
+--          count from the end
+-- Reply    how many were removed, by this request or an earlier attempt of its call
+-- Cost     O(log n + k) for k members
+-- Why      a ZREMRANGEBYRANK that the client repeats after a lost reply removes others
+local set, reply_key = KEYS[1], KEYS[2]
+local id, keep, first, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local state, words = recall(reply_key, id)
+if state == 'stale' then return 0 end
+local removed = tonumber(words[1] or 0)
+if state == 'duplicate' then return removed end
+if removed == 0 then
+  local size = redis.call('ZCARD', set)
+  if first < 0 then first = math.max(first + size, 0) end
+  last = last < 0 and last + size or math.min(last, size - 1)
+  removed = math.max(last - first + 1, 0)
+  -- A write that frees memory, of nothing, so that the reply may be kept when memory is short.
+  redis.call('ZREMRANGEBYRANK', set, 1, 0)
+  store_reply(reply_key, id, {string.format('%d', removed)}, keep)
+  if removed > 0 then redis.call('ZREMRANGEBYRANK', set, first, last) end
+else
+  store_reply(reply_key, id, words, keep)
+end
+return removed

@@ -1,0 +1,148 @@
+"""Places: removing what has a rank, and asking for the ranks of items."""
+
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redset import (
+    InvalidTypeError,
+    InvalidValueError,
+    KeyTypeError,
+    MissingRankError,
+    RedisSortedSet,
+    ScheduledSet,
+    SortedSet,
+)
+from redset.serializers import JSONSerializer
+from tests.proxy import LossyProxy
+from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.test_lost_replies import behind, connection_error
+from tests.servers import TestServer
+
+LETTERS = "abcdef"
+
+numbers = st.one_of(st.integers(-8, 8), st.sampled_from([2**31, -(2**63), 10**30]))
+places = st.one_of(st.none(), numbers)
+steps = st.one_of(st.none(), st.integers(-4, 4).filter(bool), st.just(10**30))
+
+
+def letters(client: redis.Redis) -> SortedSet[str]:
+    found: SortedSet[str] = SortedSet(client, "letters")
+    found.clear()
+    found.update(LETTERS)
+    return found
+
+
+@given(places, places, steps)
+def test_a_slice_is_removed_as_from_a_list(
+    client: redis.Redis, start: int | None, stop: int | None, step: int | None
+) -> None:
+    ours, model = letters(client), list(LETTERS)
+    del ours[start:stop:step]
+    del model[start:stop:step]
+    assert list(ours) == model
+    again = letters(client)
+    assert again.remove_at(slice(start, stop, step)) == len(LETTERS) - len(model)
+
+
+@given(numbers)
+def test_an_index_is_removed_as_from_a_list(client: redis.Redis, index: int) -> None:
+    ours, model = letters(client), list(LETTERS)
+    if -len(model) <= index < len(model):
+        del model[index]
+        del ours[index]
+    else:
+        with pytest.raises(MissingRankError, match=r"'letters': no item of rank"):
+            del ours[index]
+        with pytest.raises(IndexError):
+            ours.remove_at(index)
+    assert list(ours) == model
+
+
+def test_an_empty_set_has_no_places(client: redis.Redis) -> None:
+    empty: RedisSortedSet[int] = RedisSortedSet(client, "empty")
+    with pytest.raises(IndexError):
+        del empty[0]
+    empty.add(1)
+    del empty[0]  # and the failed call is not taken for this one
+    assert len(empty) == 0
+    assert [empty.remove_at(slice(None)), empty.ranks(), empty.ranks(1)] == [0, [], [None]]
+    with pytest.raises(ValueError, match="'empty': 1 is not in the set"):
+        empty.index(1)
+
+
+def test_places_of_items(client: redis.Redis) -> None:
+    words: RedisSortedSet[Any] = RedisSortedSet(client, "words", scorer=len)
+    words.update(["ccc", "a", "bb"])
+    assert words.ranks("bb", "x", "a", object(), "ccc") == [1, None, 0, None, 2]
+    assert words.ranks("bb", "x", "a", reverse=True) == [1, None, 2]
+    assert [words.index("a"), words.index("ccc")] == [0, 2]
+    with pytest.raises(InvalidValueError, match="'words'"):
+        words.index("x")
+    with pytest.raises(TypeError):
+        words.ranks("a", [])
+
+
+def test_other_serializers_and_what_is_not_due(client: redis.Redis) -> None:
+    documents: RedisSortedSet[Any] = RedisSortedSet(client, "d", serializer=JSONSerializer())
+    documents.add_scored([({"id": 1}, 1), ({"id": 2}, 2)])
+    assert documents.index({"id": 2}) == 1
+    del documents[0]
+    later: ScheduledSet[str] = ScheduledSet(client, "later", clock=lambda: 100.0)
+    later.add_scored({"now": 100, "then": 200})
+    del later[-1]
+    assert (list(documents), list(later)) == ([{"id": 2}], ["now"])
+
+
+def test_each_is_one_round_trip(client: redis.Redis, round_trips: RoundTrips) -> None:
+    ours = letters(client)
+    ours.ranks("a")
+    with round_trips(client) as count:
+        del ours[0]
+        ours.remove_at(slice(-2, None))
+        ours.index("b")
+        ours.ranks(*LETTERS)
+        ours.ranks()
+        del ours[0:0]
+    assert count.value == 4
+    with round_trips(client) as count:
+        del ours[::2]
+    assert (count.value, list(ours)) == (2, ["c"])
+
+
+def test_what_is_no_place_is_refused(client: redis.Redis) -> None:
+    ours: Any = letters(client)
+    for wrong in ("a", 1.5, None, slice("a", None)):
+        with pytest.raises(InvalidTypeError, match="must be an integer"):
+            ours.remove_at(wrong)
+    with pytest.raises(InvalidValueError, match="step cannot be zero"):
+        del ours[::0]
+    client.set("text", "x")
+    with pytest.raises(KeyTypeError):
+        SortedSet[str](client, "text").remove_at(0)
+    assert list(ours) == list(LETTERS)
+
+
+@pytest.mark.parametrize("retries", [0, 10])
+def test_a_lost_reply_removes_nothing_else(
+    client: redis.Redis, server: TestServer, make_client: MakeClient, retries: int
+) -> None:
+    letters(client).remove_at(0)
+    with LossyProxy(server.port) as proxy:
+        ours: SortedSet[str] = SortedSet(behind(proxy, make_client, client, retries), "letters")
+        assert ours[0] == "b"
+        proxy.lose("EVAL", 1)
+        if retries:
+            del ours[0]
+        else:
+            with pytest.raises(connection_error(client)):
+                del ours[0]
+            assert ours.remove_at(-1) == 1  # another call, which repeats nothing
+            assert ours.remove_at(0) == 1
+        assert proxy.lost == 1
+        assert list(ours) == ["c", "d", "e", "f"][: None if retries else -1]
+        del ours[0]
+        assert ours[0] == "d"
