@@ -91,8 +91,8 @@ SETTLE = Script("idempotency", "leasing", "settle")
 PAGE = Script("page")
 STATS, ADMIT = Script("stats"), Script("admit")
 DEAD, CANCEL = Script("dead"), Script("cancel")
-INCREASE = Script("idempotency", "increase")
-REMOVE_AT = Script("idempotency", "remove_at")
+INCREASE = Script("idempotency", "sign", "increase")
+REMOVE_AT = Script("idempotency", "sign", "remove_at")
 LOWEST, HIGHEST = "-inf", "+inf"
 
 # Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more
@@ -208,7 +208,7 @@ def while_alive(batch: Sequence[Command[Any]], key: bytes, sign: bytes) -> list[
 
 def _while_alive(command: Command[R], key: bytes, sign: bytes) -> Command[R]:
     name, *head = command._head or ("",)
-    if command.script in {TAKE, INSERT}:
+    if command.script in {TAKE, INSERT, INCREASE, REMOVE_AT}:
         digest, _, *keys = head
         words = ("EVALSHA", digest, len(keys) + 1, *keys, sign)
         return Command(words, command._rest, command.parse, command.script)

@@ -336,8 +336,7 @@ def remove_stepped(spec: Spec[T], first: int, last: int, step: int) -> Plan[int]
     pairs = yield from by_rank(spec, first, last)
     total = 0
     for chunk in chunks(pairs[::step]):
-        [removed] = yield [commands.remove(spec.key, [member for member, _ in chunk])]
-        total += removed
+        total += sum((yield commands.remove_all(spec.key, [member for member, _ in chunk])))
     return total
 
 

@@ -2,12 +2,15 @@
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it
+-- KEYS[3]  the sign of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, amount, member, amount, member, ...
 -- Reply    1; an error, before anything is changed, if a sum is of inf and -inf
 -- Cost     O(k log n) for k members
 -- Why      ZINCRBY raises one member, and once more when the client repeats it after a lost reply
 local set, reply_key = KEYS[1], KEYS[2]
 local id, keep = ARGV[1], ARGV[2]
+
+if is_gone(KEYS[3]) then return GONE end
 local state = recall(reply_key, id)
 if state == 'duplicate' or state == 'stale' then return 1 end
 

@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it
+-- KEYS[3]  the sign of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, first rank, last rank; negative ones
 --          count from the end
 -- Reply    how many were removed, by this request or an earlier attempt of its call
@@ -10,6 +11,7 @@
 local set, reply_key = KEYS[1], KEYS[2]
 local id, keep, first, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
+if is_gone(KEYS[3]) then return GONE end
 local state, words = recall(reply_key, id)
 if state == 'stale' then return 0 end
 local removed = tonumber(words[1] or 0)
