@@ -36,10 +36,11 @@ from redset.exceptions import RedsetError
 
 PROMISE = "Map the imports of Python's standard library with several processes."
 BATCH = 8
-IDLE = 0.01  # seconds
+IDLE = 0.1  # seconds
 TICK = 0.1  # seconds
+PATIENCE = 10.0  # seconds that a worker has to end after the module at hand
 USAGE_ERROR = 2
-INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 # Warnings are ignored by all threads or by none; and Python parses one source at a time anyway.
 PARSING = threading.Lock()
@@ -57,7 +58,8 @@ class Mapped(NamedTuple):
     imports: set[str]
 
 
-Target = Callable[[str, str, Sources], list[Mapped]]  # what a worker process runs
+Stop = Callable[[], bool]  # says whether a worker is to end after the module at hand
+Target = Callable[[str, str, Sources, Stop], list[Mapped]]  # what a worker process runs
 
 
 def depth(module: str) -> int:
@@ -65,7 +67,14 @@ def depth(module: str) -> int:
     return module.count(".")
 
 
-def work(frontier: Modules, seen: Modules, done: Modules, sources: Sources) -> list[Mapped]:
+def never() -> bool:
+    """Say that a worker need not end."""
+    return False
+
+
+def work(
+    frontier: Modules, seen: Modules, done: Modules, sources: Sources, stop: Stop = never
+) -> list[Mapped]:
     """Map modules until nobody can find another one; each worker process runs this.
 
     A module is done only when all that it imports has been seen, so all is done exactly when as
@@ -73,21 +82,18 @@ def work(frontier: Modules, seen: Modules, done: Modules, sources: Sources) -> l
     count of ``seen``.
     """
     mapped = []
-    while len(done) < len(seen):
-        batch = frontier.take(BATCH)
-        for module in batch:
+    while not stop() and len(done) < len(seen):
+        for module in frontier.consume(BATCH, timeout=IDLE, stop=stop):
             imports = imports_of(module, sources)
             frontier.update(seen.insert(*imports))
+            done.add(module)
             mapped.append(Mapped(module, imports))
-        done.update(batch)
-        if not batch:
-            time.sleep(IDLE)
     return mapped
 
 
-def work_alone(url: str, run: str, sources: Sources) -> list[Mapped]:
+def work_alone(url: str, run: str, sources: Sources, stop: Stop = never) -> list[Mapped]:
     """Do the `work` of one process, over a client of its own."""
-    return work(*open_sets(Modules, connect(url), run), sources)
+    return work(*open_sets(Modules, connect(url), run), sources, stop)
 
 
 def open_sets(kind: Callable[..., S], client: Any, run: str) -> tuple[S, S, S]:
@@ -195,7 +201,7 @@ def crawl(
 def open_server(url: str | None) -> Iterator[str]:
     """Yield *url*, or else that of a server which lives as long as the block."""
     with contextlib.ExitStack() as stack:
-        with interrupts_postponed():
+        with signals_postponed(signal.SIGINT):
             there = url if url is not None else stack.enter_context(Server()).url
         yield there
 
@@ -206,7 +212,7 @@ def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[lis
     spawn = multiprocessing.get_context("spawn")
     results, processes = [], list[SpawnProcess]()
     try:
-        with interrupts_postponed():
+        with signals_postponed(*INTERRUPTS):
             for _ in range(count):
                 result, outlet = spawn.Pipe(duplex=False)
                 sent = (outlet, target, *arguments)
@@ -217,38 +223,66 @@ def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[lis
                 processes.append(process)
         yield results
     except BaseException:
+        for result in results:
+            result.close()  # who sends a long one must not wait until it is read
         for process in processes:
-            process.kill()  # they have nothing to clean up
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+            process.kill()
         raise
     finally:
         for process in processes:
             process.join()
 
 
-def send_work(outlet: Pipe, target: Target, *arguments: Any) -> None:
-    """Run *target* in a process of its own and send the result home."""
-    outlet.send(target(*arguments))
+def send_work(outlet: Pipe, target: Target, url: str, run: str, sources: Sources) -> None:
+    """Run *target* in a process of its own and send the result home.
+
+    SIGTERM ends the work after the module at hand, which is done then; the others of its batch go
+    back to the frontier, for another worker.
+    """
+    stop = threading.Event()
+
+    def end(signal_number: int, frame: types.FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one has nothing to add
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked while this began
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        outlet.send(target(url, run, sources, stop.is_set))
 
 
 @contextlib.contextmanager
-def interrupts_postponed() -> Iterator[None]:
-    """Hold Ctrl-C back from this block, and for good from the processes started in it.
+def signals_postponed(*signals: int) -> Iterator[None]:
+    """Hold *signals* back from this block, and from the processes started in it.
 
-    They inherit the blocked signal: a Ctrl-C at the terminal reaches the parent alone, and it is
+    They inherit the blocked signals: a Ctrl-C at the terminal reaches the parent alone, and it is
     the parent that stops them. It does so when the block has ended, and knows all of them.
     """
-    resource_tracker.ensure_running()  # started later, it would unblock the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # started later, it would unblock the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal told the demo to end; ``code`` is the exit code that says which one."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.code = 128 + signal_number
+
+
 def interrupt_once(signal_number: int, frame: types.FrameType | None) -> NoReturn:
-    """Handle Ctrl-C: a second one must not disturb the cleaning up after the first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    """Handle Ctrl-C and SIGTERM: a second one must not disturb the cleaning up after the first."""
+    for each in INTERRUPTS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signal_number)
 
 
 @contextlib.contextmanager
@@ -315,12 +349,12 @@ def main(
     package: str | None = None,
     target: Target = work_alone,
 ) -> int:
-    """Run the demo and return its exit code: 0, 1 (it differs), 2 (it can't run), 130 (Ctrl-C).
+    """Run the demo; return its exit code: 0, 1 (it differs), 2 (it can't run), 128 and a signal.
 
     Without *url* it starts a server of its own, which is gone when it ends. Without *package* it
     maps the standard library of the Python that runs. *target* is what each worker process runs.
     """
-    before = signal.signal(signal.SIGINT, interrupt_once)
+    before = {each: signal.signal(each, interrupt_once) for each in INTERRUPTS}
     try:
         if package is None:
             root = Path(sysconfig.get_path("stdlib"))
@@ -336,16 +370,17 @@ def main(
             mapped = crawl(there, sources, seeds, workers, target)
             seconds = time.perf_counter() - start
         return report(mapped, seeds, seconds, walk(seeds, sources))
-    except KeyboardInterrupt:
-        return complain("interrupted", INTERRUPTED)
+    except Interrupted as interrupt:
+        return complain("interrupted", interrupt.code)
     except EOFError:
         return complain("a worker process ended without its result", 1)
     except (RedsetError, redis.RedisError) as error:
         return complain(str(error))
     finally:
         # After a Ctrl-C further ones stay ignored: what is left is the end of the process.
-        if signal.getsignal(signal.SIGINT) is interrupt_once:
-            signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            if signal.getsignal(each) is interrupt_once:
+                signal.signal(each, handler)
 
 
 def complain(message: str, code: int = USAGE_ERROR) -> int:

@@ -7,40 +7,39 @@ import asyncio
 
 from redset.asyncio.clients import connect
 from redset.asyncio.sets import SortedSet
-from redset.demo import BATCH, IDLE, Mapped, Sources, imports_of, open_sets
+from redset.demo import BATCH, IDLE, Mapped, Sources, Stop, imports_of, never, open_sets
 
 TASKS = 4  # of each process
 
 Modules = SortedSet[str]
 
 
-async def work(frontier: Modules, seen: Modules, done: Modules, sources: Sources) -> list[Mapped]:
+async def work(
+    frontier: Modules, seen: Modules, done: Modules, sources: Sources, stop: Stop = never
+) -> list[Mapped]:
     """Map modules as the work of `redset.demo` does; each task runs this.
 
     To read and parse a module goes to a thread: the loop serves the other tasks meanwhile.
     """
     mapped = []
-    while await done.size() < await seen.size():
-        batch = await frontier.take(BATCH)
-        for module in batch:
+    while not stop() and await done.size() < await seen.size():
+        async for module in frontier.consume(BATCH, timeout=IDLE, stop=stop):
             imports = await asyncio.to_thread(imports_of, module, sources)
             await frontier.update(await seen.insert(*imports))
+            await done.add(module)
             mapped.append(Mapped(module, imports))
-        await done.update(batch)
-        if not batch:
-            await asyncio.sleep(IDLE)
     return mapped
 
 
-async def work_together(url: str, run: str, sources: Sources) -> list[Mapped]:
+async def work_together(url: str, run: str, sources: Sources, stop: Stop) -> list[Mapped]:
     """Let several tasks do the `work` of one process, over one client."""
     async with connect(url) as client:
         sets = open_sets(Modules, client, run)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work(*sets, sources)) for _ in range(TASKS)]
+            tasks = [group.create_task(work(*sets, sources, stop)) for _ in range(TASKS)]
     return [mapped for task in tasks for mapped in task.result()]
 
 
-def work_in_tasks(url: str, run: str, sources: Sources) -> list[Mapped]:
+def work_in_tasks(url: str, run: str, sources: Sources, stop: Stop = never) -> list[Mapped]:
     """Do what `redset.demo.work_alone` does, in an event loop."""
-    return asyncio.run(work_together(url, run, sources))
+    return asyncio.run(work_together(url, run, sources, stop))

@@ -1,7 +1,6 @@
 """The demo, run as its user runs it, and the parts of it that a lucky run would not prove."""
 
 import ast
-import asyncio
 import contextlib
 import os
 import re
@@ -152,29 +151,44 @@ def modules_of(client: redis.Redis, *seeds: str) -> tuple[SortedSet[str], ...]:
     return frontier, seen, done
 
 
-@pytest.mark.parametrize(("surface", "module"), [("processes", time), ("asyncio", asyncio)])
+@pytest.mark.parametrize("surface", SURFACES)
 def test_a_worker_waits_while_another_may_find_more(
-    surface: str,
-    module: Any,
-    client: redis.Redis,
-    server: TestServer,
-    parcel: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    surface: str, client: redis.Redis, server: TestServer, parcel: Path
 ) -> None:
     frontier, seen, done = modules_of(client)
     seen.add("parcel.scale")  # taken by somebody else, who is still reading it
-    sleep = module.sleep
-
-    def the_other_finds_more(seconds: float) -> Any:
-        monkeypatch.undo()
+    sources = demo.find_sources(parcel, ["parcel"])
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(SURFACES[surface][1], url_of(server), "run", sources, demo.never)
+        deadline = time.monotonic() + WAIT
+        while not client.keys("{run:frontier}:given:*"):  # it has looked, and found nothing
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
         frontier.update(seen.insert("parcel.template"))
         done.add("parcel.scale")
-        return sleep(0)
+        assert working.result(WAIT) == [demo.Mapped("parcel.template", set())]
 
-    monkeypatch.setattr(module, "sleep", the_other_finds_more)
-    target: demo.Target = SURFACES[surface][1]
-    mapped = target(url_of(server), "run", demo.find_sources(parcel, ["parcel"]))
-    assert mapped == [demo.Mapped("parcel.template", set())]
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_worker_that_is_to_stop_has_done_what_it_began_and_gives_back_the_rest(
+    surface: str, client: redis.Redis, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = {"processes": 1, "asyncio": redset.asyncio.demo.TASKS}[surface]
+    read: list[str] = []
+
+    def note(module: str, sources: demo.Sources) -> set[str]:
+        read.append(module)
+        return set()
+
+    for module in (demo, redset.asyncio.demo):
+        monkeypatch.setattr(module, "imports_of", note)
+    seeds = {f"module_{number}" for number in range(2 * demo.BATCH * tasks)}
+    frontier, _, done = modules_of(client, *seeds)
+    mapped = SURFACES[surface][1](url_of(server), "run", {}, lambda: len(read) >= 3)
+    assert 3 <= len(read) < 3 + tasks
+    assert sorted(each.module for each in mapped) == sorted(read) == sorted(done)
+    assert set(frontier) == seeds - set(read)
+    assert frontier.stats().leased == 0
 
 
 def test_outer_modules_are_mapped_first(
@@ -321,12 +335,18 @@ def processes_of(demo_process: subprocess.Popen[str], temporary: Path) -> dict[i
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 @pytest.mark.parametrize(
-    ("surface", "interrupt"),
-    [("processes", os.killpg), ("processes", os.kill), ("asyncio", os.killpg)],
-    ids=["to the group", "to the parent", "to the group, asyncio"],
+    ("surface", "interrupt", "number"),
+    [
+        ("processes", os.killpg, signal.SIGINT),
+        ("processes", os.kill, signal.SIGINT),
+        ("processes", os.killpg, signal.SIGTERM),
+        ("processes", os.kill, signal.SIGTERM),
+        ("asyncio", os.killpg, signal.SIGINT),
+        ("asyncio", os.kill, signal.SIGTERM),
+    ],
 )
 def test_an_interrupt_leaves_no_process_and_no_directory(
-    surface: str, interrupt: Callable[[int, int], None], temporary: Path
+    surface: str, interrupt: Callable[[int, int], None], number: int, temporary: Path
 ) -> None:
     process = start("--workers", "2", *SURFACES[surface][0], temporary=temporary)
     deadline = time.monotonic() + WAIT
@@ -338,14 +358,36 @@ def test_an_interrupt_leaves_no_process_and_no_directory(
         commands = "\n".join(running.values())
     assert list(temporary.iterdir()) != []
 
-    interrupt(process.pid, signal.SIGINT)
+    interrupt(process.pid, number)
     errors = process.communicate(timeout=WAIT)[1]
-    assert (process.returncode, errors) == (130, "redset demo: interrupted\n")
+    assert (process.returncode, errors) == (128 + number, "redset demo: interrupted\n")
     assert list(temporary.iterdir()) == []
     # Python's own resource tracker ends a moment after the process that it served.
     while left := [pid for pid in running if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, {pid: running[pid] for pid in left}
         time.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_worker_that_is_terminated_leaves_its_modules_to_the_others(
+    surface: str, client: redis.Redis, server: TestServer, temporary: Path
+) -> None:
+    arguments = ["--workers", "3", "--url", url_of(server), *SURFACES[surface][0]]
+    process = start(*arguments, temporary=temporary)
+    deadline = time.monotonic() + WAIT
+    workers: list[int] = []
+    while not (workers and client.keys("*done*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        running = processes_of(process, temporary)
+        workers = [pid for pid, command in running.items() if "spawn_main" in command]
+        workers = workers if len(workers) == 3 else []
+    for worker in workers[:2]:
+        os.kill(worker, signal.SIGTERM)
+    output, errors = process.communicate(timeout=WAIT)
+    assert (process.returncode, errors) == (0, ""), output
+    assert "the same modules, 0 twice, 0 lost, 0 unexpected" in output
 
 
 @pytest.mark.parametrize("surface", SURFACES)
