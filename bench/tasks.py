@@ -54,6 +54,9 @@ SYSTEMS = {
     "redset, consume(100), add": System(
         "with_redset", [*REDSET, "100"], 20_000, ("one by one",), WORKERS
     ),
+    "redset, consume(1), update": System(
+        "with_redset", [*REDSET, "1"], 20_000, ("at once",), WORKERS
+    ),
     "redset, consume(1), add": System(
         "with_redset", [*REDSET, "1"], 10_000, ("one by one",), WORKERS
     ),
