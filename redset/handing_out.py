@@ -47,7 +47,7 @@ class HandingOut(Ordered[T]):
         *timeout*, lost replies and items that can't be deserialized as in `pop`, but the latter
         are left out. To wait is to wait for one item; it returns with what is there then.
 
-        Cost: 1 round trip for each 2,000 items, O(num * log n). Atomic for so many; takes no lock.
+        Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many; takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
         return self._run(self._to_take(num, timeout))
@@ -80,7 +80,7 @@ class HandingOut(Ordered[T]):
         that can't be deserialized is logged and goes to `dead`. A repeated call after a lost reply
         is given the same lease.
 
-        Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many.
+        Cost: 1 round trip for each 500 items, O(num * log n). Atomic for so many.
 
         """
         holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries, worker))
@@ -125,7 +125,9 @@ class HandingOut(Ordered[T]):
 
         What was lost meanwhile (see `LeaseLost`) is logged and not handed out, and the loop goes
         on.
-        Cost: 1 round trip for each batch, which acknowledges the one before: O(batch * log n).
+        Cost: 1 round trip for each batch, which acknowledges the one before: O(batch * log n). A
+        batch of more than 500 takes a step for each 500 to be leased, and for each to be
+        acknowledged.
 
         """
         settings = Settings(
@@ -178,8 +180,7 @@ class HandingOut(Ordered[T]):
 
         They have the scores that they had, and their deliveries are counted anew. What was added
         again, and is on lease now, stays dead: two would work on it.
-        Cost: 1 round trip for each 500 items, 1,000 if they are named; O(log n) an item. Atomic
-        for so many.
+        Cost: 1 round trip for each 250 items, O(log n) an item. Atomic for so many.
 
         """
         return self._run(self._to_sort_dead("requeue", items, reason, older_than))
@@ -198,7 +199,7 @@ class HandingOut(Ordered[T]):
 
         Says how many of them were anywhere. Who works on one finds its lease lost. With
         ``unique="for_good"`` they stay known, and out.
-        Cost: 1 round trip for each 1,000 items, O(log n) an item. Atomic for so many.
+        Cost: 1 round trip for each 500 items, O(log n) an item. Atomic for so many.
         """
         return self._run(leasing.cancel(self._spec, items))
 

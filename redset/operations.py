@@ -51,8 +51,8 @@ CONFLICTS = ("keep", "replace", "min", "max", "sum")
 # No set has more items; the server refuses numbers beyond 64 bits.
 FARTHEST = 1 << 62
 
-# A script takes some milliseconds for so many, and holds up the server's other clients meanwhile.
-TAKE_AT_ONCE = 2_000
+# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+TAKE_AT_ONCE = 1_000
 
 # The shortest time to live that the server knows.
 MS = 0.001
@@ -323,7 +323,7 @@ class Operations(Base[T]):
             holds.returning |= dict.fromkeys(members, how)
         lost_items: list[T] = []
         ends = []
-        for name, part in holds.by_lease(members):
+        for name, part in holds.by_lease(members, how.at_once):
             # A call that failed may be remembered for long, its members must not be.
             about = (how, name, len(part), fingerprint(part))
             with self._requests.settle.acquire(about) as slot:

@@ -27,8 +27,10 @@ T = TypeVar("T")
 
 logger = logging.getLogger("redset")
 
-# A script takes some milliseconds for so many, and holds up the server's other clients meanwhile.
-SETTLE_AT_ONCE = LEASE_AT_ONCE = 1_000
+# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+LEASE_AT_ONCE = CANCEL_AT_ONCE = 500
+ACK_AT_ONCE = 1_000  # or to extend
+RELEASE_AT_ONCE = DEAD_AT_ONCE = 250  # or to bury
 
 # The text of an error is kept so far.
 LONGEST_ERROR = 1_000
@@ -186,8 +188,9 @@ def lease(
             holds.append(Hold(item, member, score, deliveries, name))
     if broken:
         # The slot's reply is that of the lease itself; to bury twice changes nothing.
-        members = [member for member, _ in broken]
-        yield [_settle(spec, slot, b"", Settling("undecodable"), name, members)]
+        how = Settling("undecodable")
+        for part in parts([member for member, _ in broken], how.at_once):
+            yield [_settle(spec, slot, b"", how, name, part)]
     return len(reply.held), holds, reply.deadline, sent + wanted.ttl
 
 
@@ -198,6 +201,12 @@ class Settling(NamedTuple):
     seconds: float = 0.0
     score: float | None = None
     error: str = ""
+
+    @property
+    def at_once(self) -> int:
+        """How many members one script settles so."""
+        is_short = self.verb in {"ack", "extend", "renew"} and self.score is None
+        return ACK_AT_ONCE if is_short else RELEASE_AT_ONCE
 
 
 def settle(
@@ -304,7 +313,7 @@ def sort_dead(
     keys = (spec.key, own.dead, own.letters, own.held, own.absent)
     total = 0
     if items:
-        for part in parts([spec.encoding.encode(item) for item in items]):
+        for part in parts([spec.encoding.encode(item) for item in items], DEAD_AT_ONCE):
             [(moved, _)] = yield [commands.sort_dead(keys, verb, 0, reason, before, part)]
             total += moved
         return total
@@ -319,7 +328,7 @@ def sort_dead(
 def cancel(spec: Spec[T], items: Sequence[T]) -> Plan[int]:
     """Remove *items* wherever they are; say how many were anywhere."""
     total = 0
-    for part in parts([spec.encoding.encode(item) for item in items]):
+    for part in parts([spec.encoding.encode(item) for item in items], CANCEL_AT_ONCE):
         [found] = yield [commands.cancel((spec.key, *leasing_keys(spec.key)), part)]
         total += found
     return total
@@ -381,13 +390,13 @@ class Holds(Sequence[T]):
         """The members of all items, in order, also of those that are settled."""
         return (hold.member for hold in self._holds)
 
-    def by_lease(self, members: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
-        """Cut *members* into lists that have one lease, and that one script may settle."""
+    def by_lease(self, members: Iterable[bytes], most: int) -> Iterator[tuple[str, list[bytes]]]:
+        """Cut *members* into lists that have one lease, and of which one script may be told."""
         leases: dict[str, list[bytes]] = {}
         for member in members:
             leases.setdefault(self.open[member].lease, []).append(member)
         for name, those in leases.items():
-            for part in parts(those):
+            for part in parts(those, most):
                 yield name, part
 
     @property
@@ -397,7 +406,7 @@ class Holds(Sequence[T]):
             return False
         names = {hold.lease for hold in self.open.values()}
         size = sum(map(len, self.open))
-        return len(names) <= 1 and len(self.open) <= SETTLE_AT_ONCE and size <= CHUNK_BYTES
+        return len(names) <= 1 and len(self.open) <= LEASE_AT_ONCE and size <= CHUNK_BYTES
 
     def not_returning(self) -> list[bytes]:
         """The members that are left, without those that are to be given back."""
@@ -430,7 +439,7 @@ class Holds(Sequence[T]):
         return [hold.item for hold in gone.values()]
 
 
-def parts(members: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Cut *members* into lists that one script may settle."""
-    for chunk in chunks(((member, None) for member in members), SETTLE_AT_ONCE):
+def parts(members: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
+    """Cut *members* into lists of which one script may be told: *most* of them, or 1 MiB."""
+    for chunk in chunks(((member, None) for member in members), most):
         yield [member for member, _ in chunk]

@@ -39,8 +39,8 @@ from redset.exceptions import EmptySetError, MissingItemError
 T = TypeVar("T")
 R = TypeVar("R", Taken, LeaseReply)
 
-# A script takes some milliseconds for so many, and holds up the server's other clients meanwhile.
-INSERT_AT_ONCE, ADMIT_AT_ONCE = 1_000, 500
+# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+INSERT_AT_ONCE, ADMIT_AT_ONCE = 750, 500
 
 # How long a consumer that can be stopped waits before it asks whether it is to stop.
 GLANCE_SECONDS = 0.1
@@ -177,12 +177,14 @@ def insert(spec: Spec[T], slots: IdempotencySlots, items: tuple[T, ...]) -> Plan
     key, *others = spec.admission()
     new: list[T] = []
     with ExitStack() as stack:  # an error has all of them repeated
-        for first in range(0, len(pairs), INSERT_AT_ONCE):
+        first = 0
+        for part in chunks(pairs, INSERT_AT_ONCE if spec.admits_all else ADMIT_AT_ONCE):
             slot = stack.enter_context(slots.acquire())
-            keys, part = (key, slot.reply_key, *others), pairs[first : first + INSERT_AT_ONCE]
+            keys = (key, slot.reply_key, *others)
             request_id = slot.request_id()
             [places] = yield [commands.insert(keys, request_id, spec.unique, part, REPLY_TTL)]
             new += [items[first + place] for place in places]
+            first += len(part)
     return new
 
 

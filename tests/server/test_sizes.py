@@ -2,25 +2,28 @@
 
 import logging
 import math
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
 
-from redset import RedisSortedSet
+from redset import RedisSortedSet, SortedSet
 from redset._core.commands import MAX_OPERANDS
 from redset.codecs import TextSerializer
 from redset.exceptions import InvalidValueError, KeyTypeError
 from tests.proxy import RecordingProxy
 from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.test_faults import until
 from tests.servers import TestServer
 
 # ElastiCache Serverless refuses a request of more words, its name among them.
 MOST_WORDS = 3_999
-MANY = 6_000
+MANY = 4_500
 
 Numbers = RedisSortedSet[Any]
+Strings = SortedSet[str]
 MakeNumbers = Callable[..., Numbers]
 
 
@@ -231,3 +234,142 @@ def test_a_combination_that_the_server_refuses_leaves_no_staged_key(client: redi
             client.execute_command("ACL", "SETUSER", "default", "+@all")
         assert not staged(client)
     assert len(numbers) == 5
+
+
+# What one script does, as the server shows it to those that look on
+
+
+class Monitor:
+    """The words of all commands of each script call while it is open, its own among them."""
+
+    def __init__(self, server: TestServer) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(server.unix_socket)
+        self._socket.sendall(b"MONITOR\r\n")
+        self._lines = self._socket.makefile("rb")
+        assert self._lines.readline().startswith(b"+OK")
+
+    def scripts(self, client: redis.Redis) -> list[int]:
+        """Return the number of words of each script call so far."""
+        client.echo("the end")
+        found: list[int] = []
+        for line in self._lines:
+            words = line.count(b'" "') + 1
+            command = line.partition(b'"')[2][:4].upper()
+            if b" lua] " in line[:60]:
+                found[-1] += words
+            elif command == b"EVAL":
+                found.append(words)
+            elif command == b"ECHO" and b"the end" in line:
+                break
+        return found
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
+# Of so many words in commands, some of them single ones, a script has enough for about 5 ms.
+MOST_WORK = 13_000
+
+
+def expire_all(jobs: Strings, **options: Any) -> None:
+    jobs.update(map(str, range(MANY)))
+    jobs.lease(MANY, **options).extend(0.001)
+    until(lambda: jobs.stats().expired == MANY)
+
+
+def dead(jobs: Strings) -> None:
+    jobs.update(map(str, range(MANY)))
+    jobs.lease(MANY).reject()
+
+
+def leased(jobs: Strings) -> Any:
+    jobs.update(map(str, range(MANY)))
+    return jobs.lease(MANY)
+
+
+# What is there before, and what is measured.
+SCRIPTS: dict[str, tuple[Callable[[Strings], Any], Callable[[Strings, Any], Any]]] = {
+    "take": (leased, lambda jobs, batch: (batch.release(), jobs.take(MANY))),
+    "insert": (lambda _: None, lambda jobs, _: jobs.insert(*map(str, range(MANY)))),
+    "lease of what came back": (expire_all, lambda jobs, _: [jobs.lease(MANY) for _ in range(30)]),
+    "ack": (leased, lambda _, batch: batch.ack()),
+    "ack again": (leased, lambda _, batch: batch.ack(again_at=1)),
+    "extend": (leased, lambda _, batch: batch.extend(60)),
+    "release": (leased, lambda _, batch: batch.release()),
+    "release later": (leased, lambda _, batch: batch.release(delay=60)),
+    "reject": (leased, lambda _, batch: batch.reject()),
+    "requeue": (dead, lambda jobs, _: jobs.requeue()),
+    "requeue some": (dead, lambda jobs, _: jobs.requeue(*map(str, range(MANY)))),
+    "discard dead": (dead, lambda jobs, _: jobs.discard_dead()),
+    "cancel": (leased, lambda jobs, _: jobs.cancel(*map(str, range(MANY)))),
+    "clear": (leased, lambda jobs, _: jobs.clear()),
+    "consume": (leased, lambda jobs, batch: (batch.release(), list(jobs.consume(MANY, timeout=0)))),
+}
+
+
+@pytest.mark.parametrize("unique", ["until_taken", "for_good"])
+@pytest.mark.parametrize("operation", SCRIPTS)
+def test_the_work_of_one_script_is_bounded(
+    client: redis.Redis, server: TestServer, operation: str, unique: Any
+) -> None:
+    jobs: Strings = SortedSet(client, "jobs", unique=unique)
+    prepare, use = SCRIPTS[operation]
+    prepared = prepare(jobs)
+    with Monitor(server) as monitor:
+        use(jobs, prepared)
+        scripts = monitor.scripts(client)
+    assert max(scripts, default=0) <= MOST_WORK
+
+
+def test_update_of_what_is_unique_goes_in_scripts_of_bounded_work(
+    client: redis.Redis, server: TestServer
+) -> None:
+    jobs: Strings = SortedSet(client, "jobs", unique="for_good")
+    with Monitor(server) as monitor:
+        jobs.update(map(str, range(MANY)))
+        assert max(monitor.scripts(client)) <= MOST_WORK
+    assert len(jobs) == MANY
+
+
+def test_a_pop_pays_for_no_more_than_a_few_hundred_leases_that_ran_out(client: redis.Redis) -> None:
+    jobs: Strings = SortedSet(client, "jobs")
+    expire_all(jobs)
+    before = MANY
+    for _ in range(10):
+        assert jobs.pop() is not None
+        left = jobs.stats().expired
+        assert before - 300 <= left < before
+        before = left
+
+
+def test_a_good_item_behind_more_exhausted_ones_than_a_call_buries_is_found(
+    client: redis.Redis,
+) -> None:
+    jobs: Strings = SortedSet(client, "jobs")
+    jobs.add("exhausted")
+    jobs.lease(1, ttl=0.001, max_deliveries=1)
+    # As many others, as if each had been leased alone.
+    entry: Any = client.execute_command("HGET", "{jobs}:held", "exhausted", NEVER_DECODE=True)
+    others = [f"exhausted {number}" for number in range(10_001)]
+    client.hset("{jobs}:held", mapping=dict.fromkeys(others, entry))
+    client.hset("{jobs}:held", "good", entry.replace(b" 1 1 ", b" 1 9 "))
+    client.zadd("{jobs}:leased", {"good": 2} | dict.fromkeys(others, 1))
+    until(lambda: jobs.stats().expired == len(others) + 2)
+    assert jobs.take(1) == ["good"]
+    assert jobs.stats().dead == len(others) + 1
+
+
+def test_insert_of_large_items_goes_in_requests_of_a_mebibyte(
+    recorder: RecordingProxy, make_numbers: MakeNumbers
+) -> None:
+    numbers = make_numbers()
+    items = [bytes([number]) * 400_000 for number in range(7)]
+    assert numbers.insert(*items) == items
+    assert numbers.insert(*items, b"new") == [b"new"]
+    sizes = [sum(map(len, words)) for words in recorder.requests()]
+    assert max(sizes) < 1_500_000

@@ -30,8 +30,8 @@ for i = 1, n do
 end
 
 local function done(...)
-  redis.call('DEL', scratch, spare)
-  if #staged > 0 then redis.call('DEL', unpack(staged)) end
+  redis.call('UNLINK', scratch, spare)
+  if #staged > 0 then redis.call('UNLINK', unpack(staged)) end
   return {...}
 end
 
@@ -261,8 +261,11 @@ local left = life == 'own' and redis.call('PTTL', into) or -1
 combinations[verb](operands)
 local size = redis.call('ZCARD', scratch)
 if size == 0 then
-  redis.call('DEL', into)
+  redis.call('UNLINK', into)
 else
+  -- What RENAME replaces is freed at once by many servers; the spare key goes in the background.
+  redis.call('UNLINK', spare)
+  if redis.call('EXISTS', into) == 1 then redis.call('RENAME', into, spare) end
   redis.call('RENAME', scratch, into)
 end
 if life == 'own' then

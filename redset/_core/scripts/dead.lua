@@ -6,14 +6,14 @@
 -- KEYS[4]  held, as leasing.lua has it
 -- KEYS[5]  absent, as leasing.lua has it
 -- ARGV     "requeue" or "discard", how many members of dead to pass over, reason or '', highest
---          milliseconds of the burial or '', member, member, ...; without members, the next 500
+--          milliseconds of the burial or '', member, member, ...; without members, the next 250
 -- Reply    how many were moved, and how many were passed over, those before included; -1 at the end
 -- Cost     O(k log n) for k members
 -- Why      a member must never be in neither of the two; who has a member on lease that was added
 --          again shall be the only one that does
 local set, dead, letters, held, absent = unpack(KEYS)
 local requeues, passed, reason, before = ARGV[1] == 'requeue', tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local AT_ONCE = 500
+local AT_ONCE = 250
 
 -- Writes that free memory, so that the others are allowed when it is short; and rights and types.
 redis.call('ZREM', absent, '')

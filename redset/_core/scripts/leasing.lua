@@ -17,8 +17,8 @@ local set, reply_key, leased, held, deliveries, dead, letters, delayed, absent =
 
 -- More than a call can put right at once wait for the next one.
 local MOST_EXPIRED = 250
--- Lua's stack takes no more at once.
-local MOST_ARGUMENTS = 4000
+-- Lua's stack takes few more at once, some servers no command of more words.
+local MOST_ARGUMENTS = 3000
 
 local function now_in_milliseconds()
   local time = redis.call('TIME')
