@@ -21,12 +21,16 @@ LEASED_PAGE = 1_000
 class HandingOut(Ordered[T]):
     """Every item to exactly one taker: at once, or until it is acknowledged."""
 
-    def pop(self, *, timeout: float | None = 0.0) -> T | None:  # type: ignore[override,unused-ignore]
+    def pop(  # type: ignore[override,unused-ignore]
+        self, *, timeout: float | None = 0.0, last: bool = False
+    ) -> T | None:
         """Remove and return the item with the lowest score; no other taker gets it.
 
         Args:
             timeout: seconds to wait until there is an item (due, in a `ScheduledSet`); ``None``
                 waits for ever.
+            last: whether the item with the highest score is meant (of those that are due, in a
+                `ScheduledSet`).
 
         A reply that is lost on the way loses no item: the client's own retry, or the next call for
         this set over this client, is given the same item (kept for 300 seconds on the server).
@@ -39,18 +43,19 @@ class HandingOut(Ordered[T]):
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
 
         """
-        return self._run(self._to_pop(timeout))
+        return self._run(self._to_pop(timeout, last))
 
-    def take(self, num: int, *, timeout: float | None = 0.0) -> list[T]:
+    def take(self, num: int, *, timeout: float | None = 0.0, last: bool = False) -> list[T]:
         """Remove and return up to *num* items, lowest scores first; fewer than 1 gives ``[]``.
 
-        *timeout*, lost replies and items that can't be deserialized as in `pop`, but the latter
-        are left out. To wait is to wait for one item; it returns with what is there then.
+        With *last* they are the highest, and the highest comes first. *timeout*, lost replies and
+        items that can't be deserialized as in `pop`, but the latter are left out. To wait is to
+        wait for one item; it returns with what is there then.
 
         Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many; takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
-        return self._run(self._to_take(num, timeout))
+        return self._run(self._to_take(num, timeout, last))
 
     def lease(
         self,
@@ -61,6 +66,7 @@ class HandingOut(Ordered[T]):
         renew: bool = False,
         max_deliveries: int | None = None,
         worker: str | None = None,
+        last: bool = False,
     ) -> Lease[T]:
         """Hand out up to *num* items until a deadline; those not acknowledged by then come back.
 
@@ -73,6 +79,7 @@ class HandingOut(Ordered[T]):
             max_deliveries: how often an item may be handed out before it goes to `dead` instead
                 of coming back; without one, the set's own.
             worker: who `leased` says has them; the host's name and the process id without one.
+            last: whether to hand out the items with the highest scores, as in `pop`.
 
         The items leave the set, and are kept with their scores in companion keys. They come back
         within the next calls, of anybody, that hand something out. What comes back from several
@@ -83,7 +90,7 @@ class HandingOut(Ordered[T]):
         Cost: 1 round trip for each 500 items, O(num * log n). Atomic for so many.
 
         """
-        holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries, worker))
+        holds = self._run(self._to_lease(num, ttl, timeout, max_deliveries, worker, last))
         return Lease(self, holds, float(ttl), renew=renew)
 
     def consume(

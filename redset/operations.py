@@ -104,12 +104,12 @@ class Operations(Base[T]):
         source = checked_pairs(self._name, items)
         yield from plans.update(self._spec, source, on_conflict, self._requests.store)
 
-    def _to_peek(self, position: int) -> Plan[T | None]:
+    def _to_peek(self, position: int, last: bool) -> Plan[T | None]:
         if check_count(self._name, "position", position) < 0:
             raise InvalidValueError(
                 f"redset {self._name!r}: position must be 0 or more, got {position}"
             )
-        return (yield from plans.peek(self._spec, int(position), self._highest()))
+        return (yield from plans.peek(self._spec, int(position), self._highest(), last=last))
 
     def _to_insert(self, items: tuple[T, ...]) -> Plan[list[T]]:
         return (yield from plans.insert(self._spec, self._requests.insert, items))
@@ -128,17 +128,20 @@ class Operations(Base[T]):
 
     # Handing out
 
-    def _to_pop(self, timeout: float | None) -> Plan[T | None]:
-        terms = self._terms(timeout)
-        with self._requests.take.acquire() as slot:
+    def _to_pop(self, timeout: float | None, last: bool) -> Plan[T | None]:
+        terms = self._terms(timeout, last)
+        with self._takes(last).acquire() as slot:
             try:
                 return (yield from plans.pop(self._spec, slot, terms))
             except KeyError as error:
                 empty = error
         raise empty
 
-    def _to_take(self, num: int, timeout: float | None) -> Plan[list[T]]:
-        terms = self._terms(timeout)
+    def _takes(self, last: bool) -> IdempotencySlots:
+        return self._requests.take_last if last else self._requests.take
+
+    def _to_take(self, num: int, timeout: float | None, last: bool) -> Plan[list[T]]:
+        terms = self._terms(timeout, last)
         if check_count(self._name, "num", num) < 1:
             return []
 
@@ -150,19 +153,19 @@ class Operations(Base[T]):
             return found, part
 
         goes_on = terms.timeout != 0
-        yield from _in_steps(
-            self._requests.take, int(num), TAKE_AT_ONCE, terms, take, goes_on=goes_on
-        )
+        slots = self._takes(last)
+        yield from _in_steps(slots, int(num), TAKE_AT_ONCE, terms, take, goes_on=goes_on)
         return items
 
-    def _to_take_back(self) -> Plan[None]:
+    def _to_take_back(self, last: bool = False) -> Plan[None]:
         """Undo calls of `pop` or `take` that failed, if they were given anything."""
+        slots = self._takes(last)
         while True:
-            with self._requests.take.acquire() as slot:
+            with slots.acquire() as slot:
                 # A repeated call that asks for fewer gives the others back: here, all of them.
                 yield from plans.take(self._spec, slot, 0, Terms(None))
                 slot.completed = True
-            if not self._requests.take.any_failed:
+            if not slots.any_failed:
                 return
 
     def _to_lease(
@@ -172,6 +175,7 @@ class Operations(Base[T]):
         timeout: float | None,
         max_deliveries: int | None,
         worker: str | None,
+        last: bool,
     ) -> Plan[Holds[T]]:
         """Lease items; past those that can't be deserialized if it waits."""
         wanted = leasing.LeaseTerms(
@@ -179,7 +183,7 @@ class Operations(Base[T]):
             check_most(self._name, max_deliveries) or self._most or 0,
             check_worker(self._name, worker) or leasing.this_worker(),
         )
-        terms = self._terms(timeout)
+        terms = self._terms(timeout, last)
         self._check_lasting()
         if check_count(self._name, "num", num) < 1:
             return Holds(self._spec, (), 0.0, 0.0)
@@ -226,9 +230,8 @@ class Operations(Base[T]):
             ends.append((end[0], end[1]))
             return found, part
 
-        yield from _in_steps(
-            self._requests.lease, num, LEASE_AT_ONCE, terms, lease, goes_on=goes_on
-        )
+        slots = self._requests.lease_last if terms.last else self._requests.lease
+        yield from _in_steps(slots, num, LEASE_AT_ONCE, terms, lease, goes_on=goes_on)
         return Holds(self._spec, holds, *min(ends))
 
     def _to_ack(self, holds: Holds[T], items: tuple[T, ...], again_at: Any) -> Plan[None]:
@@ -370,10 +373,10 @@ class Operations(Base[T]):
             check_on_error(self._name, settings.on_error),
         )
 
-    def _terms(self, timeout: float | None, stopped: Callable[[], bool] | None = None) -> Terms:
-        if type(timeout) is float and timeout == 0.0 and stopped is None:
+    def _terms(self, timeout: float | None, last: bool) -> Terms:
+        if type(timeout) is float and timeout == 0.0 and not last:
             return self._at_once
-        return Terms(self._due_by(), check_timeout(self._name, timeout), stopped)
+        return Terms(self._due_by(), check_timeout(self._name, timeout), last=bool(last))
 
     def _companion(self, purpose: str) -> Target:
         return Target(companion(self._spec.key, purpose), "lasting")

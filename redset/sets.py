@@ -114,20 +114,22 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
     # What comes next
 
-    def peek(self, position: int = 0) -> T | None:
+    def peek(self, position: int = 0, *, last: bool = False) -> T | None:
         """Return the item that comes next, or at *position* from there, and leave it in the set.
 
+        With *last* it is the one that ``pop(last=True)`` would give, or at *position* before it.
         Cost: 1 round trip, O(log n). Raises: ``KeyError`` if there is none.
         Source: ``ZRANGE``; ``peek`` of the redset 0.4 documentation.
         """
-        return self._run(self._to_peek(position))
+        return self._run(self._to_peek(position, last))
 
-    def peek_score(self) -> float | None:
+    def peek_score(self, *, last: bool = False) -> float | None:
         """Give the score of the item that comes next, ``None`` if there is none.
 
+        *last* as in `peek`.
         Cost: 1 round trip, O(log n). Source: ``ZRANGE``; ``peek_score`` of redset 0.4.
         """
-        return self._run(plans.peek_score(self._spec, self._highest()))
+        return self._run(plans.peek_score(self._spec, self._highest(), last=last))
 
     # Many items
 

@@ -255,13 +255,6 @@ def by_rank(key: bytes, first: int, last: int) -> Command[list[replies.Pair]]:
     return Command(("ZRANGE", key), (first, last, "WITHSCORES"), replies.pairs)
 
 
-def by_score(
-    key: bytes, lowest: str, highest: str, offset: int, limit: int
-) -> Command[list[replies.Pair]]:
-    rest = (lowest, highest, "WITHSCORES", "LIMIT", offset, limit)
-    return Command(("ZRANGEBYSCORE", key), rest, replies.pairs)
-
-
 def page_at_rank(
     key: bytes,
     after: replies.Pair | None,
@@ -358,9 +351,16 @@ def admit(
 
 
 def take(
-    keys: Sequence[bytes], request_id: bytes, num: int, highest: str, keep: float
+    keys: Sequence[bytes],
+    request_id: bytes,
+    num: int,
+    highest: str,
+    keep: float,
+    *,
+    last: bool = False,
 ) -> Command[replies.Taken]:
-    return _call(TAKE, keys, (request_id, num, highest, _milliseconds(keep)), replies.taken)
+    arguments = (request_id, num, highest, _milliseconds(keep), *(("last",) if last else ()))
+    return _call(TAKE, keys, arguments, replies.taken)
 
 
 def lease(
@@ -375,12 +375,14 @@ def lease(
     most: int,
     channel: bytes,
     worker: str,
+    last: bool = False,
     done: tuple[str, Sequence[bytes]] = ("", ()),
 ) -> Command[replies.LeaseReply]:
     """Lease; *done* are an earlier lease, and those of its members that are acknowledged."""
     times = (_milliseconds(keep), _milliseconds(ttl))
     arguments = (request_id, times[0], num, highest, name, times[1], most, channel, worker)
-    return _call(LEASE, keys, (*arguments, done[0], *done[1]), replies.leased)
+    place = "last" if last else ""
+    return _call(LEASE, keys, (*arguments, place, done[0], *done[1]), replies.leased)
 
 
 def settle(

@@ -157,15 +157,18 @@ class IdempotencySlots:
 class SetSlots:
     """The slots of one set, by what the calls do."""
 
-    __slots__ = ("insert", "lease", "remove", "settle", "store", "take")
+    __slots__ = ("insert", "lease", "lease_last", "remove", "settle", "store", "take", "take_last")
 
     def __init__(self, key: bytes) -> None:
         self.take, self.lease = IdempotencySlots(key), IdempotencySlots(key)
+        # What a failed call for the lowest was given is not for one that asks for the highest.
+        self.take_last, self.lease_last = IdempotencySlots(key), IdempotencySlots(key)
         self.settle, self.insert = IdempotencySlots(key), IdempotencySlots(key)
         self.store, self.remove = IdempotencySlots(key), IdempotencySlots(key)
 
     def all(self) -> tuple[IdempotencySlots, ...]:
-        return self.take, self.lease, self.settle, self.insert, self.store, self.remove
+        handing_out = (self.take, self.lease, self.take_last, self.lease_last)
+        return (*handing_out, self.settle, self.insert, self.store, self.remove)
 
 
 class SharedSlots:

@@ -169,6 +169,7 @@ def lease(
             most=wanted.most,
             channel=wake_channel(spec.key),
             worker=wanted.worker,
+            last=terms.last,
             done=(acknowledged[0].lease if finished else "", finished),
         )
 

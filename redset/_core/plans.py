@@ -229,7 +229,8 @@ def _hand_out(
     spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms
 ) -> Plan[tuple[list[Pair], list[T]]]:
     def ask(highest: str) -> Command[Taken]:
-        return commands.take(slot.keys, slot.request_id(), num, highest, REPLY_TTL)
+        request_id = slot.request_id()
+        return commands.take(slot.keys, request_id, num, highest, REPLY_TTL, last=terms.last)
 
     pairs, _ = yield from when_there(spec, terms, ask, lambda reply: bool(reply.pairs))
     slot.completed = bool(pairs)
@@ -287,23 +288,24 @@ def _asked(
     return reply, looked
 
 
-def peek(spec: Spec[T], position: int, highest: str) -> Plan[T | None]:
-    [pairs] = yield [_waiting(spec, position, highest)]
+def peek(spec: Spec[T], position: int, highest: str, *, last: bool = False) -> Plan[T | None]:
+    [pairs] = yield [_waiting(spec, position, highest, last=last)]
     if not pairs:
         raise EmptySetError(f"redset {spec.name!r}: no item at position {position}")
     items = list(decoded(spec, pairs))
     return items[0][0] if items else None
 
 
-def peek_score(spec: Spec[T], highest: str) -> Plan[float | None]:
-    [pairs] = yield [_waiting(spec, 0, highest)]
+def peek_score(spec: Spec[T], highest: str, *, last: bool = False) -> Plan[float | None]:
+    [pairs] = yield [_waiting(spec, 0, highest, last=last)]
     return pairs[0][1] if pairs else None
 
 
-def _waiting(spec: Spec[T], position: int, highest: str) -> Command[list[Pair]]:
+def _waiting(spec: Spec[T], position: int, highest: str, *, last: bool) -> Command[list[Pair]]:
     if highest == HIGHEST:
-        return commands.by_rank(spec.key, position, position)
-    return commands.by_score(spec.key, LOWEST, highest, position, 1)
+        rank = -1 - position if last else position
+        return commands.by_rank(spec.key, rank, rank)
+    return commands.range_by_score(spec.key, (LOWEST, highest), position, 1, reverse=last)
 
 
 # By rank and by score

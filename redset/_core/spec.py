@@ -81,6 +81,8 @@ class Terms:
     now: Clock | None
     timeout: float | None = 0.0
     stopped: Callable[[], bool] | None = None
+    # Whether the highest of what is due comes first, and not the lowest.
+    last: bool = False
 
     def after(self, seconds: float) -> "Terms":
         """Return what is left of the terms after so many *seconds*."""

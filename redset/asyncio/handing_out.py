@@ -30,13 +30,13 @@ TAKE_BACK_SECONDS = 0.2
 class HandingOut(Ordered[T]):
     """Every item to exactly one taker: at once, or until it is acknowledged."""
 
-    async def pop(self, *, timeout: float | None = 0.0) -> T | None:
-        return await self._take_out(self._to_pop(timeout))
+    async def pop(self, *, timeout: float | None = 0.0, last: bool = False) -> T | None:
+        return await self._take_out(self._to_pop(timeout, last), last)
 
-    async def take(self, num: int, *, timeout: float | None = 0.0) -> list[T]:
-        return await self._take_out(self._to_take(num, timeout))
+    async def take(self, num: int, *, timeout: float | None = 0.0, last: bool = False) -> list[T]:
+        return await self._take_out(self._to_take(num, timeout, last), last)
 
-    async def _take_out(self, plan: Plan[R]) -> R:
+    async def _take_out(self, plan: Plan[R], last: bool) -> R:
         before = self._connection.cancelled_after_send
         try:
             return await self._run(plan)
@@ -44,7 +44,7 @@ class HandingOut(Ordered[T]):
             # Nobody may ever call this handle again. What somebody else's task had sent
             # meanwhile may count, too: then there is nothing to take back.
             if self._connection.cancelled_after_send > before:
-                await within(TAKE_BACK_SECONDS, self._run(self._to_take_back()))
+                await within(TAKE_BACK_SECONDS, self._run(self._to_take_back(last)))
             raise
 
     def lease(
@@ -56,9 +56,11 @@ class HandingOut(Ordered[T]):
         renew: bool = False,
         max_deliveries: int | None = None,
         worker: str | None = None,
+        last: bool = False,
     ) -> Opening[Lease[T]]:
         async def open_lease() -> Lease[T]:
-            holds = await self._run(self._to_lease(num, ttl, timeout, max_deliveries, worker))
+            plan = self._to_lease(num, ttl, timeout, max_deliveries, worker, last)
+            holds = await self._run(plan)
             return Lease(self, holds, float(ttl), renew=renew)
 
         return Opening(open_lease())

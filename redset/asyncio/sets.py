@@ -72,11 +72,11 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
 
     # What comes next
 
-    async def peek(self, position: int = 0) -> T | None:
-        return await self._run(self._to_peek(position))
+    async def peek(self, position: int = 0, *, last: bool = False) -> T | None:
+        return await self._run(self._to_peek(position, last))
 
-    async def peek_score(self) -> float | None:
-        return await self._run(plans.peek_score(self._spec, self._highest()))
+    async def peek_score(self, *, last: bool = False) -> float | None:
+        return await self._run(plans.peek_score(self._spec, self._highest(), last=last))
 
     # Many items
 

@@ -88,6 +88,7 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
         pass
     shared.pop()
     shared.take(2)
+    shared.peek(last=True), shared.pop(last=True)
     with shared.lease(3, max_deliveries=2) as batch:
         batch.extend(60)
         batch.release(batch[0])

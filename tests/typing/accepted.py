@@ -175,6 +175,9 @@ def in_order(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
 
 def handing_out(s: RedisSortedSet[int], tasks: Tasks, later: ScheduledSet[str]) -> None:
     assert_type(s.pop(), int | None)
+    assert_type(s.pop(last=True), int | None)
+    assert_type(s.take(3, last=True), list[int])
+    assert_type(later.peek(last=True), str | None)
     assert_type(tasks.pop(timeout=None), Task | None)
     assert_type(s.take(3), list[int])
     assert_type(later.take(3, timeout=0.5), list[str])

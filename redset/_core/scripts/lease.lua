@@ -1,10 +1,11 @@
--- Hand out the lowest members until a deadline, and acknowledge what an earlier lease is done with.
+-- Hand out the next members until a deadline, and acknowledge what an earlier lease is done with.
 --
 -- KEYS     as leasing.lua has them
 -- ARGV     this request's id, milliseconds to keep the reply, number of members, highest score,
 --          name of the lease, milliseconds until the deadline, deliveries after which a member
---          that comes back is dead (0: never), channel of those that wait, the worker's name, the
---          earlier lease, member that is done, member, ...
+--          that comes back is dead (0: never), channel of those that wait, the worker's name,
+--          'last' for the highest members instead of the lowest or '', the earlier lease, member
+--          that is done, member, ...
 -- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
 --          doesn't hold any more as words in one string, "more" if another request of the call may
 --          find what this one could not put right yet, then member, score, deliveries, member, ... ; for the same
@@ -13,8 +14,8 @@
 -- Why      several structures must change as one, by the server's clock
 local id, keep, num, highest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local lease, ttl, most, channel, worker = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-local earlier = ARGV[10]
-local FIRST = 11
+local last, earlier = ARGV[10] == 'last', ARGV[11]
+local FIRST = 12
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
 
@@ -67,11 +68,11 @@ end
 local more = reclaim(now)
 local taken, counts = nil, {}
 if redis.call('EXISTS', deliveries) == 0 then
-  taken = lowest(num, highest)
+  taken = next_members(num, highest, last)
 else
-  taken = lowest(1, highest)
+  taken = next_members(1, highest, last)
   local first = taken[1] and redis.call('HGET', deliveries, taken[1]) or ''
-  if num > 1 and not string.find(first, 'alone', 1, true) then taken = lowest(num, highest) end
+  if num > 1 and not string.find(first, 'alone', 1, true) then taken = next_members(num, highest, last) end
   local members = {}
   for i = 1, #taken, 2 do members[#members + 1] = taken[i] end
   if #members > 0 then counts = redis.call('HMGET', deliveries, unpack(members)) end
@@ -106,7 +107,7 @@ end
 tell(channel, deadline, now)
 redis.call('ZADD', leased, unpack(deadlines))
 local failed = redis.pcall('HSET', held, unpack(entries))
-failed = type(failed) == 'table' and failed.err and failed or remove_lowest(taken)
+failed = type(failed) == 'table' and failed.err and failed or remove_next(taken, highest, last)
 if failed then
   redis.call('ZREM', leased, unpack(words, 3))
   redis.call('HDEL', held, unpack(words, 3))

@@ -131,14 +131,20 @@ local function reclaim(now)
   return more
 end
 
--- The lowest members, not removed yet: member, score, member, score, ...
-local function lowest(num, highest)
+-- The members that come next, not removed yet: member, score, member, score, ... These are the lowest,
+-- or, of those that are due, the *last*.
+local function next_members(num, highest, last)
+  if last then
+    return redis.call('ZREVRANGEBYSCORE', set, highest, '-inf', 'WITHSCORES', 'LIMIT', 0, num)
+  end
   if highest == '+inf' then return redis.call('ZRANGE', set, 0, num - 1, 'WITHSCORES') end
   return redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
 end
 
 -- Remove those; give the error if that is not allowed.
-local function remove_lowest(pairs)
-  local reply = redis.pcall('ZREMRANGEBYRANK', set, 0, #pairs / 2 - 1)
+local function remove_next(pairs, highest, last)
+  local num = #pairs / 2
+  local first = last and redis.call('ZCOUNT', set, '-inf', highest) - num or 0
+  local reply = redis.pcall('ZREMRANGEBYRANK', set, first, first + num - 1)
   return type(reply) == 'table' and reply.err and reply
 end

@@ -1,13 +1,15 @@
--- Hand out the lowest members at most once, also when the reply is lost and the call repeated.
+-- Hand out the next members at most once, also when the reply is lost and the call repeated.
 --
 -- KEYS     as leasing.lua has them, then the sign of a temporary set, if it is one
--- ARGV     this request's id, number of members, highest score, milliseconds to keep the reply
+-- ARGV     this request's id, number of members, highest score, milliseconds to keep the reply,
+--          'last' for the highest members instead of the lowest
 -- Reply    member, score, member, score, ... ; the same again for the same call. Only "more" if
 --          members may be ready that this call could not put right yet. A call for none takes back
 --          what its earlier attempts were given, and makes them stale.
 -- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
 local id, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local last = ARGV[5] == 'last'
 
 if is_gone(KEYS[10]) then return GONE end
 local state, words = recall(reply_key, id)
@@ -35,7 +37,7 @@ if any_leases then
   begin_writing()
   more = reclaim(now_in_milliseconds())
 end
-local taken = num > 0 and lowest(num, highest) or {}
+local taken = num > 0 and next_members(num, highest, last) or {}
 if #taken == 0 and more then return {'more'} end
 if any_leases then
   local members = {}
@@ -44,7 +46,7 @@ if any_leases then
 end
 store_reply(reply_key, id, taken, keep)
 if #taken == 0 then return taken end
-local failed = remove_lowest(taken)
+local failed = remove_next(taken, highest, last)
 if failed then
   store_reply(reply_key, id, {}, keep)
   return failed
