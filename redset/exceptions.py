@@ -28,6 +28,13 @@ class InvalidValueError(_Message, ValueError):
     """An argument or a score of the right type with a value that can't be used."""
 
 
+class UncertainItemError(InvalidTypeError, InvalidValueError):
+    """An item that the serializer can't carry, and that may be equal to one that it can.
+
+    Lookups refuse it as well as `add`: whether it is there can't be told.
+    """
+
+
 class SerializerError(_Message, ValueError):
     """Bytes that the serializer can't turn into an item."""
 

@@ -18,7 +18,11 @@ class Serializer(Protocol[T]):
     """
 
     def dumps(self, obj: T, /) -> str | bytes:
-        """Turn *obj* into its member: equal items must give equal bytes."""
+        """Turn *obj* into its member: equal items must give equal bytes.
+
+        Raise ``TypeError`` or ``ValueError`` for what can't be turned: lookups take it as an item
+        that is not there, and let any other exception through.
+        """
         ...
 
     def loads(self, str_from_redis: str | bytes, /) -> T:

@@ -2,15 +2,20 @@
 
 import inspect
 import json
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import InvalidTypeError, UncertainItemError
 
 T = TypeVar("T")
 
 # Values that most serializers can dump, tried in turn to learn whether `dumps` gives text.
 PROBES: tuple[Any, ...] = ("", 0, None, (), {})
+
+# What `dumps` raises for an item that it can't carry: redset's own serializers, json, msgpack and
+# pickle do. Anything else is a fault of its own.
+_CANT_CARRY = (TypeError, ValueError, OverflowError, pickle.PicklingError)
 
 
 class RawSerializer:
@@ -40,6 +45,10 @@ class Encoding(Generic[T]):
         # Of redset's own: the same for many, where that is faster.
         self._dumps_all = getattr(serializer, "dumps_all", None)
         self._loads_all = getattr(serializer, "loads_all", None)
+        # Before Python 3.14, the module says so of a local class.
+        self.cant_carry: tuple[type[Exception], ...] = (
+            (*_CANT_CARRY, AttributeError) if serializer is pickle else _CANT_CARRY
+        )
         self._text: bool | None = True if self._dumps is str else _annotated_text(self._dumps)
 
     def encode(self, item: T) -> bytes:
@@ -54,7 +63,7 @@ class Encoding(Generic[T]):
         if isinstance(member, bytes | bytearray | memoryview):
             self._text = False
             return bytes(member)
-        raise InvalidTypeError(
+        raise UncertainItemError(
             f"redset {self._name!r}: serializer.dumps must return str or bytes, "
             f"got {type(member).__name__} for {item!r}"
         )

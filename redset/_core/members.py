@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, cast
 
+from redset._core.native import is_lookalike
 from redset._core.replies import Pair
 from redset._core.scores import check_score, zero
 from redset._core.sources import Pull, Source
 from redset._core.spec import Plan, Spec
 from redset._core.words import Foreign, described
-from redset.exceptions import SerializerError
+from redset.exceptions import SerializerError, UncertainItemError
 
 T = TypeVar("T")
 
@@ -24,12 +25,15 @@ logger = logging.getLogger("redset")
 def encode_known(spec: Spec[T], item: T) -> bytes | None:
     """Return the member of *item*, ``None`` for one that the set can't hold and so hasn't.
 
-    What isn't even hashable is an error, as with ``set``.
+    What isn't even hashable is an error, as with ``set``, and so is what may be equal to an item
+    that the set can hold. A fault of ``dumps`` passes through.
     """
     try:
         return spec.encoding.encode(item)
-    except Exception as error:
-        if not _is_hashable(item):
+    except UncertainItemError:
+        raise
+    except spec.encoding.cant_carry as error:
+        if not _is_hashable(item) or is_lookalike(item):
             raise
         if _succeeds(spec.encoding.encode, item):
             raise cause_of(error) from None

@@ -8,16 +8,25 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from numbers import Complex, Integral, Rational, Real
+from math import inf
+from numbers import Complex, Integral, Number, Rational, Real
 from typing import Any
 
 _OWN = {bool, int, float, complex, Decimal, Fraction, str, bytes, date, datetime, timedelta}
+
+
+def _fraction(number: Any) -> Fraction | None:
+    """Return a number with more digits than a float has, such as a gmpy2.mpfr."""
+    if float(number) in {0.0, inf, -inf}:  # the Fraction might have millions of digits
+        return None
+    return Fraction(*map(int, number.as_integer_ratio()))
+
+
 _MAKERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (Integral, int),
     (Rational, lambda number: Fraction(int(number.numerator), int(number.denominator))),
     (Real, float),
-    # More digits than a float has, such as those of a gmpy2.mpfr.
-    (Real, lambda number: Fraction(*map(int, number.as_integer_ratio()))),
+    (Real, _fraction),
     (Complex, complex),
     (memoryview, bytes),
 )
@@ -31,6 +40,23 @@ def native(item: Any) -> Any:
     if type(item) in _OWN:
         return item
     return next((value for value in _candidates(item) if _is_same(value, item)), item)
+
+
+def is_lookalike(item: Any, kinds: tuple[type, ...] = ()) -> bool:
+    """Return whether *item* may be equal to a value of Python's own, or to one of *kinds*.
+
+    Those are numbers of any library and what equals its own text. Anything else is taken to equal
+    only its like.
+    """
+    if type(item) in _OWN:
+        return False
+    if isinstance(item, (Number, memoryview, *kinds)) or _is_numpy(item, "generic"):
+        return True
+    kind = type(item)
+    equality: tuple[object, object] = (kind.__eq__, object.__eq__)
+    if equality[0] is equality[1]:
+        return False
+    return hasattr(kind, "__index__") or hasattr(kind, "__float__") or _is_same(_text(item), item)
 
 
 def _candidates(item: Any) -> Iterator[Any]:
@@ -64,6 +90,13 @@ def _moment(scalar: Any) -> Any:
     value = scalar.item()
     # An int stands for a unit that Python's times don't have.
     return value if isinstance(value, date | timedelta) else None
+
+
+def _text(item: Any) -> str | None:
+    try:
+        return str(item)
+    except Exception:
+        return None
 
 
 def _is_numpy(item: Any, *names: str) -> bool:

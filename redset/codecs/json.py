@@ -4,6 +4,7 @@ import json
 from math import isfinite
 from typing import Any, NoReturn
 
+from redset._core.native import native
 from redset.codecs import _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -18,8 +19,9 @@ class JSONSerializer:
     '{"a":null,"b":[1,1.0,true]}'
 
     It carries dict with str keys, list, str, int, float, bool and None, with their types: ``1``,
-    ``1.0`` and ``True`` are three items. What would come back as something else is refused:
-    tuples, other keys, nan and infinity, lone surrogates.
+    ``1.0`` and ``True`` are three items; numbers of other libraries are carried as Python's. What
+    would come back as something else is refused: tuples, other keys, nan and infinity, lone
+    surrogates.
     """
 
     def dumps(self, item: object, /) -> str:
@@ -77,6 +79,9 @@ def _document(item: Any, depth: int) -> object:
         return _scalars.float_value(item)
     if isinstance(item, _BASES):
         return item
+    own = native(item)
+    if own is not item:
+        return _document(own, depth)
     raise InvalidTypeError(
         f"JSON has no type {type(item).__qualname__}; {_HINT}; got {_scalars.shown(item)}"
     )

@@ -10,8 +10,14 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import msgpack
 
+from redset._core.native import is_lookalike, native
 from redset.codecs import _scalars
-from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
+from redset.exceptions import (
+    InvalidTypeError,
+    InvalidValueError,
+    SerializerError,
+    UncertainItemError,
+)
 
 T = TypeVar("T")
 
@@ -90,7 +96,8 @@ class MsgpackSerializer:
     and UUID, nested up to 100 deep, and the types given to `register`. Types stay: ``1``, ``1.0``
     and ``True`` are three items, a tuple is no list. The order of keys and of sets never matters,
     nor does the time zone of an aware time, which comes back in UTC. A datetime keeps its instant
-    in each case; one that its zone has twice keeps its zone and its ``fold`` too.
+    in each case; one that its zone has twice keeps its zone and its ``fold`` too. Numbers of other
+    libraries and scalars of numpy are carried as the value of Python's own that equals them.
 
     Args:
         types: ``(cls, code, dumps, loads)`` for each type to register.
@@ -177,7 +184,8 @@ class MsgpackSerializer:
             return self._collection(item, kind, depth)
         if isinstance(item, dict):
             return self._map(item, depth)
-        return self._atom(item, kind)
+        own = native(item) if kind is None else item
+        return self._atom(item, kind) if own is item else self._document(own, depth)
 
     def _atom(self, item: Any, kind: type | None) -> object:
         if kind in _PLAIN:
@@ -192,7 +200,8 @@ class MsgpackSerializer:
 
     def _refusal(self, item: object) -> InvalidTypeError:
         name = type(item).__qualname__
-        return InvalidTypeError(
+        refusal = UncertainItemError if is_lookalike(item, tuple(_KINDS)) else InvalidTypeError
+        return refusal(
             f"MsgpackSerializer has no type {name}; register it, or use "
             f"PickleSerializer(allow=[{name}]); got {_scalars.shown(item)}"
         )

@@ -12,8 +12,14 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from redset._core.native import is_lookalike, native
 from redset.codecs import _scalars
-from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
+from redset.exceptions import (
+    InvalidTypeError,
+    InvalidValueError,
+    SerializerError,
+    UncertainItemError,
+)
 
 # An int is carried if it has at most this many decimal digits: Python converts it to and from a
 # Decimal in quadratic time. It has at most so many bits then.
@@ -36,7 +42,8 @@ class ValueSerializer:
 
     It carries None, bool, int, float, complex, Decimal, Fraction, str, bytes, tuple, frozenset,
     date, time, datetime, timedelta and UUID, nested up to 100 deep, and subclasses that leave
-    ``==`` alone (IntEnum, namedtuples) as their base type.
+    ``==`` alone (IntEnum, namedtuples) as their base type. Numbers of other libraries, scalars of
+    numpy and memoryviews are carried as the value of Python's own that equals them.
 
     Invariants: ``x == y`` if and only if ``dumps(x) == dumps(y)``, where nan equals itself; and
     ``loads(dumps(x)) == x``. Where equal values have several types one of them comes back:
@@ -47,7 +54,8 @@ class ValueSerializer:
     def dumps(self, item: object, /) -> bytes:
         """Turn *item* into its member; equal items give equal bytes, in every process.
 
-        Raises `InvalidTypeError` (a ``TypeError``) for what is unhashable or of another type,
+        Raises `InvalidTypeError` (a ``TypeError``) for what is unhashable or of another type; the
+        kind `UncertainItemError` for what may be equal to a value that it carries;
         `InvalidValueError` (a ``ValueError``) for what is nested too deep, an int of more than
         120,000 decimal digits, a Fraction with a part of more than 40,000 bits, a frozenset
         that holds more than 1,000 elements, more than 100 of them with one hash, and an aware
@@ -91,7 +99,10 @@ def _encode(item: Any, depth: int) -> bytes:
     if kind in _ATOMS:
         return _ATOMS[kind](item)
     if kind not in _CONTAINERS:
-        raise _refusal(item)
+        own = native(item)
+        if own is item:
+            raise _refusal(item)
+        return _ATOMS[type(own)](own)
     if depth == _scalars.DEPTH_LIMIT:
         raise _scalars.too_deep()
     encoded: Iterable[bytes] = [_encode(element, depth + 1) for element in item]
@@ -108,11 +119,14 @@ def _refusal(item: object) -> InvalidTypeError:
         return InvalidTypeError(
             f"{error}; documents need serializer=JSONSerializer() or MsgpackSerializer()"
         )
-    return InvalidTypeError(
+    words = (
         f"an item of type {type(item).__qualname__} needs a serializer of its own: "
         f"PickleSerializer(allow=[{type(item).__name__}]), NamedtupleSerializer, or "
         f"MsgpackSerializer with the type registered; got {_scalars.shown(item)}"
     )
+    if is_lookalike(item, tuple(_BASES)):
+        return UncertainItemError(f"{words}; or convert it to the type of Python's that it equals")
+    return InvalidTypeError(words)
 
 
 def _integer(number: int) -> bytes:
@@ -120,7 +134,7 @@ def _integer(number: int) -> bytes:
     if bits <= 1024:
         return b"i:%d" % number
     if bits > _MOST_BITS or (bits == _MOST_BITS and abs(number) >= 10**_MOST_DIGITS):
-        raise InvalidValueError(
+        raise UncertainItemError(
             f"an int may have {_MOST_DIGITS:,} decimal digits at most; a Decimal may be larger"
         )
     return b"i:%#x" % number
@@ -164,7 +178,10 @@ def _is_float(number: Decimal, digits: str) -> bool:
 def _fraction(number: Fraction) -> bytes:
     if number.denominator == 1:
         return _integer(number.numerator)
-    _scalars.check_fraction(number.numerator, number.denominator)
+    try:
+        _scalars.check_fraction(number.numerator, number.denominator)
+    except InvalidValueError as error:  # a Decimal may equal it
+        raise UncertainItemError(*error.args) from None
     try:
         nearest = number.numerator / number.denominator
     except OverflowError:
