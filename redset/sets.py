@@ -90,20 +90,26 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
     def discard(self, item: T) -> bool:  # type: ignore[override]
         """Remove *item* if it is there; say whether it was.
 
+        Another set of redset is looked up as the frozenset of its items, as a builtin ``set`` is
+        in ``set``; they are read first.
+
         Cost: 1 round trip, O(log n). Atomic. Source: ``ZREM``.
         """
-        return self._run(plans.discard(self._spec, item))
+        return self._run(plans.discard(self._spec, _sought(item)))
 
     def remove(self, item: T) -> None:
         """Remove *item*, which must be there: ``KeyError`` if it is not.
 
-        Cost: 1 round trip, O(log n). Atomic. Source: ``ZREM``.
+        Otherwise as `discard`. Cost: 1 round trip, O(log n). Atomic. Source: ``ZREM``.
         """
-        self._run(plans.remove(self._spec, item))
+        self._run(plans.remove(self._spec, _sought(item), item))
 
     def __contains__(self, item: object) -> bool:
-        """Say whether *item* is in the set. Cost: 1 round trip, O(1). Source: ``ZSCORE``."""
-        return self._run(plans.contains(self._spec, cast(T, item)))
+        """Say whether *item* is in the set; a set of redset is looked up as in `discard`.
+
+        Cost: 1 round trip, O(1). Source: ``ZSCORE``.
+        """
+        return self._run(plans.contains(self._spec, _sought(cast(T, item))))
 
     def score(self, item: T) -> float | None:
         """Give the score of *item*, ``None`` if it is not there.
@@ -182,6 +188,11 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
     def __len__(self) -> int:
         """How many items are in the set. Cost: 1 round trip, O(1). Source: ``ZCARD``."""
         return self._run(plans.size(self._spec))
+
+
+def _sought(item: T) -> T:
+    """Return what *item* is looked up as: if it is a set of redset, the ``set`` of its items."""
+    return cast(T, set(item)) if isinstance(item, Algebra) else item
 
 
 class SortedSet(RedisSortedSet[T]):

@@ -339,7 +339,7 @@ class RedisSortedSet(collections.abc.MutableSet[Any]):
     # What `collections.abc` would do item by item
 
     def __contains__(self, item: object) -> bool:
-        return bool(_current[-1].run(self._set.contains(item)))
+        return bool(_current[-1].run(self._set.contains(_unwrapped(item))))
 
     def __len__(self) -> int:
         return int(_current[-1].run(self._set.size()))
@@ -375,10 +375,10 @@ class RedisSortedSet(collections.abc.MutableSet[Any]):
         return _wrapped(self._set.add(*args, **options))
 
     def discard(self, item: Any) -> Any:
-        return _wrapped(self._set.discard(item))
+        return _wrapped(self._set.discard(_unwrapped(item)))
 
     def remove(self, item: Any) -> None:
-        _wrapped(self._set.remove(item))
+        _wrapped(self._set.remove(_unwrapped(item)))
 
     def pop(self, **options: Any) -> Any:
         return _wrapped(self._set.pop(**options))

@@ -95,8 +95,9 @@ def discard(spec: Spec[T], item: T) -> Plan[bool]:
     return bool(removed)
 
 
-def remove(spec: Spec[T], item: T) -> Plan[None]:
-    if not (yield from discard(spec, item)):
+def remove(spec: Spec[T], sought: T, item: T) -> Plan[None]:
+    """Remove *sought*, as which *item* is looked up; the error names *item*, as with ``set``."""
+    if not (yield from discard(spec, sought)):
         raise MissingItemError(item)
 
 

@@ -1,7 +1,7 @@
 """The sets, awaited: docstring, signature, one plan. `redset.sets` says what each does."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import redset.sets
 from redset._core import plans
@@ -59,13 +59,16 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
         return await self._run(self._to_add(item, score, on_conflict))
 
     async def discard(self, item: T) -> bool:
-        return await self._run(plans.discard(self._spec, item))
+        sought: Any = await _read(item) if isinstance(item, Algebra) else item
+        return await self._run(plans.discard(self._spec, sought))
 
     async def remove(self, item: T) -> None:
-        await self._run(plans.remove(self._spec, item))
+        sought: Any = await _read(item) if isinstance(item, Algebra) else item
+        await self._run(plans.remove(self._spec, sought, item))
 
     async def contains(self, item: object) -> bool:
-        return await self._run(plans.contains(self._spec, cast(T, item)))
+        sought: Any = await _read(item) if isinstance(item, Algebra) else item
+        return await self._run(plans.contains(self._spec, sought))
 
     async def score(self, item: T) -> float | None:
         return await self._run(plans.score(self._spec, item))
@@ -96,6 +99,11 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
 
     async def size(self) -> int:
         return await self._run(plans.size(self._spec))
+
+
+async def _read(other: Algebra[Any]) -> Any:
+    """Return the ``set`` of the items of *other*: what it is looked up as."""
+    return {item async for item in other}
 
 
 class SortedSet(RedisSortedSet[T]):

@@ -44,7 +44,7 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
         (lambda: plans.contains(SPEC, "x"), [None], False),
         (lambda: plans.score(SPEC, "x"), [0.0], 0.0),
         (lambda: plans.discard(SPEC, "x"), [1], True),
-        (lambda: plans.remove(SPEC, "x"), [1], None),
+        (lambda: plans.remove(SPEC, "x", "x"), [1], None),
         (lambda: plans.size(SPEC), [3], 3),
         (lambda: plans.size(SPEC, "12.5"), [3], 3),
         (lambda: plans.clear(SPEC, []), [1, 0], True),
@@ -136,7 +136,7 @@ def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
         with pytest.raises(EmptySetError, match="redset 'jobs'"):
             play(plan, [reply])
     with pytest.raises(MissingItemError) as caught:
-        play(plans.remove(SPEC, "x"), [0])
+        play(plans.remove(SPEC, "x", "x"), [0])
     assert caught.value.args == ("x",)
 
 
