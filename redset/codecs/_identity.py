@@ -54,6 +54,9 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
         return function, arguments, _model_state(cls, state)
     plain = _has_plain_state(cls)
     known = _fields_of(cls) if plain else ()
+    is_generated = plain and _has_generated_eq(cls)
+    if is_generated:
+        _check_fields(item, known)
     if not all(field.compared for field in known) and arguments == (cls,):
         return made, (cls, _compared_values(item, known)), None
     attributes: Any
@@ -61,8 +64,11 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
     if type(attributes) is dict:
         attributes = _without_caches(cls, attributes)
         state = attributes if slots is None else (attributes, slots)
-    if plain and cls.__getstate__ is object.__getstate__ and state is not None:
-        _check_compared(item, function, arguments, {**(attributes or {}), **(slots or {})})
+    if plain and not is_generated and cls.__eq__ is not object.__eq__ and state is not None:
+        values = {**(attributes or {}), **(slots or {})}
+        if type(cls.__eq__) is WrapperDescriptorType:  # a container or a number: not its attributes
+            raise _ignored(cls, min(values))
+        _check_compared(item, function, arguments, values)
     return function, arguments, state
 
 
@@ -113,6 +119,12 @@ def _has_plain_state(cls: Any) -> bool:
     )
 
 
+def _has_generated_eq(cls: Any) -> bool:
+    """Whether dataclasses or attrs wrote the ``==`` of *cls*, which so compares its fields."""
+    code = getattr(cls.__eq__, "__code__", None)
+    return code is not None and code.co_filename.startswith(("<string>", "<attrs generated"))
+
+
 def _fields_of(cls: Any) -> tuple[_Field, ...]:
     known = _known_fields.get(cls)
     if known is None:
@@ -124,7 +136,7 @@ def _fields_of(cls: Any) -> tuple[_Field, ...]:
 
 def _dataclass_fields(cls: Any) -> Iterator[_Field]:
     for field in fields(cls):
-        compared = field.compare or not cls.__dataclass_params__.eq
+        compared = field.compare or cls.__eq__ is object.__eq__
         yield _Field(field.name, compared, _dataclass_default(field))
 
 
@@ -153,23 +165,28 @@ def _attrs_default(default: Any) -> Callable[[Any], object] | None:
     return None if default is attr.NOTHING else lambda item: default
 
 
+def _check_fields(item: Any, known: Iterable[_Field]) -> None:
+    """Raise if *item* has another attribute than its fields, which alone are compared."""
+    names = {field.name for field in known} | {_ATTRS_HASH}
+    for name in _without_caches(type(item), getattr(item, "__dict__", {})):
+        if name not in names:
+            raise _ignored(type(item), name)
+
+
 def _compared_values(item: Any, known: Iterable[_Field]) -> dict[str, object]:
-    cls = type(item)
-    names = {field.name for field in known}
+    values = {}
+    own = getattr(item, "__dict__", {})
     for field in known:
-        if not field.compared and field.default is None:
+        if field.compared:
+            is_slot = isinstance(static(type(item), field.name), MemberDescriptorType)
+            if field.name in own or (is_slot and hasattr(item, field.name)):
+                values[field.name] = getattr(item, field.name)
+        elif field.default is None:
             raise InvalidTypeError(
-                f"field {field.name} of {cls.__name__} takes no part in ==, so it isn't kept, and "
-                "it has no default to come back with; give it one"
+                f"field {field.name} of a {type(item).__name__} takes no part in its ==, so it "
+                "isn't kept, and it has no default to come back with; give it one"
             )
-    for name in _without_caches(cls, getattr(item, "__dict__", {})):
-        if name not in names and name != _ATTRS_HASH:
-            raise _ignored(cls, name)
-    return {
-        field.name: getattr(item, field.name)
-        for field in known
-        if field.compared and hasattr(item, field.name)
-    }
+    return values
 
 
 def _model_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
@@ -218,11 +235,9 @@ def _check_compared(
     An attribute is ignored if *item* equals a copy of it that has something else there.
     """
     cls: Any = type(item)
-    if cls.__eq__ is object.__eq__ or cls in _comparing_all:
+    if cls in _comparing_all:
         return
     names = attributes.keys() - _compared.setdefault(cls, set()) - {_ATTRS_HASH}
-    if names and type(cls.__eq__) is WrapperDescriptorType:
-        raise _ignored(cls, min(names))  # a container or a number compares its content
 
     def equals_copy(**changed: object) -> bool:
         copy = function(*arguments)

@@ -2,31 +2,26 @@
 
 Python's own unpickler can be told which names to find, but not to leave the classes that it found
 unchanged, to stay within memory, or to nest no deeper than the C stack holds. This one has
-an opcode or refuses it. It knows protocols 2 to 5 as far as ``pickle.dumps`` needs them for trees.
+an opcode or refuses it. It knows those that `PickleSerializer` writes: of protocol 5, for trees.
 
 Time and memory are linear in the length of a pickle: an argument that would be expanded is
-refused, and what a pickle repeats by reference is charged by its size.
+refused, and nothing is repeated by reference.
 """
 
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import timezone
 from decimal import Decimal
 from fractions import Fraction
 from struct import Struct
 from types import MappingProxyType, MemberDescriptorType
 from typing import Any
-from uuid import UUID
 
 from redset.codecs import _identity, _scalars
 from redset.exceptions import InvalidValueError
 
 _DEPTH_LIMIT = 5 * _scalars.DEPTH_LIMIT  # a set, or an object, takes more levels than it shows
-# Without UUID, which is memoized before its value is there.
-_SHAREABLE = {str, bytes, float, timezone, *_scalars.BY_CLASS} - {UUID}
-# A value of this size in memory may be repeated freely: it takes no more than the opcode's share.
-_FREE_WEIGHT = 160
 # A constructor may walk through a range, so that one as its argument is not to be longer.
 _MOST_NUMBERS = 1_000
 # So many bits an integer may have where Python computes with it in quadratic time.
@@ -39,12 +34,12 @@ def read(pickled: bytes, allow: tuple[type, ...]) -> Any:
 
 
 def named(allow: tuple[type, ...]) -> dict[tuple[str, str], Any]:
-    """What a pickle may name, by module and name: the standard value types and *allow*."""
+    """What a pickle may name, by module and name: *allow*, and what makes values of Python's."""
     return {**_STANDARD, **{(cls.__module__, cls.__qualname__): cls for cls in allow}}
 
 
 class _Maker:
-    """A standard type as a pickle names it; no item itself."""
+    """What makes values, as a pickle names it; no item itself."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.make = make
@@ -65,8 +60,6 @@ class _Reader:
         self.stack: list[Any] = []
         self.depths = array("H")
         self.marks: list[int] = [0]
-        self.memo: list[Any] = []
-        self.budget = 2 * len(pickled)
         self.crowds: dict[int, Counter[int]] = {}
 
     def read(self) -> Any:
@@ -93,12 +86,6 @@ class _Reader:
     def number(self, layout: Struct) -> Any:
         [number] = layout.unpack(self.bytes(layout.size))
         return number
-
-    def line(self) -> str:
-        end = self.pickled.index(b"\n", self.place)
-        line = self.bytes(end - self.place).decode()
-        self.place += 1
-        return line
 
     def push(self, value: Any, depth: int = 0) -> None:
         if depth > _DEPTH_LIMIT:
@@ -144,11 +131,9 @@ class _Reader:
         found = self.names[module, name]
         self.push(found if self.is_allowed(found) else _Maker(found))
 
-    def collect(self, kind: type[Any], elements: tuple[list[Any], int]) -> None:
+    def collect(self, elements: tuple[list[Any], int]) -> None:
         values, depth = elements
-        if kind is frozenset:
-            _scalars.check_hashes(values)
-        self.push(kind(values), depth)
+        self.push(tuple(values), depth)
 
     def call(self, operands: list[Any], depth: int) -> None:
         arguments = _of(tuple, operands[0])
@@ -162,23 +147,17 @@ class _Reader:
     def new(self, operands: list[Any], depth: int) -> None:
         arguments, keywords = (*operands, {})[:2]
         cls = self.pop_name()
-        if type(cls) is not _Maker:
-            check_arguments(cls, (*_of(tuple, arguments), *_of(dict, keywords).values()))
-            self.push(cls.__new__(cls, *arguments, **keywords), depth)
-        elif cls.make is _uuid:
-            self.push(UUID(int=0), depth)  # its value comes as its state
-        else:
+        if type(cls) is _Maker:
             raise ValueError("a value that is not made in this way")
+        check_arguments(cls, (*_of(tuple, arguments), *_of(dict, keywords).values()))
+        self.push(cls.__new__(cls, *arguments, **keywords), depth)
 
     def build(self) -> None:
         [state], depth = self.pop(1)
         [item], inner = self.pop(1)
-        if type(item) is UUID:
-            item = UUID(int=_of(int, _of(dict, state)["int"]))
-        elif self.is_allowed(type(item)):
-            _set_state(item, state)
-        else:
+        if not self.is_allowed(type(item)):
             raise ValueError(f"a {type(item).__name__} has no state")
+        _set_state(item, state)
         self.push(item, max(depth, inner - 1))
 
     def fill(
@@ -190,7 +169,7 @@ class _Reader:
         if type(container) is not kind and not self.is_allowed(type(container)):
             raise ValueError(f"a {type(container).__name__} can't be added to")
         if kind is not list:
-            self.check_crowd(container, elements if kind is set else elements[::2])
+            self.check_crowd(container, elements[::2])
         add(container, elements)
         self.push(container, max(depth, inner - 1))
 
@@ -205,35 +184,11 @@ class _Reader:
         crowd.update(hashes)
         _scalars.check_counts(crowd[number] for number in hashes)
 
-    def remember(self, index: int) -> None:
-        if len(self.stack) <= self.marks[-1] or index > len(self.memo):
-            raise ValueError("a place in the memo that has no value")
-        self.memo[index : index + 1] = [self.stack[-1]]
-
-    def recall(self, index: int) -> None:
-        value = self.memo[index]
-        # A container in two places could be hashed, or printed, exponentially often.
-        if type(value) is not _Maker and not self.is_allowed(value):
-            if type(value) not in _SHAREABLE:
-                raise ValueError(f"a {type(value).__name__} in two places")
-            weight = _weight(value)
-            self.budget -= weight if weight > _FREE_WEIGHT else 0
-            if self.budget < 0:
-                raise ValueError("the same long values in many places")
-        self.push(value)
-
 
 def _refuse_makers(values: list[Any]) -> None:
     for value in values:
         if type(value) is _Maker:
             raise ValueError("a function where a value belongs")
-
-
-def _weight(value: Any) -> int:
-    """The bytes of a shareable value in memory, in constant time."""
-    if type(value) is Fraction:
-        return value.numerator.__sizeof__() + value.denominator.__sizeof__()
-    return int(value.__sizeof__())
 
 
 def _of(kind: type, value: Any) -> Any:
@@ -329,17 +284,6 @@ def _set_items(container: Any, values: list[Any]) -> None:
         container[key] = value
 
 
-def _add(container: Any, values: list[Any]) -> None:
-    add = type(container).add
-    for value in values:
-        add(container, value)
-
-
-def _checked(cls: type[Any]) -> Callable[..., Any]:
-    """A maker of dates and times: the constructor takes bytes of a pickle without a check."""
-    return lambda *arguments: cls(*arguments).replace()
-
-
 def _from_list(cls: type[Any]) -> Callable[..., Any]:
     """A maker of sets that never walks through a range of any length."""
 
@@ -355,48 +299,12 @@ def _range(*ends: Any) -> range:
     return range(*ends)
 
 
-def _fraction(*parts: Any) -> Fraction:
-    """A Fraction of two integers; of a text it could be 10 to any power."""
-    if len(parts) == 1:
-        text, _, divisor = _of(str, parts[0]).partition("/")
-        parts = _scalars.integer(text), _scalars.integer(divisor or "1")
-    _scalars.check_fraction(*(_of(int, part) for part in parts))
-    return Fraction(*parts)
-
-
-def _decimal(text: Any) -> Decimal:
-    """A Decimal of a text; of an integer it would take quadratic time."""
-    return _scalars.decimal(_of(str, text))
-
-
-def _timedelta(*parts: Any) -> timedelta:
-    return timedelta(*(_of(int, part) for part in parts))
-
-
-def _bytearray(content: Any = b"", encoding: str = "") -> bytearray:
-    """A bytearray of the given bytes; of a number it would be zeros of any length."""
-    return bytearray(content.encode("latin-1") if encoding else _of(bytes, content))
-
-
-def _uuid() -> None:
-    """The name of UUID in a pickle, never called: `_Reader.new` makes it."""
-
-
 _STANDARD = MappingProxyType(
     {
-        ("builtins", "complex"): complex,
         ("builtins", "range"): _range,
-        ("builtins", "bytearray"): _bytearray,
         ("builtins", "set"): _from_list(set),
         ("builtins", "frozenset"): _from_list(frozenset),
-        ("datetime", "datetime"): _checked(datetime),
-        ("datetime", "date"): _checked(date),
-        ("datetime", "time"): _checked(time),
-        ("datetime", "timedelta"): _timedelta,
         ("datetime", "timezone"): timezone,
-        ("decimal", "Decimal"): _decimal,
-        ("fractions", "Fraction"): _fraction,
-        ("uuid", "UUID"): _uuid,
         (_scalars.restore.__module__, _scalars.restore.__name__): _scalars.restore,
         (_identity.made.__module__, _identity.made.__name__): _identity.made,
     }
@@ -447,7 +355,6 @@ _KNOWN: dict[bytes, Callable[[_Reader], object]] = {
     b")": _constant(()),
     b"]": _empty(list),
     b"}": _empty(dict),
-    b"\x8f": _empty(set),
     b"J": lambda reader: reader.push(reader.number(_SIGNED)),
     b"K": lambda reader: reader.push(reader.number(_BYTE)),
     b"M": lambda reader: reader.push(reader.number(_SHORT)),
@@ -461,22 +368,14 @@ _KNOWN: dict[bytes, Callable[[_Reader], object]] = {
     b"B": lambda reader: reader.push(reader.bytes(reader.number(_INT))),
     b"\x8e": lambda reader: reader.push(reader.bytes(reader.number(_LONG))),
     b"\x96": lambda reader: reader.push(bytearray(reader.bytes(reader.number(_LONG)))),
-    b"t": lambda reader: reader.collect(tuple, reader.pop_mark()),
-    b"\x85": lambda reader: reader.collect(tuple, reader.pop(1)),
-    b"\x86": lambda reader: reader.collect(tuple, reader.pop(2)),
-    b"\x87": lambda reader: reader.collect(tuple, reader.pop(3)),
-    b"\x91": lambda reader: reader.collect(frozenset, reader.pop_mark()),
+    b"t": lambda reader: reader.collect(reader.pop_mark()),
+    b"\x85": lambda reader: reader.collect(reader.pop(1)),
+    b"\x86": lambda reader: reader.collect(reader.pop(2)),
+    b"\x87": lambda reader: reader.collect(reader.pop(3)),
     b"a": lambda reader: reader.fill(reader.pop(1), list, _append),
     b"e": lambda reader: reader.fill(reader.pop_mark(), list, _append),
     b"s": lambda reader: reader.fill(reader.pop(2), dict, _set_items),
     b"u": lambda reader: reader.fill(reader.pop_mark(), dict, _set_items),
-    b"\x90": lambda reader: reader.fill(reader.pop_mark(), set, _add),
-    b"\x94": lambda reader: reader.remember(len(reader.memo)),
-    b"q": lambda reader: reader.remember(reader.number(_BYTE)),
-    b"r": lambda reader: reader.remember(reader.number(_INT)),
-    b"h": lambda reader: reader.recall(reader.number(_BYTE)),
-    b"j": lambda reader: reader.recall(reader.number(_INT)),
-    b"c": lambda reader: reader.find(reader.line(), reader.line()),
     b"\x93": lambda reader: reader.find(*reader.pop(2)[0]),
     b"R": lambda reader: reader.call(*reader.pop(1)),
     b"\x81": lambda reader: reader.new(*reader.pop(1)),

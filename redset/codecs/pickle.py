@@ -108,8 +108,8 @@ class PickleSerializer:
     def loads(self, member: str | bytes, /) -> Any:
         """Turn *member* back into its item.
 
-        Raises `SerializerError` for members that name other classes, that carry no valid HMAC, or
-        that are no pickles.
+        Raises `SerializerError` for members that name other classes, that carry no valid HMAC, that
+        are no pickles, or, without a secret, that `dumps` would write in another way.
         """
         member = _scalars.as_bytes(self, member)
         digest, payload = member[:_DIGEST_SIZE], member[_DIGEST_SIZE:]
@@ -118,9 +118,14 @@ class PickleSerializer:
         try:
             if self._limit is None:
                 return pickle.loads(payload)
-            return _pickle_reader.read(member if self._secret is None else payload, self._limit)
+            if self._secret is not None:
+                return _pickle_reader.read(payload, self._limit)
+            item = _pickle_reader.read(member, self._limit)
+            if _Writing(self._limit).dumps(item) != member:
+                raise ValueError("dumps writes the item in another way")
         except Exception as error:  # whatever a stranger's bytes, or allowed classes, provoke
             raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
+        return item
 
     def _digest(self, payload: bytes) -> bytes:
         return hmac.digest(self._secret or b"", payload, _DIGEST)

@@ -1,7 +1,6 @@
 """Members that a stranger may write to make a process slow or large, each of any size."""
 
 import json
-import pickle
 import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -102,10 +101,6 @@ def items(name: str, size: int) -> Iterable[tuple[str, Any]]:
     yield "text of escapes", "\x00\x1b" * (size // 4)
 
 
-def _memo(value: bytes, each: bytes, size: int) -> bytes:
-    return b"\x80\x04(" + value + b"q\x00" + each * ((size - len(value)) // len(each)) + b"t."
-
-
 def _call(module: str, name: str) -> bytes:
     return b"".join(
         b"\x8c%c%b" % (len(text), text.encode()) for text in (module, name)
@@ -148,24 +143,22 @@ def members(name: str, size: int) -> Iterable[tuple[str, bytes]]:
             inner = msgpack.packb(msgpack.ExtType(ord("t"), inner))
         yield "deep extensions", inner
     else:
-        yield "nothing", b"\x80\x04(" + b"N" * (size - 4) + b"t."
-        yield "memo", b"\x80\x04]" + b"\x94" * (size - 4) + b"."
-        yield "marks", b"\x80\x04" + b"(" * (size - 3) + b"."
-        yield "lists", b"\x80\x04(" + b"]" * (size - 4) + b"t."
-        yield "tuples", b"\x80\x04)" + b"\x85" * (size - 4) + b"."
-        number = b"\x8b" + (size // 2).to_bytes(4, "little") + b"\x7f" * (size // 2)
-        yield "recalled integer", _memo(number, b"h\x00", size)
-        decimal = _call("decimal", "Decimal") + b"h\x00\x85R"
-        yield "decimals of it", _memo(number, decimal, size)
-        content = b"B" + (size // 2).to_bytes(4, "little") + bytes(size // 2)
-        bytearrays = _call("builtins", "bytearray") + b"h\x00\x85R"
-        yield "bytearrays", _memo(content, bytearrays, size)
-        short = _memo(b"C\x6e" + bytes(110), b"q\x01" + bytearrays, size)
-        yield "short bytearrays", short
-        same = {number * _MODULUS for number in range(min(size // 13, 3000))}
-        yield "crowd", pickle.dumps(same, 4)[: size + 5000]
-        pairs = random.Random(1).sample(range(10**6), size // 17)
-        ones = b"".join(
-            b"\x8a\x0c" + (number * _MODULUS).to_bytes(12, "little") + b"Ns" for number in pairs
-        )
-        yield "crowd one by one", b"\x80\x04}" + ones + b"."
+        # Without a frame, which is found last: they are read, and written again, in vain.
+        yield "nothing", b"\x80\x05(" + b"N" * (size - 4) + b"t."
+        yield "marks", b"\x80\x05" + b"(" * (size - 3) + b"."
+        yield "lists", b"\x80\x05(" + b"]" * (size - 4) + b"t."
+        yield "tuples", b"\x80\x05)" + b"\x85" * (size - 4) + b"."
+        yield "memo", b"\x80\x05]" + b"\x94" * (size - 4) + b"."
+        restore = _call("redset.codecs._scalars", "restore")
+        for tag in "idqecDT":
+            digits = {"i": b"9", "d": b"9", "q": b"0xf"}.get(tag, b"1") * (size // 9)
+            value = digits + b"/" + digits[:-1] if tag == "q" else digits
+            written = b"\x8c\x01%cX" % tag.encode() + len(value).to_bytes(4, "little") + value
+            yield f"number {tag}", b"\x80\x05" + restore + written + b"\x86R."
+        numbers = [(number * _MODULUS).to_bytes(12, "little") for number in range(size // 17)]
+        ones = [b"\x8a\x0c" + number for number in random.Random(1).sample(numbers, len(numbers))]
+        row = b"](" + b"".join(ones) + b"e\x85R."
+        for kind in ("set", "frozenset"):
+            yield f"crowd in a {kind}", b"\x80\x05" + _call("builtins", kind) + row
+        yield "crowd of keys", b"\x80\x05}(" + b"".join(one + b"N" for one in ones) + b"u."
+        yield "crowd one by one", b"\x80\x05}" + b"".join(one + b"Ns" for one in ones) + b"."

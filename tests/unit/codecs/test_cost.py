@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redset.codecs import _pickle_reader
 from redset.exceptions import InvalidValueError, SerializerError
 from tests.unit.codecs.costly import SERIALIZERS, items, members
 
@@ -25,6 +26,8 @@ SMALL, LARGE = 10_000, 300_000
 SECONDS_PER_BYTE, SECONDS = 5 / 1_000_000, 0.2
 # What Python itself takes: bytes for a byte of a member, and for each collection in the item.
 BYTES_PER_BYTE, COLLECTION, BYTES = 20, 260, 40_000
+# What was read of a pickle is written again beside it, and sets are sorted.
+PICKLE_BYTES_PER_BYTE = 50
 
 
 @contextmanager
@@ -88,6 +91,14 @@ def loaded(serializer: Any, member: bytes) -> Any:
         return None
 
 
+def read_in_vain(member: bytes) -> Any:
+    """Return what is read of a pickle before it is found to be another than ``dumps`` writes."""
+    try:
+        return _pickle_reader.read(member, ())
+    except Exception:
+        return None
+
+
 def as_bytes(member: str | bytes) -> bytes:
     return member.encode() if isinstance(member, str) else member
 
@@ -121,7 +132,10 @@ def test_memory_is_linear(name: str) -> None:
     valid = ((label, as_bytes(serializer.dumps(item))) for label, item in items(name, SMALL))
     for label, member in (*valid, *members(name, SMALL)):
         peak, item = memory(partial(loaded, serializer, member))
-        most = BYTES + BYTES_PER_BYTE * len(member) + COLLECTION * collections_in(item)
+        if item is None and name == "pickle":
+            item = read_in_vain(member)
+        factor = PICKLE_BYTES_PER_BYTE if name == "pickle" else BYTES_PER_BYTE
+        most = BYTES + factor * len(member) + COLLECTION * collections_in(item)
         assert peak < most, f"{label}: {peak / len(member):.0f} times"
 
 

@@ -266,7 +266,7 @@ def test_fields_that_are_not_compared_come_back_as_their_default() -> None:
 
 def test_a_field_that_is_not_compared_and_has_no_default_is_refused() -> None:
     for serializer in both(NoDefault):
-        with pytest.raises(InvalidTypeError, match=r"field size of NoDefault .* has no default"):
+        with pytest.raises(InvalidTypeError, match=r"field size of a NoDefault .* has no default"):
             serializer.dumps(NoDefault("a", 1))
 
 
