@@ -65,8 +65,9 @@ class Algebra(Ordered[T]):
                 one's), ``"replace"``, ``"min"``, ``"max"``, ``"sum"``.
             weights: a finite factor for the scores of this set and of each other, with ``"min"``,
                 ``"max"`` and ``"sum"``.
-            into: the name of a lasting set to make (what is there is replaced); without one it
-                is a *result*, which goes with its handle.
+            into: the name of a lasting set to make; the set that is there is replaced, with all
+                that belongs to it, its leases too, unless it takes part itself. Without one it is
+                a *result*, which goes with its handle.
 
         Cost: 1 round trip for what is on the server (O(n log n) there) or fits in one chunk.
         Atomic. Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``, or 0 times ``inf``; then

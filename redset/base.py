@@ -139,11 +139,17 @@ class Base(Generic[T]):
         return Remote(self._name, self._spec.key, self._sign)
 
     def _move(self, key: bytes, sign: bytes | None = None) -> None:
-        """Stand for the set under *key* from now on: a lasting one, or a result with its sign."""
+        """Stand for another set from now on: a lasting one, or a result with its sign."""
         self._name, self._sign, self._owner, self._lock = text_of(key), sign, None, None
         self._spec = replace(self._spec, name=self._name, key=key)
         self._requests = self._slots()
         self._connect()
+
+    def _follow(self, key: bytes) -> None:
+        """Stand for this set under *key*, which it was renamed to."""
+        requests = self._requests
+        self._move(key)
+        requests.move_failed_to(self._requests)
 
     def _sibling(self, target: Target) -> Self:
         """A handle like this one for the set at *target*, which it owns if that is a result."""

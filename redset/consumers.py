@@ -123,7 +123,7 @@ def _consume(handle: "HandingOut[T]", work: Work[T]) -> Generator[T, None, None]
             if lease is not None:
                 lease._end_renewal()
             done = None if lease is None or lease._is_a_copy() else lease
-            holds = handle._run(handle._to_consume(settings, done), reuse.slot())
+            holds = handle._run(handle._to_consume(settings, done), reuse.slot(handle.key))
             if lease is not None:
                 lease.log_lost()
             lease = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from math import isinf
 from time import monotonic
 from typing import Any, Literal, TypeVar
@@ -122,7 +123,8 @@ class Operations(Base[T]):
 
     def _to_rename(self, new_name: str | bytes) -> Plan[bytes]:
         key = check_name(new_name, self._spec.key)
-        with self._requests.store.acquire() as slot:
+        # A call that failed is repeated as that, or else it would rename what is not there.
+        with self._requests.store.acquire(("rename", key)) as slot:
             yield from algebra.rename(self._spec, slot, key, self._sign)
         return key
 
@@ -216,16 +218,18 @@ class Operations(Base[T]):
         goes_on: bool,
     ) -> Plan[Holds[T]]:
         """Lease items; first, in the same step, acknowledge what is left of *done*."""
-        if done is not None and not done.is_settled_at_once:
-            with suppress(LeaseLost):  # who works on it looks at what is lost
-                yield from self._to_finish(done)
+        if done is not None and not done.is_settled_at_once(self._spec.key):
+            yield from self._finish(done)
             done = None
         holds: list[Hold[T]] = []
         ends: list[tuple[float, float]] = []
 
         def lease(slot: IdempotencySlot, num: int, wait: Terms) -> Plan[tuple[int, list[Hold[T]]]]:
             left = done if done is not None and done.open else None
-            found, part, *end = yield from leasing.lease(self._spec, slot, num, wanted, wait, left)
+            lost = None if left is None else partial(self._finish, left)
+            found, part, *end = yield from leasing.lease(
+                self._spec, slot, num, wanted, wait, left, lost
+            )
             holds.extend(part)
             ends.append((end[0], end[1]))
             return found, part
@@ -297,6 +301,11 @@ class Operations(Base[T]):
         groups = [(Settling("ack"), holds.not_returning()), *holds.to_return()]
         yield from self._to_settle_each(holds, groups)
 
+    def _finish(self, holds: Holds[T]) -> Plan[None]:
+        """As `_to_finish`, but `Holds.lost` alone has what is lost: who works on it looks there."""
+        with suppress(LeaseLost):
+            yield from self._to_finish(holds)
+
     def _to_settle_each(
         self, holds: Holds[T], groups: Iterable[tuple[Settling, list[bytes]]]
     ) -> Plan[None]:
@@ -321,27 +330,61 @@ class Operations(Base[T]):
 
     def _to_settle(self, holds: Holds[T], how: Settling, members: list[bytes]) -> Plan[None]:
         """End the hold on *members*, or prolong it; `LeaseLost` if some are not held any more."""
-        prolongs = how.verb in {"extend", "renew"}
-        if not prolongs and how.verb != "ack":
+        if not how.prolongs and how.verb != "ack":
             holds.returning |= dict.fromkeys(members, how)
         lost_items: list[T] = []
-        ends = []
-        for name, part in holds.by_lease(members, how.at_once):
-            # A call that failed may be remembered for long, its members must not be.
-            about = (how, name, len(part), fingerprint(part))
-            with self._requests.settle.acquire(about) as slot:
-                sent = monotonic()
-                deadline, lost = yield from leasing.settle(holds.spec, slot, how, name, part)
-                ends.append((deadline, sent + how.seconds))
-                # Within the block: an exception from here on has the same request repeated.
-                ended = [member for member in part if not prolongs or member in lost]
-                lost_items += holds.close(ended, lost)
-        if prolongs and ends:
+        ends: list[tuple[float, float]] = []
+        for lease, part in holds.by_lease(members, how.at_once):
+            lost = yield from self._settle_at(
+                holds, how, lease, part, holds.key_of(lease), ends, []
+            )
+            if lost:
+                lost_items += holds.close(lost, set(lost))
+        if ends:
             deadline, until = min(ends)
             if how.verb == "extend" or deadline > holds.deadline:
                 holds.deadline, holds.until = deadline, until
         if lost_items:
             raise LeaseLost(holds.spec.name, lost_items)
+
+    def _settle_at(
+        self,
+        holds: Holds[T],
+        how: Settling,
+        lease: str,
+        members: list[bytes],
+        key: bytes,
+        ends: list[tuple[float, float]],
+        asked: list[bytes],
+    ) -> Plan[list[bytes]]:
+        """Settle members of one *lease* of the set under *key*, or where that was renamed to.
+
+        Append to *ends* until when it holds them then; return those that it doesn't hold anywhere.
+        *asked* are the keys that were asked before.
+        """
+        # A call that failed may be remembered for long, its members must not be.
+        about = (how, lease, key, len(members), fingerprint(members))
+        with self._requests.settle.acquire(about) as slot:
+            sent = monotonic()
+            keys = slot.keys if key == slot.keys[0] else slot.keys_at(key)
+            deadline, lost = yield from leasing.settle(keys, slot, how, lease, members)
+            # Within the block: an exception from here on has the same request repeated.
+            found = [member for member in members if member not in lost] if lost else members
+            if found:
+                holds.keys[lease] = key
+                if how.prolongs:
+                    ends.append((deadline, sent + how.seconds))
+                else:
+                    holds.close(found)
+            if not lost:
+                return []
+            left = [member for member in members if member in lost]
+            asked.append(key)
+            for place in (yield from leasing.moved_to(key)):
+                # The first key may have its set back meanwhile.
+                if left and place not in asked[1:]:
+                    left = yield from self._settle_at(holds, how, lease, left, place, ends, asked)
+            return left
 
     def _to_sort_dead(
         self, verb: str, items: tuple[T, ...], reason: str | None, age: float | None

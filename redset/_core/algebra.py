@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from redset._core import commands
 from redset._core.commands import FLAGS, MAX_OPERANDS, Command, Operand
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot
-from redset._core.keys import companion, lasting_set_of
+from redset._core.keys import belongings, companion, lasting_set_of, moved_key, wake_channel
 from redset._core.members import (
     CHUNK_BYTES,
     CHUNK_MEMBERS,
@@ -163,7 +163,8 @@ def _ask(
         once = (b"" if slot is None else slot.request_id(), REPLY_TTL)
         keys = _script_keys(spec, target)
         named = [operand for _, operand in ready]
-        command = commands.algebra(keys, verb, conflict, target.life, once, named)
+        replaced = _replaced(target, named)
+        command = commands.algebra(keys, verb, conflict, target.life, once, named, replaced)
         renewals = [
             command
             for operand in operands
@@ -222,6 +223,14 @@ def _number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | 
             f"takes {MAX_OPERANDS}; combine them in several steps"
         )
     return number
+
+
+def _replaced(target: Target, operands: Sequence[Operand]) -> Sequence[bytes]:
+    """The keys of what goes with the set at *target*; a set that takes part is only changed."""
+    replaces = target.life == "lasting" and target.slot is not None
+    if not replaces or any(operand.key == target.key for operand in operands):
+        return ()
+    return belongings(target.key)
 
 
 class _Staging(Generic[T]):
@@ -348,7 +357,10 @@ def _name(ready: Sequence[Ready], place: int) -> str:
 
 
 def rename(spec: Spec[T], slot: IdempotencySlot, new: bytes, sign: bytes | None) -> Plan[None]:
-    keys = [spec.key, new, slot.reply_key, *([] if sign is None else [sign])]
-    [(word, _)] = yield [commands.rename(keys, (slot.request_id(), REPLY_TTL))]
+    """Give the set another key, with all that belongs to it."""
+    keys = [spec.key, new, slot.reply_key, moved_key(spec.key)]
+    keys += [*belongings(spec.key), *belongings(new), *([] if sign is None else [sign])]
+    once = (slot.request_id(), REPLY_TTL)
+    [(word, _)] = yield [commands.rename(keys, once, wake_channel(new))]
     if word == "expired":
         raise ResultExpired(spec.name)

@@ -445,10 +445,12 @@ def algebra(
     life: Word,
     once: tuple[bytes, float],
     operands: Sequence[Operand],
+    replaced: Sequence[bytes] = (),
 ) -> Command[tuple[str, int]]:
     """Combine or compare *operands*; *keys* are those that the script wants before theirs.
 
-    *once* is the id of a request that must not be done twice, and the seconds to know it for.
+    *replaced* are the keys of what belongs to the set that the combination replaces. *once* is the
+    id of a request that must not be done twice, and the seconds to know it for.
     """
     temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
     signs = [operands[place].sign or b"" for place in temporary]
@@ -458,7 +460,7 @@ def algebra(
         *(number(operand.weight) for operand in operands),
         *temporary,
     )
-    all_keys = (*keys, *(operand.key for operand in operands), *signs)
+    all_keys = (*keys, *(operand.key for operand in operands), *signs, *replaced)
     return _call_once(ALGEBRA, all_keys, arguments, replies.verdict)
 
 
@@ -509,6 +511,8 @@ def server_info() -> Command[str]:
     return Command(("INFO", "server"), (), replies.run_id)
 
 
-def rename(keys: Sequence[bytes], once: tuple[bytes, float]) -> Command[tuple[str, int]]:
+def rename(
+    keys: Sequence[bytes], once: tuple[bytes, float], channel: bytes
+) -> Command[tuple[str, int]]:
     request_id, keep = once
-    return _call_once(RENAME, keys, (request_id, _milliseconds(keep)), replies.verdict)
+    return _call_once(RENAME, keys, (request_id, _milliseconds(keep), channel), replies.verdict)

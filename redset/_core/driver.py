@@ -48,10 +48,14 @@ class SubscriptionReuse:
     def __init__(self) -> None:
         self._slot = SubscriptionSlot()
         self._began = math.inf
+        self._key = b""
 
-    def slot(self) -> SubscriptionSlot | None:
-        """Return where the next wait keeps its subscription, if it is to be kept."""
+    def slot(self, key: bytes) -> SubscriptionSlot | None:
+        """Return where the next wait for *key* keeps its subscription, if it is to be kept."""
         took, self._began = monotonic() - self._began, monotonic()
+        if key != self._key:
+            self.end()
+            self._key = key
         if took <= SOON_SECONDS:
             return self._slot
         self.end()

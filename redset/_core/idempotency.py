@@ -43,12 +43,20 @@ class IdempotencySlot:
         self.name = token_hex(8)
         self.process = os.getpid()
         self.reply_key = companion(key, f"given:{self.name}")
-        # What all scripts of handing out work with.
-        self.keys = (key, self.reply_key, *leasing_keys(key))
+        self.move_to(key)
         self.sequence = self.attempts = 0
         # Whether the call was given something. One that wasn't is not completed: what reaches the
         # server when no caller waits for it any more may be given something yet.
         self.completed = True
+
+    def move_to(self, key: bytes) -> None:
+        """Work with the set under *key* from now on; the reply key stays what it is."""
+        # What all scripts of handing out work with.
+        self.keys = self.keys_at(key)
+
+    def keys_at(self, key: bytes) -> tuple[bytes, ...]:
+        """Return what such a script works with if the set is under *key*."""
+        return key, self.reply_key, *leasing_keys(key)
 
     def request_id(self) -> bytes:
         """Return the id of a new request for the call; only the client sends one of them twice."""
@@ -100,9 +108,7 @@ class IdempotencySlots:
     def check_out(self, fingerprint: Hashable) -> IdempotencySlot:
         """Return the slot of a call that failed, or one that is idle."""
         if self._process != os.getpid():
-            with self._lock.get():
-                if self._process != os.getpid():
-                    self._forget()
+            self._forget_parents()
         # From here on each step is atomic: no lock.
         slot = self._failed_call(fingerprint) if self._failed else None
         if slot is None:
@@ -112,6 +118,12 @@ class IdempotencySlots:
                 slot = IdempotencySlot(self._key)
         slot.completed = True
         return slot
+
+    def _forget_parents(self) -> None:
+        """Forget the slots that a forked child has from its parent."""
+        with self._lock.get():
+            if self._process != os.getpid():
+                self._forget()
 
     def check_in(self, fingerprint: Hashable, slot: IdempotencySlot, *, failed: bool) -> None:
         """Take back what was checked out; not in a child that was forked within the block."""
@@ -124,6 +136,15 @@ class IdempotencySlots:
             del self._failed[:-MAX_FAILED]
         elif not slot.completed or len(self._idle) < MAX_IDLE:
             self._idle.append(slot)
+
+    def move_failed_to(self, other: "IdempotencySlots") -> None:
+        """Leave calls that failed to be repeated as those of another set, which this one became."""
+        self._forget_parents()
+        other._forget_parents()
+        for entry in list(self._failed):
+            if _removed(self._failed, entry):
+                entry[1].move_to(other._key)
+                other._failed.append(entry)
 
     def _failed_call(self, fingerprint: Hashable) -> IdempotencySlot | None:
         for entry in list(self._failed):
@@ -169,6 +190,11 @@ class SetSlots:
     def all(self) -> tuple[IdempotencySlots, ...]:
         handing_out = (self.take, self.lease, self.take_last, self.lease_last)
         return (*handing_out, self.settle, self.insert, self.store, self.remove)
+
+    def move_failed_to(self, other: "SetSlots") -> None:
+        """As that of `IdempotencySlots`, for each kind of calls."""
+        for mine, theirs in zip(self.all(), other.all(), strict=True):
+            mine.move_failed_to(theirs)
 
 
 class SharedSlots:

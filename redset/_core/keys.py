@@ -114,6 +114,20 @@ def leasing_keys(key: bytes) -> LeasingKeys:
     return LeasingKeys(*(companion(key, purpose) for purpose in LeasingKeys._fields))
 
 
+@lru_cache(maxsize=1024)
+def belongings(key: bytes) -> tuple[bytes, ...]:
+    """Name all that belongs to the set under *key*, and moves or goes with it; leased first.
+
+    Not its lock, which is its name's, nor what is a caller's: replies, results and their like.
+    """
+    return (*leasing_keys(key), companion(key, "undecodable"), companion(key, "seen"))
+
+
+def moved_key(key: bytes) -> bytes:
+    """Name what tells the leases of the set that was under *key* where it is now."""
+    return companion(key, "moved")
+
+
 def wake_channel(key: bytes) -> bytes:
     """Name the channel that tells waiting takers of a deadline earlier than they know of."""
     return companion(key, "wake")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar, overload
@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 from redset._core import commands
 from redset._core.commands import Command
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot
-from redset._core.keys import leasing_keys, wake_channel
+from redset._core.keys import leasing_keys, moved_key, wake_channel
 from redset._core.members import CHUNK_BYTES, chunks, decoded
 from redset._core.plans import when_there
 from redset._core.replies import LeaseReply, Pair
@@ -148,11 +148,13 @@ def lease(
     wanted: LeaseTerms,
     terms: Terms,
     done: Holds[T] | None = None,
+    lost: Callable[[], Plan[None]] | None = None,
 ) -> Plan[tuple[int, list[Hold[T]], float, float]]:
     """Lease up to *num* items; first acknowledge what is left of *done*, which has one lease.
 
-    Return how many members there were, those that can be deserialized, their deadline, and that
-    by this process's monotonic clock.
+    If that isn't all there any more, the plan *lost* is for the rest, before this one waits.
+    Return how many members there were, those that can be deserialized, their deadline, and that by
+    this process's monotonic clock.
     """
     name = f"{slot.name}.{slot.sequence}"
     acknowledged = [] if done is None else list(done.open.values())
@@ -173,14 +175,17 @@ def lease(
             done=(acknowledged[0].lease if finished else "", finished),
         )
 
-    def found(reply: LeaseReply) -> bool:
-        if done is not None and acknowledged:  # with the first request
-            members = [hold.member for hold in acknowledged]
-            done.close(members, {members[place] for place in reply.lost})
+    def answered(reply: LeaseReply) -> Plan[None]:
+        """Read what the first answer says of *done*."""
+        places = set(reply.lost)
+        if done is not None and lost is not None:
+            done.close([h.member for place, h in enumerate(acknowledged) if place not in places])
             acknowledged.clear()
-        return bool(reply.held)
+            if places:
+                yield from lost()
 
-    reply = yield from when_there(spec, terms, ask, found)
+    first = answered if acknowledged else None
+    reply = yield from when_there(spec, terms, ask, lambda reply: bool(reply.held), first)
     slot.completed = bool(reply.held)
     holds: list[Hold[T]] = []
     broken: list[Pair] = []
@@ -191,7 +196,7 @@ def lease(
         # The slot's reply is that of the lease itself; to bury twice changes nothing.
         how = Settling("undecodable")
         for part in parts([member for member, _ in broken], how.at_once):
-            yield [_settle(spec, slot, b"", how, name, part)]
+            yield [_settle(slot.keys, b"", how, name, part)]
     return len(reply.held), holds, reply.deadline, sent + wanted.ttl
 
 
@@ -206,40 +211,53 @@ class Settling(NamedTuple):
     @property
     def at_once(self) -> int:
         """How many members one script settles so."""
-        is_short = self.verb in {"ack", "extend", "renew"} and self.score is None
+        is_short = (self.verb == "ack" or self.prolongs) and self.score is None
         return ACK_AT_ONCE if is_short else RELEASE_AT_ONCE
+
+    @property
+    def prolongs(self) -> bool:
+        """Whether the hold goes on."""
+        return self.verb in {"extend", "renew"}
 
 
 def settle(
-    spec: Spec[Any],
+    keys: Sequence[bytes],
     slot: IdempotencySlot,
     settling: Settling,
     name: str,
     members: Sequence[bytes],
 ) -> Plan[tuple[float, set[bytes]]]:
-    """End or prolong the hold of the lease *name*; give the deadline, and what it has lost."""
+    """End or prolong the hold of the lease *name*; give the deadline, and what it has lost.
+
+    *keys* are those of the slot, which may be a slot of another set.
+    """
     request_id = slot.request_id()
-    [(deadline, lost)] = yield [_settle(spec, slot, request_id, settling, name, members)]
+    [(deadline, lost)] = yield [_settle(keys, request_id, settling, name, members)]
     return deadline, {members[place] for place in lost}
 
 
+def moved_to(key: bytes) -> Plan[list[bytes]]:
+    """Give the keys that the set under *key* was given lately, while some of it was on lease."""
+    [found] = yield [commands.by_rank(moved_key(key), 0, -1)]
+    return [place for place, _ in reversed(found)]
+
+
 def _settle(
-    spec: Spec[Any],
-    slot: IdempotencySlot,
+    keys: Sequence[bytes],
     request_id: bytes,
     settling: Settling,
     name: str,
     members: Sequence[bytes],
 ) -> Command[tuple[float, list[int]]]:
     return commands.settle(
-        slot.keys,
+        keys,
         request_id,
         REPLY_TTL,
         settling.verb,
         name=name,
         seconds=settling.seconds,
         score=settling.score,
-        channel=wake_channel(spec.key),
+        channel=wake_channel(keys[0]),
         error=settling.error,
         members=members,
     )
@@ -342,6 +360,8 @@ class Holds(Sequence[T]):
         self, spec: Spec[T], holds: Sequence[Hold[T]], deadline: float, until: float
     ) -> None:
         self.spec, self.deadline, self.until = spec, deadline, until
+        # Where its leases were found last: their set may be renamed.
+        self.keys: dict[str, bytes] = {}
         self._holds = holds
         self._items = [hold.item for hold in holds]
         # An item is settled as the member that it came from, also if it was changed since.
@@ -400,14 +420,18 @@ class Holds(Sequence[T]):
             for part in parts(those, most):
                 yield name, part
 
-    @property
-    def is_settled_at_once(self) -> bool:
-        """Whether one request may acknowledge what is left."""
+    def key_of(self, lease: str) -> bytes:
+        """The key that the set of *lease* had when it was heard of last."""
+        return self.keys.get(lease, self.spec.key)
+
+    def is_settled_at_once(self, key: bytes) -> bool:
+        """Whether one request to the set under *key* may acknowledge what is left."""
         if self.returning:
             return False
         names = {hold.lease for hold in self.open.values()}
         size = sum(map(len, self.open))
-        return len(names) <= 1 and len(self.open) <= LEASE_AT_ONCE and size <= CHUNK_BYTES
+        at_once = len(names) <= 1 and len(self.open) <= LEASE_AT_ONCE and size <= CHUNK_BYTES
+        return at_once and all(self.key_of(name) == key for name in names)
 
     def not_returning(self) -> list[bytes]:
         """The members that are left, without those that are to be given back."""
@@ -429,7 +453,7 @@ class Holds(Sequence[T]):
         if self.lost:
             logger.warning("%s", self.loss())
 
-    def close(self, members: Iterable[bytes], lost: set[bytes]) -> list[T]:
+    def close(self, members: Iterable[bytes], lost: Collection[bytes] = ()) -> list[T]:
         """Count *members* as settled; give the items of those that were *lost*."""
         # A signal handler may have settled some of them in the middle of this call.
         closed = {member: self.open.pop(member) for member in members if member in self.open}

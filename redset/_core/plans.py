@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot, IdempotencySlots
-from redset._core.keys import leasing_keys
+from redset._core.keys import belongings
 from redset._core.members import (
     Chunk,
     chunks,
@@ -113,7 +113,7 @@ def size(spec: Spec[T], highest: str = HIGHEST) -> Plan[int]:
 
 
 def clear(spec: Spec[T], companions: list[bytes]) -> Plan[bool]:
-    others = [spec.undecodable, spec.seen, *leasing_keys(spec.key), *companions]
+    others = [*belongings(spec.key), *companions]
     there, *_ = yield [commands.delete(spec.key), *commands.delete_all(others)]
     return bool(there)
 
@@ -248,13 +248,16 @@ def when_there(
     terms: Terms,
     ask: Callable[[str], Command[R]],
     found: Callable[[R], bool],
+    answered: Callable[[R], Plan[None]] | None = None,
 ) -> Plan[R]:
     """Ask whenever the set may hold something to take, until something is *found* or time is up.
 
-    *ask* is told the highest score that is due.
+    *ask* is told the highest score that is due; *answered* does what the first reply calls for.
     """
     end = math.inf if terms.timeout is None else monotonic() + terms.timeout
     reply, _ = yield from _asked(terms, ask)
+    if answered is not None:
+        yield from answered(reply)
     if found(reply) or terms.timeout == 0:
         return reply
     outlook = Outlook(spec.key, terms.now)

@@ -110,7 +110,7 @@ async def _consume(handle: "HandingOut[T]", work: Work[T]) -> AsyncGenerator[T, 
         while not (stopped and stopped()):
             if lease is not None:
                 lease._end_renewal()
-            holds = await handle._run(handle._to_consume(settings, lease), reuse.slot())
+            holds = await handle._run(handle._to_consume(settings, lease), reuse.slot(handle.key))
             if lease is not None:
                 lease.log_lost()
             lease = None

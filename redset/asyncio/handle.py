@@ -181,10 +181,11 @@ class Handle(Operations[T]):
 
     async def rename(self, new_name: str | bytes) -> None:
         # Not over a result's connection, as in `redset.handle`.
-        key = await run_async(self._to_rename(new_name), self._plain_connection())
+        connection = self._plain_connection()
+        key = await run_async(self._to_rename(new_name), connection, self._translate_error)
         if self._owner is not None:
             self._owner.detach()
-        self._move(key)
+        self._follow(key)
 
     def _check_client(self, client: Any) -> Any:
         return check_async_client(self._name, client)

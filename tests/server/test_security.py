@@ -83,7 +83,9 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     third.difference_update(other)
     third.symmetric_difference_update(other)
     third ^= {"q"}
-    third.rename(other.name)
+    with third.lease() as moved:
+        third.rename(other.name)
+        moved.extend()
     with shared.lock:
         pass
     shared.pop()
@@ -159,7 +161,7 @@ def methods(kind: type) -> set[str]:
     ("name", "patterns"),
     [
         ("jobs", ["~jobs*", "~{jobs*"]),
-        ("jobs", ["~jobs", "~jobs2", "~jobs3", "~{jobs}:*", "~{jobs3}:*"]),
+        ("jobs", ["~jobs", "~jobs2", "~jobs3", "~{jobs}:*", "~{jobs2}:*", "~{jobs3}:*"]),
         ("{jobs}", ["~{jobs}*"]),
     ],
 )
@@ -173,6 +175,7 @@ def test_an_account_with_the_listed_rights_can_do_everything(
     missing = MISSING.get(server.kind, set())
     commands = [f"+{word}" for word in listed_commands() if word not in missing]
     channels = ["&__redis__:invalidate", "&{jobs}:wake", "&{jobs}:{jobs}:wake"]
+    channels += ["&{jobs2}:wake", "&{jobs}:{jobs}2:wake"]
     rights = [*patterns, "resetchannels", *channels, *commands]
     client.execute_command("ACL", "SETUSER", "worker", "reset", "on", f">{PASSWORD}", *rights)
     used: set[str] = set()

@@ -10,7 +10,7 @@ import redis.asyncio
 import redis.cluster
 
 import redset.asyncio
-from redset import RedisSortedSet
+from redset import LeaseLost, RedisSortedSet
 from tests.servers import TestServer
 
 Client = redis.cluster.RedisCluster
@@ -69,6 +69,24 @@ def test_sets_are_combined_in_one_slot_and_across_slots(client: Any) -> None:
         left ^= right
         assert len(left) == 400
         assert left != right
+    check_by_hand(client)
+
+
+def test_a_set_is_renamed_with_its_leases_in_one_slot_and_not_across_slots(client: Any) -> None:
+    jobs, other = RedisSortedSet[int](client, "{x}a"), RedisSortedSet[int](client, "{x}b")
+    jobs.update(range(5))
+    other.update(range(9))
+    lost = other.lease(2)
+    lease = jobs.lease(2)
+    jobs.rename("{x}b")
+    lease.extend()
+    lease.ack()
+    with pytest.raises(LeaseLost):
+        lost.ack()
+    assert (sorted(other), other.stats().leased) == ([2, 3, 4], 0)
+    with pytest.raises(Exception, match="slot"):
+        jobs.rename("a")
+    assert (jobs.name, len(jobs)) == ("{x}b", 3)
     check_by_hand(client)
 
 

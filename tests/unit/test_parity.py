@@ -125,6 +125,7 @@ def test_what_awaits_there_is_a_coroutine_or_opens_something(one: Any, other: An
         *(
             "all_members",
             "by_lease",
+            "key_of",
             "not_returning",
             "to_return",
             "is_settled_at_once",

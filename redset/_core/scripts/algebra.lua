@@ -4,7 +4,8 @@
 -- KEYS[2]  the sign that a temporary combination is alive, as long as its owner uses it
 -- KEYS[3], KEYS[4]  scratch
 -- KEYS[5]  the slot's reply key, as idempotency.lua has it
--- KEYS[6…] the operands, then the signs of those operands that are temporary themselves
+-- KEYS[6…] the operands, the signs of those operands that are temporary themselves, and the keys of
+--          what belongs to a set that is replaced at KEYS[1]
 -- ARGV[1]  union, intersection, difference, symmetric_difference,
 --          subset, proper_subset, equal or disjoint
 -- ARGV[2]  whose score wins: keep (the left one's), replace, min, max or sum
@@ -57,7 +58,8 @@ if life ~= 'own' and life ~= 'lasting' and redis.call('EXISTS', sign) == 1 then
   return done('size', redis.call('ZCARD', into))
 end
 
-for i = 1, #KEYS - 5 - n do
+local signs = #ARGV - 6 - 2 * n
+for i = 1, signs do
   -- Signs are passed in the order of the operands that have one; ARGV names those operands.
   if redis.call('EXISTS', KEYS[5 + n + i]) == 0 then
     return done('expired', tonumber(ARGV[6 + 2 * n + i]))
@@ -268,6 +270,7 @@ else
   if redis.call('EXISTS', into) == 1 then redis.call('RENAME', into, spare) end
   redis.call('RENAME', scratch, into)
 end
+for i = 6 + n + signs, #KEYS do redis.call('UNLINK', KEYS[i]) end
 if life == 'own' then
   if left >= 0 then redis.call('PEXPIRE', into, math.max(left, 1)) end
 elseif life ~= 'lasting' then

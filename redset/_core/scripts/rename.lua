@@ -1,22 +1,56 @@
--- Give a set, also an empty one, another key, where it stays for good.
+-- Give a set, also an empty one, another key, where it stays for good, with all that belongs to it.
 --
 -- KEYS[1]  the set
--- KEYS[2]  its new key; what was there is replaced
+-- KEYS[2]  its new key; what was there is replaced, with all that belonged to it
 -- KEYS[3]  the slot's reply key, as idempotency.lua has it
--- KEYS[4]  the sign of a temporary set, if it is one: deleted
--- ARGV     this request's id, milliseconds to keep the reply
--- Reply    {'size', 1}, or {'expired', 0} if the temporary set is gone
--- Cost     O(1), and O(n) to delete what was there
--- Why      RENAME of an empty set, which has no key, is an error
-local id, keep = ARGV[1], ARGV[2]
-local state = recall(KEYS[3], id)
-if state == 'stale' or state == 'duplicate' then return {'size', 1} end
-if KEYS[4] and redis.call('DEL', KEYS[4]) == 0 then return {'expired', 0} end
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('RENAME', KEYS[1], KEYS[2])
-  if KEYS[4] then redis.call('PERSIST', KEYS[2]) end
-else
-  redis.call('DEL', KEYS[2])
+-- KEYS[4]  moved: a sorted set, key that the set was given -> until when a lease may ask for it, in
+--          milliseconds of the server's clock
+-- KEYS[5…] the keys of what belongs to the set, leased first, as leasing.lua has it, then those of
+--          the new key in the same order, then the sign of a temporary set, if it is one: deleted
+-- ARGV     this request's id, milliseconds to keep the reply, and to keep what moved tells beyond
+--          the last deadline, channel of those that wait for the new key
+-- Reply    {'size', 1}, or {'expired', 0} if the temporary set is gone; for the same call the same
+--          again: a repeated call must not replace what the first one moved
+-- Cost     O(log n); what is replaced is freed in the background
+-- Why      RENAME moves one key of many, and is an error for an empty set, which has no key
+local set, new, reply_key, moved = unpack(KEYS, 1, 4)
+local id, keep, channel = unpack(ARGV)
+local FIRST = 5
+local number = math.floor((#KEYS - FIRST + 1) / 2)
+local leased, sign = KEYS[FIRST], KEYS[FIRST + 2 * number]
+-- A lease may be for ever; the server's numbers are not.
+local LONGEST = 1e12
+-- A set whose name is used again and again leaves so many traces.
+local MOST_MOVED = 100
+
+if recall(reply_key, id) ~= 'fresh' then return {'size', 1} end
+-- These fail before anything is changed if a key is of another type.
+local last = redis.call('ZRANGE', leased, -1, -1, 'WITHSCORES')[2]
+redis.call('ZCARD', moved)
+if sign and redis.call('DEL', sign) == 0 then return {'expired', 0} end
+
+local function move(from, to)
+  redis.call('UNLINK', to)
+  if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
-store_reply(KEYS[3], id, {}, keep)
+
+if set ~= new then
+  move(set, new)
+  for i = FIRST, FIRST + number - 1 do move(KEYS[i], KEYS[i + number]) end
+end
+if sign then redis.call('PERSIST', new) end
+
+-- Whoever has a member on lease knows the set's old key only.
+if last and set ~= new then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local ends = math.min(math.max(tonumber(last), now), now + LONGEST) + keep
+  redis.call('ZREMRANGEBYSCORE', moved, '-inf', now)
+  redis.call('ZADD', moved, 'GT', string.format('%.0f', ends), new)
+  redis.call('ZREMRANGEBYRANK', moved, 0, -MOST_MOVED - 1)
+  local latest = redis.call('ZRANGE', moved, -1, -1, 'WITHSCORES')[2]
+  redis.call('PEXPIRE', moved, string.format('%.0f', latest - now))
+  redis.pcall('PUBLISH', channel, 'deadline')
+end
+store_reply(reply_key, id, {}, keep)
 return {'size', 1}
