@@ -74,8 +74,8 @@ class ResultExpired(RedsetError, LookupError):
 class LeaseLost(RedsetError, RuntimeError):
     """Items are not held by a lease any more that was to be settled; ``items`` lists them.
 
-    It had run out and they were handed out again, or they were settled through a copy of it, added
-    again and handed out, or cancelled.
+    It had run out and they were handed out again; or they were settled through a copy of it, added
+    again and handed out, or cancelled; or their set was replaced (``rename``, ``into=``).
     """
 
     def __init__(self, name: str, items: list[Any]) -> None:
@@ -89,7 +89,8 @@ class LeaseLost(RedsetError, RuntimeError):
         return (
             f"redset {shortened(self.name)!r}: the lease doesn't hold {shown}{more} any more: it "
             "ran out (then the work may be done twice; give it a longer ttl, or renew=True), or "
-            "they were settled elsewhere, cancelled, or added again and handed out"
+            "they were settled elsewhere, cancelled, added again and handed out, or their set was "
+            "replaced"
         )
 
 

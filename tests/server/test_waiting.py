@@ -97,6 +97,8 @@ WAYS: dict[str, Callable[[Strings], Any]] = {
     "a plain ZADD": add_plainly,
     "a plain ZINCRBY": lambda jobs: jobs._client.zincrby("jobs", 1, "a"),
     "a renamed key": lambda jobs: SortedSet[str](jobs._client, "x").rename("jobs"),
+    "a combination": lambda jobs: SortedSet[str](jobs._client, "x").union([], into="jobs"),
+    "a copy": lambda jobs: SortedSet[str](jobs._client, "x").copy(into="jobs"),
     "a script of algebra": lambda jobs: jobs.update(SortedSet[str](jobs._client, "x")),
 }
 
