@@ -19,6 +19,7 @@ from redset._core.idempotency import SetSlots, SharedSlots
 from redset._core.keys import check_name, companion, lasting_set_of, text_of
 from redset._core.scores import Clock, no_sum, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
+from redset._core.words import shown
 from redset.codecs import ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, ResultExpired
 from redset.portable import PortableClient
@@ -58,20 +59,23 @@ class Base(Generic[T]):
         for argument, function in (("scorer", scorer), ("clock", clock)):
             if function is not None and not callable(function):
                 raise InvalidTypeError(
-                    f"redset {self._name!r}: {argument} must be callable, got {function!r}"
+                    f"redset {shown(self._name)}: {argument} must be callable, got "
+                    f"{shown(function)}"
                 )
         self._client = self._check_client(redis_client)
         if self._falls_back_to_str and serializer is not None and not has_methods(serializer):
             warnings.warn(
-                f"redset {self._name!r}: serializer has neither dumps nor loads, so items are cast "
-                f"to and returned as str; got {serializer!r}",
+                f"redset {shown(self._name)}: serializer has neither dumps nor loads, so "
+                "items are cast "
+                f"to and returned as str; got {shown(serializer)}",
                 stacklevel=2,
             )
             serializer = None
         self._settings = (scorer, serializer, lock_timeout, lock_expires)
         if unique not in UNIQUE:
             raise InvalidValueError(
-                f"redset {self._name!r}: unique must be one of {', '.join(UNIQUE)}; got {unique!r}"
+                f"redset {shown(self._name)}: unique must be one of {', '.join(UNIQUE)}; "
+                f"got {shown(unique)}"
             )
         self._most = check_most(self._name, max_deliveries)
         self._clock = clock
@@ -175,7 +179,8 @@ class Base(Generic[T]):
         code = compat.error_code(error)
         if code == "WRONGTYPE":
             return KeyTypeError(
-                f"redset {self._name!r}: the key holds another Redis type than a sorted set, or "
+                f"redset {shown(self._name)}: the key holds another Redis type than a "
+                "sorted set, or "
                 "one of its companion keys does; choose another name, or delete that key"
             )
         if code == "EXPIRED":

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import redis
 
+from redset._core.words import shown
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
 C = TypeVar("C")
@@ -72,12 +73,12 @@ def _from_url(kind: type[C], url: str, options: dict[str, Any]) -> C:
     # Messages show no more than the scheme: the rest may hold a password.
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
-        shown = f", got '{scheme}://…'" if _SHOWN_SCHEME.fullmatch(scheme) else ""
+        offered = f", got '{scheme}://…'" if _SHOWN_SCHEME.fullmatch(scheme) else ""
         raise InvalidValueError(
             "redset: url must start with redis://, rediss:// or unix://, or be the path of a "
-            f"directory{shown}"
+            f"directory{offered}"
         )
-    unreadable = f"redset: url of scheme {scheme!r} can't be read"
+    unreadable = f"redset: url of scheme {shown(scheme)} can't be read"
     try:
         urlsplit(url).port  # noqa: B018 - what it complains of may be a part of a password
     except ValueError:
@@ -107,7 +108,7 @@ def _defaults(kind: type, scheme: str) -> dict[str, Any]:
 
 def _check_directory(path: object) -> None:
     if not isinstance(path, str | os.PathLike):
-        raise InvalidTypeError(f"redset: url must be a str, a path or None, got {path!r}")
+        raise InvalidTypeError(f"redset: url must be a str, a path or None, got {shown(path)}")
     if path == "":
         raise InvalidValueError("redset: url must not be empty; None means $REDIS_URL")
     if isinstance(path, str) and _ADDRESS.fullmatch(path):

@@ -26,7 +26,7 @@ import redis
 
 from redset import _supervisor
 from redset._core.forks import PerProcess, reentrant_lock
-from redset._core.words import one_line
+from redset._core.words import one_line, shown
 from redset._supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
@@ -326,13 +326,13 @@ def shared_server(directory: str | os.PathLike[str] | None = None) -> Server:
 def _resolve(directory: str | os.PathLike[str]) -> Path:
     path = os.fspath(directory)
     if not isinstance(path, str):
-        raise InvalidTypeError(f"redset server: directory must be a str path, got {path!r}")
+        raise InvalidTypeError(f"redset server: directory must be a str path, got {shown(path)}")
     if not path or "\0" in path:
-        raise InvalidValueError(f"redset server: directory must be a path, got {path!r}")
+        raise InvalidValueError(f"redset server: directory must be a path, got {shown(path)}")
     try:
         return Path(path).expanduser().resolve()
     except RuntimeError as error:
-        raise InvalidValueError(f"redset server: {path!r} names no home directory") from error
+        raise InvalidValueError(f"redset server: {shown(path)} names no home directory") from error
 
 
 def _private_directory() -> Path:

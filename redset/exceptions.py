@@ -6,7 +6,7 @@ What the client raises (a server that is down, a wrong password) passes through 
 
 from typing import Any
 
-from redset._core.words import shortened
+from redset._core.words import shortened, shown
 
 
 class RedsetError(Exception):
@@ -66,7 +66,7 @@ class ResultExpired(RedsetError, LookupError):
 
     def __str__(self) -> str:
         return (
-            f"redset {shortened(self.name)!r}: this result was not used for 10 minutes and is "
+            f"redset {shown(self.name)}: this result was not used for 10 minutes and is "
             "gone; make it again, or keep it for good with into=… or rename(…)"
         )
 
@@ -84,10 +84,10 @@ class LeaseLost(RedsetError, RuntimeError):
         self.items = items
 
     def __str__(self) -> str:
-        shown = ", ".join(repr(item)[:100] for item in self.items[:5])
+        some = ", ".join(map(shown, self.items[:5]))
         more = f" and {len(self.items) - 5} more" if len(self.items) > 5 else ""
         return (
-            f"redset {shortened(self.name)!r}: the lease doesn't hold {shown}{more} any more: it "
+            f"redset {shown(self.name)}: the lease doesn't hold {some}{more} any more: it "
             "ran out (then the work may be done twice; give it a longer ttl, or renew=True), or "
             "they were settled elsewhere, cancelled, added again and handed out, or their set was "
             "replaced"

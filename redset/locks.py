@@ -16,7 +16,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from redset._core import compat
+from redset._core.arguments import LONGEST_SECONDS
 from redset._core.keys import encoded_name
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
 
 __all__ = ["Lock", "LockTimeout"]
@@ -44,7 +46,7 @@ class BaseLock:
         encoded_name(key)
         if not callable(getattr(redis, "lock", None)):
             raise InvalidTypeError(
-                f"redset lock {key!r}: needs a client of redis-py or valkey-py, "
+                f"redset lock {shown(key)}: needs a client of redis-py or valkey-py, "
                 f"got {type(redis).__name__}"
             )
         self.redis = redis
@@ -59,15 +61,15 @@ class BaseLock:
 
     def _timed_out(self) -> LockTimeout:
         return LockTimeout(
-            f"redset lock {self.key!r}: held by another for all of the "
+            f"redset lock {shown(self.key)}: held by another for all of the "
             f"{self.timeout:g} seconds that timeout allows to wait"
         )
 
     def _warn(self) -> None:
         logger.warning(
-            "redset lock %r: not held when released; if it was acquired, its %g seconds were "
+            "redset lock %s: not held when released; if it was acquired, its %g seconds were "
             "over: choose `expires` above what the work takes",
-            self.key,
+            shown(self.key),
             self.expires,
         )
 
@@ -167,13 +169,13 @@ def _seconds(
 ) -> float:
     if value is None:
         return default
-    wanted = f"redset lock {key!r}: {argument} must be a number of seconds, at least {least:g}"
+    wanted = f"redset lock {shown(key)}: {argument} must be a number of seconds, at least {least:g}"
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):
-        raise InvalidTypeError(f"{wanted}, got {value!r}")
+        raise InvalidTypeError(f"{wanted}, got {shown(value)}")
     try:
         seconds = float(value)
     except (OverflowError, ValueError):
         seconds = math.inf
     if not (math.isfinite(seconds) and seconds >= least):
-        raise InvalidValueError(f"{wanted}, got {value!r}")
-    return seconds
+        raise InvalidValueError(f"{wanted}, got {shown(value)}")
+    return min(seconds, LONGEST_SECONDS)

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from redset._core import algebra, leasing, plans
 from redset._core.algebra import Local, Remote, Target, new_result
 from redset._core.arguments import (
+    FARTHEST,
     check_count,
     check_most,
     check_reason,
@@ -39,6 +40,7 @@ from redset._core.members import decoded
 from redset._core.scores import check_score
 from redset._core.sources import chained, checked_pairs
 from redset._core.spec import Plan, Terms
+from redset._core.words import shown
 from redset.base import Base
 from redset.exceptions import InvalidTypeError, InvalidValueError, LeaseLost, MissingRankError
 
@@ -48,9 +50,6 @@ R = TypeVar("R")
 # Whose score wins where two meet.
 OnConflict = Literal["keep", "replace", "min", "max", "sum"]
 CONFLICTS = ("keep", "replace", "min", "max", "sum")
-
-# No set has more items; the server refuses numbers beyond 64 bits.
-FARTHEST = 1 << 62
 
 # A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
 TAKE_AT_ONCE = 1_000
@@ -106,11 +105,11 @@ class Operations(Base[T]):
         yield from plans.update(self._spec, source, on_conflict, self._requests.store)
 
     def _to_peek(self, position: int, last: bool) -> Plan[T | None]:
-        if check_count(self._name, "position", position) < 0:
+        if (place := self._place("position", position)) < 0:
             raise InvalidValueError(
-                f"redset {self._name!r}: position must be 0 or more, got {position}"
+                f"redset {shown(self._name)}: position must be 0 or more, got {shown(position)}"
             )
-        return (yield from plans.peek(self._spec, int(position), self._highest(), last=last))
+        return (yield from plans.peek(self._spec, place, self._highest(), last=last))
 
     def _to_insert(self, items: tuple[T, ...]) -> Plan[list[T]]:
         return (yield from plans.insert(self._spec, self._requests.insert, items))
@@ -195,7 +194,8 @@ class Operations(Base[T]):
     def _check_lasting(self) -> None:
         if self._sign is not None:
             raise InvalidTypeError(
-                f"redset {self._name!r}: this is a result, and goes with what is on lease; make a "
+                f"redset {shown(self._name)}: this is a result, and goes with what is on "
+                "lease; make a "
                 "lasting set of it with into=… or rename(…)"
             )
 
@@ -402,7 +402,7 @@ class Operations(Base[T]):
     def _checked(self, settings: Settings) -> Settings:
         if check_count(self._name, "batch", settings.batch) < 1:
             raise InvalidValueError(
-                f"redset {self._name!r}: batch must be 1 or more, got {settings.batch}"
+                f"redset {shown(self._name)}: batch must be 1 or more, got {shown(settings.batch)}"
             )
         return Settings(
             int(settings.batch),
@@ -437,13 +437,13 @@ class Operations(Base[T]):
         rank = self._place("index", index)
         pairs = yield from plans.by_rank(self._spec, rank, rank)
         if not pairs:
-            raise MissingRankError(f"redset {self._name!r}: no item of rank {index}")
+            raise MissingRankError(f"redset {shown(self._name)}: no item of rank {shown(index)}")
         return next((item for item, _ in decoded(self._spec, pairs)), None)
 
     def _to_index(self, item: T) -> Plan[int]:
         rank = yield from plans.rank(self._spec, item, reverse=False)
         if rank is None:
-            raise InvalidValueError(f"redset {self._name!r}: {item!r} is not in the set")
+            raise InvalidValueError(f"redset {shown(self._name)}: {shown(item)} is not in the set")
         return rank
 
     def _to_remove_at(self, index: int | slice) -> Plan[int]:
@@ -460,7 +460,7 @@ class Operations(Base[T]):
         with self._requests.remove.acquire((first, last)) as slot:
             removed = yield from plans.remove_at(self._spec, slot, first, last)
         if not removed and not isinstance(index, slice):
-            raise MissingRankError(f"redset {self._name!r}: no item of rank {index}")
+            raise MissingRankError(f"redset {shown(self._name)}: no item of rank {shown(index)}")
         return removed
 
     def _to_slice(self, index: slice) -> Plan[list[T]]:
@@ -479,7 +479,7 @@ class Operations(Base[T]):
         )
         step = 1 if step is None else step
         if step == 0:
-            raise InvalidValueError(f"redset {self._name!r}: slice step cannot be zero")
+            raise InvalidValueError(f"redset {shown(self._name)}: slice step cannot be zero")
         # ZRANGE includes both its ends, and takes negative ones as Python does.
         if step > 0:
             first, last = start or 0, -1 if stop is None else stop - 1
@@ -506,8 +506,8 @@ class Operations(Base[T]):
         most = -1 if limit is None else self._place("limit", limit)
         if skip < 0 or (limit is not None and most < 0):
             raise InvalidValueError(
-                f"redset {self._name!r}: offset and limit must be 0 or more, "
-                f"got {offset!r} and {limit!r}"
+                f"redset {shown(self._name)}: offset and limit must be 0 or more, "
+                f"got {shown(offset)} and {shown(limit)}"
             )
         if most == 0:
             return []
@@ -520,7 +520,9 @@ class Operations(Base[T]):
     def _to_sample(self, k: int) -> Plan[list[T]]:
         size = self._place("k", k)
         if size < 0:
-            raise InvalidValueError(f"redset {self._name!r}: k must be 0 or more, got {k}")
+            raise InvalidValueError(
+                f"redset {shown(self._name)}: k must be 0 or more, got {shown(k)}"
+            )
         return (yield from plans.sample(self._spec, size)) if size else []
 
     def _place(self, argument: str, value: object) -> int:
@@ -529,7 +531,7 @@ class Operations(Base[T]):
     def _ends(self, low: Any, high: Any, inclusive: Any) -> tuple[str, str]:
         if not isinstance(inclusive, tuple) or [type(end) for end in inclusive] != [bool, bool]:
             raise InvalidTypeError(
-                f"redset {self._name!r}: inclusive must be two bools, got {inclusive!r}"
+                f"redset {shown(self._name)}: inclusive must be two bools, got {shown(inclusive)}"
             )
         ends = []
         for argument, end, belongs in (("min", low, inclusive[0]), ("max", high, inclusive[1])):
@@ -596,15 +598,16 @@ class Operations(Base[T]):
     def _check_admits_all(self) -> None:
         if not self._spec.admits_all:
             raise InvalidTypeError(
-                f"redset {self._name!r}: unique={self._spec.unique!r} may refuse what this would "
+                f"redset {shown(self._name)}: unique={shown(self._spec.unique)} may refuse "
+                "what this would "
                 "add; use difference_update() and update()"
             )
 
     def _check_conflict(self, conflict: str) -> None:
         if conflict not in CONFLICTS:
             raise InvalidValueError(
-                f"redset {self._name!r}: on_conflict must be one of {', '.join(CONFLICTS)}; "
-                f"got {conflict!r}"
+                f"redset {shown(self._name)}: on_conflict must be one of {', '.join(CONFLICTS)}; "
+                f"got {shown(conflict)}"
             )
 
     def _check_weights(
@@ -614,17 +617,17 @@ class Operations(Base[T]):
             return None
         if conflict in {"keep", "replace"}:
             raise InvalidValueError(
-                f"redset {self._name!r}: weights go with on_conflict 'min', 'max' or 'sum'; "
-                f"got {conflict!r}, which leaves scores as they are"
+                f"redset {shown(self._name)}: weights go with on_conflict 'min', 'max' or 'sum'; "
+                f"got {shown(conflict)}, which leaves scores as they are"
             )
         factors = [float(check_score(self._name, "weights", weight)) for weight in weights]
         if any(map(isinf, factors)):
             raise InvalidValueError(
-                f"redset {self._name!r}: weights must be finite, got {factors!r}"
+                f"redset {shown(self._name)}: weights must be finite, got {shown(factors)}"
             )
         if len(factors) != number:
             raise InvalidValueError(
-                f"redset {self._name!r}: weights must be one for each of the {number} sets, "
+                f"redset {shown(self._name)}: weights must be one for each of the {number} sets, "
                 f"this one first; got {len(factors)}"
             )
         return factors

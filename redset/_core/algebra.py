@@ -27,6 +27,7 @@ from redset._core.members import (
 from redset._core.scores import no_sum
 from redset._core.sources import Source, chained
 from redset._core.spec import Plan, Spec
+from redset._core.words import shown
 from redset.exceptions import InvalidValueError, KeyTypeError, ResultExpired
 
 T = TypeVar("T")
@@ -191,7 +192,8 @@ def _check_verdict(spec: Spec[Any], word: str, number: int, ready: Sequence[Read
         raise no_sum(spec.name)
     if word == "type":
         raise KeyTypeError(
-            f"redset {spec.name!r}: the key {_name(ready, number)!r} holds another Redis type "
+            f"redset {shown(spec.name)}: the key {shown(_name(ready, number))} holds "
+            "another Redis type "
             "than a sorted set; use another set as the operand, or delete the key"
         )
 
@@ -219,7 +221,8 @@ def _number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | 
     number = len(list(_in_groups(operands, lambda operand: operand)))
     if number > MAX_OPERANDS:
         raise InvalidValueError(
-            f"redset {spec.name!r}: {verb} of {len(operands)} sets, but one step on the server "
+            f"redset {shown(spec.name)}: {verb} of {len(operands)} sets, but one step on "
+            "the server "
             f"takes {MAX_OPERANDS}; combine them in several steps"
         )
     return number
@@ -341,7 +344,8 @@ _STRANGER = b"redset:stranger:" + token_hex(16).encode()
 
 def _dropped(spec: Spec[Any]) -> InvalidValueError:
     return InvalidValueError(
-        f"redset {spec.name!r}: the items of an iterable were dropped by the server before all "
+        f"redset {shown(spec.name)}: the items of an iterable were dropped by the server "
+        "before all "
         f"had come: one chunk may take {STAGED_SECONDS:g} seconds; give a list instead"
     )
 

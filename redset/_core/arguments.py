@@ -6,9 +6,14 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 LONGEST_WORKER = 200
+# No set has more items; the server refuses numbers beyond 64 bits.
+FARTHEST = 1 << 62
+# 3,000 years: the server can't count the milliseconds of much more, and for ever is no longer.
+LONGEST_SECONDS = 1e11
 
 # Why an item is dead: see `redset._core.leasing.DeadLetter`.
 REASONS = ("failed", "expired", "rejected", "undecodable")
@@ -20,24 +25,31 @@ def check_count(name: str, argument: str, value: object) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise InvalidTypeError(
-            f"redset {name!r}: {argument} must be an integer, got {type(value).__name__} {value!r}"
+            f"redset {shown(name)}: {argument} must be an integer, got "
+            f"{type(value).__name__} {shown(value)}"
         ) from None
 
 
 def check_seconds(name: str, argument: str, value: Any, *, least: float = 0.0) -> float:
-    """Give *value* as a float, or say which argument is no number of seconds."""
+    """Give *value* as a float, or say which argument is no number of seconds.
+
+    What is longer than `LONGEST_SECONDS` is taken for that.
+    """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTypeError(
-            f"redset {name!r}: {argument} must be a number of seconds, "
-            f"got {type(value).__name__} {value!r}"
+            f"redset {shown(name)}: {argument} must be a number of seconds, "
+            f"got {type(value).__name__} {shown(value)}"
         )
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:  # an int of more digits than a float holds
+        seconds = math.inf
     if not least <= seconds < math.inf:
         raise InvalidValueError(
-            f"redset {name!r}: {argument} must be at least {least:g} seconds and finite, "
-            f"got {value!r}"
+            f"redset {shown(name)}: {argument} must be at least {least:g} seconds and finite, "
+            f"got {shown(value)}"
         )
-    return seconds
+    return min(seconds, LONGEST_SECONDS)
 
 
 def check_timeout(name: str, value: Any) -> float | None:
@@ -55,8 +67,9 @@ def check_stop(name: str, stop: Any) -> Callable[[], bool] | None:
     asked = getattr(stop, "is_set", stop)
     if not callable(asked) or isinstance(stop, type):
         raise InvalidTypeError(
-            f"redset {name!r}: stop must be callable or have is_set(), as threading.Event has, "
-            f"got {type(stop).__name__} {stop!r}"
+            f"redset {shown(name)}: stop must be callable or have is_set(), as "
+            "threading.Event has, "
+            f"got {type(stop).__name__} {shown(stop)}"
         )
     answered = False
 
@@ -74,11 +87,13 @@ def check_worker(name: str, worker: object) -> str:
         return ""
     if not isinstance(worker, str):
         raise InvalidTypeError(
-            f"redset {name!r}: worker must be a str, got {type(worker).__name__} {worker!r}"
+            f"redset {shown(name)}: worker must be a str, got {type(worker).__name__} "
+            f"{shown(worker)}"
         )
     if not worker or len(worker) > LONGEST_WORKER:
         raise InvalidValueError(
-            f"redset {name!r}: worker must have 1 to {LONGEST_WORKER} characters, got {len(worker)}"
+            f"redset {shown(name)}: worker must have 1 to {LONGEST_WORKER} characters, got "
+            f"{len(worker)}"
         )
     return worker.encode("utf-8", "replace").decode()
 
@@ -87,7 +102,7 @@ def check_reason(name: str, reason: object) -> None:
     """Say what is wrong if *reason* is none for which an item is dead."""
     if reason is not None and reason not in REASONS:
         raise InvalidValueError(
-            f"redset {name!r}: reason must be one of {', '.join(REASONS)}; got {reason!r}"
+            f"redset {shown(name)}: reason must be one of {', '.join(REASONS)}; got {shown(reason)}"
         )
 
 
@@ -97,5 +112,7 @@ def check_most(name: str, value: object) -> int | None:
         return None
     most = check_count(name, "max_deliveries", value)
     if most < 1:
-        raise InvalidValueError(f"redset {name!r}: max_deliveries must be 1 or more, got {value!r}")
-    return most
+        raise InvalidValueError(
+            f"redset {shown(name)}: max_deliveries must be 1 or more, got {shown(value)}"
+        )
+    return min(most, FARTHEST)

@@ -30,6 +30,7 @@ from redset._core.connection import (
     without_script,
 )
 from redset._core.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError
 
 # What one write carries at most: more would hold up the server's other clients.
@@ -418,7 +419,8 @@ def check_async_client(name: str, client: Any) -> Any:
     """Return *client* if it can serve an asynchronous set; raise what is wrong if it can't."""
     if not is_async(name, client, "redis.asyncio.Redis()"):
         raise InvalidTypeError(
-            f"redset {name!r}: redis_client is a synchronous client ({type(client).__name__}); "
+            f"redset {shown(name)}: redis_client is a synchronous client "
+            f"({type(client).__name__}); "
             "this set needs an asyncio one such as redis.asyncio.Redis()"
         )
     return client

@@ -31,6 +31,7 @@ from redset._core.watch import (
     pool_to_subscribe_with,
     remember_refusal,
 )
+from redset._core.words import shown
 
 # What a waiting task is told, as `WaitForChange` has it.
 Answer = asyncio.Future["bool | None"]
@@ -190,7 +191,7 @@ class SharedSubscription:
             finally:
                 await give_back(self._pool, self._connection)
         except Exception as error:
-            logger.debug("redset: %r is polled, not subscribed to", self._key, exc_info=True)
+            logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=True)
             if is_refusal(error):
                 remember_refusal(self._pool, watch.RECHECK_INTERVAL)
             elif self._loop.time() < begun + watch.POLL_SECONDS:
@@ -388,7 +389,7 @@ class AsyncKeySubscription:
         try:
             shared = self._subscription()
         except NoSubscriptionError:
-            logger.debug("redset: %r is polled, not subscribed to", self._key, exc_info=True)
+            logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=True)
         else:
             line = shared.line_of(step.outlook)
             told = await shared.wait(line, step.seconds)

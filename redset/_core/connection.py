@@ -19,6 +19,7 @@ from redset._core.compat import RAW
 from redset._core.pinned import pinned_connections_for
 from redset._core.spec import WaitForChange
 from redset._core.watch import KeySubscription, evict_one
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, NestedCallError
 
 
@@ -240,12 +241,13 @@ def is_async(name: str, client: Any, wanted: str = "redis.Redis()") -> bool:
     execute = getattr(client, "execute_command", None)
     if not callable(execute) or not callable(getattr(client, "pipeline", None)):
         raise InvalidTypeError(
-            f"redset {name!r}: redis_client must be a client such as {wanted}, "
+            f"redset {shown(name)}: redis_client must be a client such as {wanted}, "
             f"got {type(client).__name__}"
         )
     if compat.is_multi_database(client):
         raise InvalidTypeError(
-            f"redset {name!r}: redis_client is a {type(client).__name__}, which changes between "
+            f"redset {shown(name)}: redis_client is a {type(client).__name__}, which "
+            "changes between "
             "databases that don't hold the same set; give the client of one of them"
         )
     return compat.is_asyncio(client)
@@ -255,7 +257,7 @@ def check_client(name: str, client: Any) -> Any:
     """Give *client* back if it can serve a synchronous set; say what is wrong if it can't."""
     if is_async(name, client):
         raise InvalidTypeError(
-            f"redset {name!r}: redis_client is an asyncio client ({type(client).__name__}); "
+            f"redset {shown(name)}: redis_client is an asyncio client ({type(client).__name__}); "
             "this set needs a synchronous one such as redis.Redis()"
         )
     return client

@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from redset._core.arguments import check_seconds
 from redset._core.leasing import Hold, counts
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 T = TypeVar("T")
@@ -42,7 +43,9 @@ def backoff(
     longest = check_seconds("backoff", "longest", longest)
     factor = check_seconds("backoff", "factor", factor, least=1.0)
     if not 0 <= check_seconds("backoff", "jitter", jitter) <= 1:
-        raise InvalidValueError(f"redset 'backoff': jitter must be from 0 to 1, got {jitter!r}")
+        raise InvalidValueError(
+            f"redset 'backoff': jitter must be from 0 to 1, got {shown(jitter)}"
+        )
 
     def delay(deliveries: int) -> float:
         try:
@@ -79,8 +82,8 @@ def check_on_error(name: str, on_error: Any) -> Any:
     """Give *on_error* back if it can be called."""
     if on_error is not None and not callable(on_error):
         raise InvalidTypeError(
-            f"redset {name!r}: on_error must be callable with an item and an exception, "
-            f"got {type(on_error).__name__} {on_error!r}"
+            f"redset {shown(name)}: on_error must be callable with an item and an exception, "
+            f"got {type(on_error).__name__} {shown(on_error)}"
         )
     return on_error
 
@@ -103,7 +106,7 @@ class Work(Generic[T]):
     def current_lease(self) -> Any:
         """Return the lease that is worked on, or was last."""
         if self.lease is None:
-            raise InvalidValueError(f"redset {self._name!r}: no item was handed out yet")
+            raise InvalidValueError(f"redset {shown(self._name)}: no item was handed out yet")
         return self.lease
 
     @property

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, UncertainItemError
 
 T = TypeVar("T")
@@ -64,8 +65,8 @@ class Encoding(Generic[T]):
             self._text = False
             return bytes(member)
         raise UncertainItemError(
-            f"redset {self._name!r}: serializer.dumps must return str or bytes, "
-            f"got {type(member).__name__} for {item!r}"
+            f"redset {shown(self._name)}: serializer.dumps must return str or bytes, "
+            f"got {type(member).__name__} for {shown(item)}"
         )
 
     def encode_all(self, items: Sequence[T]) -> list[bytes]:
@@ -133,17 +134,17 @@ def check_serializer(name: str, serializer: Any) -> Any:
     methods = _methods(serializer)
     if not methods:
         raise InvalidTypeError(
-            f"redset {name!r}: serializer must have dumps or loads, as json and pickle have, "
-            f"got {serializer!r}"
+            f"redset {shown(name)}: serializer must have dumps or loads, as json and pickle have, "
+            f"got {shown(serializer)}"
         )
     for method, function in methods.items():
         if not callable(function):
             raise InvalidTypeError(
-                f"redset {name!r}: serializer.{method} must be callable, got {function!r}"
+                f"redset {shown(name)}: serializer.{method} must be callable, got {shown(function)}"
             )
         if isinstance(serializer, type) and not _takes_one(function):
             raise InvalidTypeError(
-                f"redset {name!r}: serializer must be an instance, got the class "
+                f"redset {shown(name)}: serializer must be an instance, got the class "
                 f"{serializer.__name__}; write serializer={serializer.__name__}(…)"
             )
     return serializer

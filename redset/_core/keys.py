@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
 
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 SLOTS = 16384
@@ -30,14 +31,15 @@ def check_name(name: object, own: bytes = b"") -> bytes:
     """
     if not isinstance(name, str | bytes):
         raise InvalidTypeError(
-            f"redset: name must be str or bytes, got {type(name).__name__} {name!r}"
+            f"redset: name must be str or bytes, got {type(name).__name__} {shown(name)}"
         )
     if not name:
         raise InvalidValueError("redset: name must not be empty; it is the key of the set")
     key = encoded_name(name)
     if key != own and (owner := owner_of(key)) is not None:
         raise InvalidValueError(
-            f"redset {name!r}: this is the name of a companion key of the set {text_of(owner)!r}; "
+            f"redset {shown(name)}: this is the name of a companion key of the set "
+            f"{shown(text_of(owner))}; "
             "choose another name"
         )
     return key
@@ -49,7 +51,7 @@ def encoded_name(name: str | bytes) -> bytes:
         return name.encode() if isinstance(name, str) else bytes(name)
     except UnicodeEncodeError:
         raise InvalidValueError(
-            f"redset {name!r}: a name must be text that UTF-8 can write, and this has a lone "
+            f"redset {shown(name)}: a name must be text that UTF-8 can write, and this has a lone "
             "surrogate; for a key of other bytes, give bytes"
         ) from None
 

@@ -21,6 +21,7 @@ from redset._core.members import CHUNK_BYTES, chunks, decoded
 from redset._core.plans import when_there
 from redset._core.replies import LeaseReply, Pair
 from redset._core.spec import Plan, Spec, Terms
+from redset._core.words import shown
 from redset.exceptions import InvalidValueError, LeaseLost
 
 T = TypeVar("T")
@@ -398,7 +399,7 @@ class Holds(Sequence[T]):
                 raise LeaseLost(self.spec.name, [item])
             if member not in self.open:
                 raise InvalidValueError(
-                    f"redset {self.spec.name!r}: {item!r} is not in this lease, or was "
+                    f"redset {shown(self.spec.name)}: {shown(item)} is not in this lease, or was "
                     "acknowledged or released before"
                 )
         return list(wanted)

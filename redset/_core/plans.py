@@ -34,6 +34,7 @@ from redset._core.replies import LeaseReply, Pair, Taken
 from redset._core.scores import check_score
 from redset._core.sources import Source
 from redset._core.spec import Plan, Spec, Terms, WaitForChange
+from redset._core.words import shown
 from redset.exceptions import EmptySetError, MissingItemError
 
 T = TypeVar("T")
@@ -160,7 +161,9 @@ def update(
         yield from each_chunk(source, encoded, send)
     except Exception as error:
         if sent:
-            error.add_note(f"redset {spec.name!r}: the first {sent} items were added before this")
+            error.add_note(
+                f"redset {shown(spec.name)}: the first {sent} items were added before this"
+            )
         raise
 
 
@@ -216,7 +219,7 @@ def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
 def pop(spec: Spec[T], slot: IdempotencySlot, terms: Terms) -> Plan[T | None]:
     pairs, items = yield from _hand_out(spec, slot, 1, terms)
     if not pairs:
-        raise EmptySetError(f"redset {spec.name!r}: pop from an empty set")
+        raise EmptySetError(f"redset {shown(spec.name)}: pop from an empty set")
     return items[0] if items else None
 
 
@@ -295,7 +298,7 @@ def _asked(
 def peek(spec: Spec[T], position: int, highest: str, *, last: bool = False) -> Plan[T | None]:
     [pairs] = yield [_waiting(spec, position, highest, last=last)]
     if not pairs:
-        raise EmptySetError(f"redset {spec.name!r}: no item at position {position}")
+        raise EmptySetError(f"redset {shown(spec.name)}: no item at position {position}")
     items = list(decoded(spec, pairs))
     return items[0][0] if items else None
 
@@ -386,5 +389,5 @@ def sample(spec: Spec[T], size: int) -> Plan[list[T]]:
 def random(spec: Spec[T]) -> Plan[T | None]:
     [members] = yield [commands.sample(spec.key, 1)]
     if not members:
-        raise EmptySetError(f"redset {spec.name!r}: no item to choose from")
+        raise EmptySetError(f"redset {shown(spec.name)}: no item to choose from")
     return next((item for item, _ in decoded(spec, [(members[0], 0.0)])), None)

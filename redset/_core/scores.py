@@ -10,6 +10,7 @@ from typing import Any
 
 from redset._core.forks import reentrant_lock
 from redset._core.native import native
+from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 Clock = Callable[[], float]
@@ -32,19 +33,20 @@ def check_score(name: str, item: object, score: Any) -> Any:
     kind = type(score)
     if (kind is float and not math.isnan(score)) or (kind is int and -_EXACT <= score <= _EXACT):
         return score
-    where = f"redset {name!r}: score of {item!r} must be a real number"
+    where = f"redset {shown(name)}: score of {shown(item)} must be a real number"
     number = native(score)
     if not isinstance(number, Real | Decimal):
-        raise InvalidTypeError(f"{where}, got {kind.__name__} {score!r}")
+        raise InvalidTypeError(f"{where}, got {kind.__name__} {shown(score)}")
     try:
         held = float(number)
     except (OverflowError, ValueError) as error:
-        raise InvalidValueError(f"{where} that a float can hold, got {score!r}") from error
+        raise InvalidValueError(f"{where} that a float can hold, got {shown(score)}") from error
     if math.isnan(held):
         raise InvalidValueError(f"{where}, got nan")
     if not _is_held(held, number):
         raise InvalidValueError(
-            f"{where} that a float can hold exactly, got {score!r}, which would become {held!r}; "
+            f"{where} that a float can hold exactly, got {shown(score)}, which would become "
+            f"{shown(held)}; "
             "give float(score) if that will do"
         )
     return score
@@ -61,7 +63,8 @@ def _is_held(held: float, number: Any) -> bool:
 def no_sum(name: str) -> InvalidValueError:
     """Return the error for a sum that would be no number, and that the server may write as 0."""
     return InvalidValueError(
-        f"redset {name!r}: inf and -inf have no sum that could be a score, nor has inf a product "
+        f"redset {shown(name)}: inf and -inf have no sum that could be a score, nor has inf "
+        "a product "
         "with a weight of 0; nothing was changed"
     )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
-from redset._core.words import shortened
+from redset._core.words import shortened, shown
 from redset.exceptions import InvalidTypeError
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ def _pair(name: str, given: object) -> tuple[Any, Any]:
 
 def _no_pairs(name: str, given: object) -> InvalidTypeError:
     return InvalidTypeError(
-        f"redset {name!r}: expected a mapping of items to scores, or pairs of an item and its "
+        f"redset {shown(name)}: expected a mapping of items to scores, or pairs of an item and its "
         f"score, such as s.items(); got {type(given).__name__} {shortened(repr(given), 100)}"
     )
 

@@ -24,6 +24,7 @@ from redset._core.forks import PerProcess, reentrant_lock
 from redset._core.keys import wake_channel
 from redset._core.outlook import Outlook
 from redset._core.spec import WaitForChange
+from redset._core.words import shown
 
 Words = tuple[Any, ...]
 
@@ -325,7 +326,7 @@ class KeySubscription:
             raise error
         if is_refusal(error):
             remember_refusal(self._pool, RECHECK_INTERVAL)
-        logger.debug("redset: %r is polled, not subscribed to", self._key, exc_info=error)
+        logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=error)
 
     def _give_back(self) -> None:
         try:

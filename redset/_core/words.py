@@ -1,5 +1,6 @@
 """Foreign words: text from the server or a caller, made fit for a message or a line of a log."""
 
+LONGEST_VALUE = 100
 LONGEST_LINE = 300
 LONGEST_MESSAGE = 1_000
 
@@ -10,6 +11,16 @@ def shortened(text: str, most: int = LONGEST_MESSAGE) -> str:
         return text
     end = most // 3
     return f"{text[: most - end]}…({len(text) - most} characters more)…{text[-end:]}"
+
+
+def shown(value: object) -> str:
+    """Return the ``repr`` of *value* for a message, shortened; a repr may fail, or be megabytes."""
+    try:
+        return shortened(repr(value), LONGEST_VALUE)
+    except Exception:  # of an int of more than 4,300 digits, for one
+        if isinstance(value, int):
+            return f"an int of {value.bit_length()} bits"
+        return f"a {type(value).__qualname__}"
 
 
 def one_line(text: str) -> str:

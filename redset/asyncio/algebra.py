@@ -7,6 +7,7 @@ import redset.algebra
 from redset._core import algebra, sources
 from redset._core.algebra import Local, Remote
 from redset._core.async_connection import same_server
+from redset._core.words import shown
 from redset.asyncio.handle import Opening
 from redset.asyncio.ordered import Ordered
 from redset.asyncio.twins import documented
@@ -134,7 +135,8 @@ class Algebra(Ordered[T]):
         """Say how *other* takes part: where it is, or item by item."""
         if isinstance(other, Handle):
             raise InvalidTypeError(
-                f"redset {self._name!r}: {other!r} is a synchronous set, which would block the "
+                f"redset {shown(self._name)}: {shown(other)} is a synchronous set, which "
+                "would block the "
                 "event loop; make it with the class of that name in redset.asyncio"
             )
         if isinstance(other, Algebra):

@@ -6,6 +6,7 @@ Type checkers are not told of them, so that they refuse them as well.
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from redset._core.words import shown
 from redset.base import Base
 from redset.exceptions import InvalidTypeError
 
@@ -44,7 +45,7 @@ def _absent(name: str) -> Callable[..., NoReturn]:
 
     def operator(self: Any, *_: object) -> NoReturn:
         raise InvalidTypeError(
-            f"redset {self._name!r}: `{written}` would block the event loop; use `{instead}`"
+            f"redset {shown(self._name)}: `{written}` would block the event loop; use `{instead}`"
         )
 
     operator.__name__ = name
@@ -66,7 +67,7 @@ class Operators(Base[T]):
     def __bool__(self) -> NoReturn:
         """Not there: use ``await s.size()``, or ``s is not None``."""
         raise InvalidTypeError(
-            f"redset {self._name!r}: whether it is empty is `await s.size() == 0`; "
+            f"redset {shown(self._name)}: whether it is empty is `await s.size() == 0`; "
             "whether there is one, `s is not None`"
         )
 
@@ -77,7 +78,7 @@ class Operators(Base[T]):
         if not isinstance(other, Set | Operators):
             return NotImplemented
         raise InvalidTypeError(
-            f"redset {self._name!r}: `s == other` would block the event loop; "
+            f"redset {shown(self._name)}: `s == other` would block the event loop; "
             "use `await s.equals(other)`"
         )
 

@@ -17,6 +17,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from redset._core.words import Foreign, described, one_line
+from redset._core.words import shown as shown  # noqa: PLC0414 - the codecs have it from here
 from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
 
 DEPTH_LIMIT = 100  # far below the interpreter's own limit, wherever the caller's stack is
@@ -57,14 +58,6 @@ def too_deep() -> InvalidValueError:
     return InvalidValueError(
         f"an item may be nested {DEPTH_LIMIT} deep at most; does it contain itself?"
     )
-
-
-def shown(item: object) -> str:
-    """The beginning of the repr of *item*, for errors; a repr may fail, as of an endless int."""
-    try:
-        return f"{item!r:.80}"
-    except Exception:
-        return f"a {type(item).__qualname__}"
 
 
 def undecodable(serializer: object, member: object, reason: object) -> SerializerError:

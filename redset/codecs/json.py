@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from redset._core.native import native
+from redset._core.words import shown
 from redset.codecs import _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -75,7 +76,7 @@ def _document(item: Any, depth: int) -> object:
         return [_document(value, depth + 1) for value in item]
     if isinstance(item, float):
         if not isfinite(item):
-            raise InvalidValueError(f"JSON has no {item!r}; {_HINT}")
+            raise InvalidValueError(f"JSON has no {shown(item)}; {_HINT}")
         return _scalars.float_value(item)
     if isinstance(item, _BASES):
         return item

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import msgpack
 
 from redset._core.native import is_lookalike, native
+from redset._core.words import shown
 from redset.codecs import _scalars
 from redset.exceptions import (
     InvalidTypeError,
@@ -133,9 +134,11 @@ class MsgpackSerializer:
 
         """
         if not isinstance(cls, type):
-            raise InvalidTypeError(f"only a class can be registered, got {cls!r}")
+            raise InvalidTypeError(f"only a class can be registered, got {shown(cls)}")
         if code not in range(_USER_CODES):
-            raise InvalidValueError(f"the code of {cls.__name__} must be 0 to 63, got {code!r}")
+            raise InvalidValueError(
+                f"the code of {cls.__name__} must be 0 to 63, got {shown(code)}"
+            )
         if code in self._by_code or cls in self._by_class:
             raise InvalidValueError(f"{cls.__name__} or code {code} is registered already")
         self._add(cls, Extension(code, dumps, loads))

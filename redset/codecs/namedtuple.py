@@ -7,6 +7,7 @@ of their class, which has to be known beforehand: nothing is ever imported for a
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
+from redset._core.words import shown
 from redset.codecs import _scalars
 from redset.codecs.msgpack import Extension, MsgpackSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
@@ -128,7 +129,7 @@ def _with_annotated(cls: Any) -> Iterator[type[Any]]:
     """*cls* and every namedtuple class that its annotations name, at any depth."""
     waiting, seen = [cls], []
     if not _is_namedtuple(cls):
-        raise InvalidTypeError(f"NTClass must be a namedtuple class, got {cls!r}")
+        raise InvalidTypeError(f"NTClass must be a namedtuple class, got {shown(cls)}")
     while waiting:
         hint = waiting.pop()
         if hint in seen:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from redset._core.words import shown
 from redset.codecs import _identity, _pickle_reader, _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError, RedsetError
 
@@ -66,7 +67,7 @@ class PickleSerializer:
         allowed = tuple(allow)
         for cls in allowed:
             if not isinstance(cls, type):
-                raise InvalidTypeError(f"allow must hold classes, got {cls!r}")
+                raise InvalidTypeError(f"allow must hold classes, got {shown(cls)}")
         if secret is not None and not isinstance(secret, bytes):
             raise InvalidTypeError(f"secret must be bytes, got {type(secret).__name__}")
         if secret is not None and len(secret) < _LEAST_SECRET:

@@ -3,7 +3,9 @@
 import logging
 import math
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,10 +14,11 @@ import redis
 from redset import RedisSortedSet, SortedSet
 from redset._core.commands import MAX_OPERANDS
 from redset.codecs import TextSerializer
-from redset.exceptions import InvalidValueError, KeyTypeError
+from redset.exceptions import InvalidValueError, KeyTypeError, RedsetError
 from tests.proxy import RecordingProxy
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.server.test_faults import until
+from tests.server.test_waiting import wait_for_watchers
 from tests.servers import TestServer
 
 # ElastiCache Serverless refuses a request of more words, its name among them.
@@ -373,3 +376,124 @@ def test_insert_of_large_items_goes_in_requests_of_a_mebibyte(
     assert numbers.insert(*items, b"new") == [b"new"]
     sizes = [sum(map(len, words)) for words in recorder.requests()]
     assert max(sizes) < 1_500_000
+
+
+# Numbers beyond anything, and values of megabytes
+
+
+@pytest.mark.parametrize("power", [(2, 53), (2, 63), (10, 400), (10, 5000)])
+def test_numbers_of_items_beyond_all_are_all_there_are_or_an_error_as_of_a_list(
+    client: redis.Redis, power: tuple[int, int]
+) -> None:
+    huge = power[0] ** power[1]
+    numbers: Numbers = RedisSortedSet(client, "numbers")
+    items = list(range(5))
+    numbers.update(items)
+    assert sorted(numbers.sample(huge)) == items
+    assert numbers[:huge] == numbers[-huge:] == numbers[-huge:huge] == items
+    assert (numbers[huge:], numbers[::huge], numbers[::-huge]) == ([], [0], [4])
+    assert numbers.range(limit=huge) == items
+    assert numbers.range(offset=huge) == []
+    for place in (huge, -huge):
+        with pytest.raises(IndexError, match="no item of rank"):
+            numbers[place]
+    for last in (False, True):
+        with pytest.raises(KeyError, match="no item at position"):
+            numbers.peek(huge, last=last)
+    numbers.lease(huge, max_deliveries=huge).release()
+    assert list(numbers.consume(huge, timeout=0, max_deliveries=huge)) == items
+    numbers.update(items)
+    assert numbers.take(huge) == items
+
+
+SECONDS: dict[str, Callable[[Numbers, Any], Any]] = {
+    "ttl": lambda numbers, seconds: numbers.lease(1, seconds).release(),
+    "renew": lambda numbers, seconds: numbers.lease(1, seconds, renew=True).ack(),
+    "extend": lambda numbers, seconds: numbers.lease(1).extend(seconds),
+    "delay": lambda numbers, seconds: numbers.lease(1).release(delay=seconds),
+    "older_than": lambda numbers, seconds: numbers.requeue(older_than=seconds),
+    "timeout": lambda numbers, seconds: numbers.take(1, timeout=seconds),
+    "timeout of consume": lambda numbers, seconds: next(numbers.consume(timeout=seconds)),
+    "retry_delay": lambda numbers, seconds: next(numbers.consume(retry_delay=seconds)),
+}
+
+
+@pytest.mark.parametrize("argument", SECONDS)
+@pytest.mark.parametrize("seconds", [1e10, 1e18, 2**70, 1e300, sys.float_info.max])
+def test_any_finite_number_of_seconds_will_do(
+    client: redis.Redis, argument: str, seconds: Any
+) -> None:
+    numbers: Numbers = RedisSortedSet(client, "numbers")
+    numbers.update(range(3))
+    SECONDS[argument](numbers, seconds)
+    assert len(numbers) + sum(1 for _ in numbers.leased()) in {2, 3}
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e300, 2**70])
+def test_a_wait_that_is_as_good_as_for_ever_ends_with_an_item(
+    client: redis.Redis, seconds: Any
+) -> None:
+    numbers: Numbers = RedisSortedSet(client, "numbers")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(numbers.pop, timeout=seconds)
+        wait_for_watchers(client, 1)
+        RedisSortedSet[int](client, "numbers").add(1)
+        assert waiting.result() == 1
+
+
+@pytest.mark.parametrize("argument", SECONDS)
+@pytest.mark.parametrize("seconds", [10**400, 10**5000], ids=["10**400", "10**5000"])
+def test_seconds_that_no_float_holds_are_refused_before_anything_is_sent(
+    client: redis.Redis, round_trips: RoundTrips, argument: str, seconds: int
+) -> None:
+    numbers: Numbers = RedisSortedSet(client, "numbers")
+    numbers.update(range(3))
+    sent = 1 if argument in {"extend", "delay"} else 0  # the lease
+    with round_trips(client) as trips:
+        with pytest.raises(InvalidValueError, match=r"redset 'numbers': .* finite, got"):
+            SECONDS[argument](numbers, seconds)
+        assert trips.value == sent
+
+
+def test_messages_quote_little_of_an_item_or_a_name_of_megabytes(
+    client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    large: Any = "x" * 5_000_000
+    numbers: Numbers = RedisSortedSet(client, "n" * 1_000_000)
+    numbers.add(1)
+    calls: dict[str, Callable[[], Any]] = {
+        "must be a real number": lambda: numbers.add(large, "1"),
+        "a real number, got nan": lambda: numbers.add(large, math.nan),
+        "must be an integer": lambda: numbers.take(large),
+        "must be a number of seconds": lambda: numbers.pop(timeout=large),
+        "not in this lease": lambda: numbers.lease(1).ack(large),
+        "must be one of keep": lambda: numbers.add(1, on_conflict=large),
+        "reason must be one of": lambda: numbers.requeue(reason=large),
+        "pop from an empty set": lambda: [numbers.pop() for _ in range(3)],
+        "no item at position": lambda: numbers.peek(7),
+        "two bools": lambda: numbers.range(0, 1, inclusive=large),
+        "max_deliveries must be": lambda: numbers.lease(1, max_deliveries=-(10**5000)),
+        "doesn't hold": lambda: lose(numbers, large),
+        "set as the operand": lambda: numbers.union(wrong_type(client, "w" * 1_000_000)),
+    }
+    for words, call in calls.items():
+        with pytest.raises(RedsetError) as caught:
+            call()
+        assert words in str(caught.value)
+        assert len(str(caught.value)) < 700
+    client.zadd("n" * 1_000_000, {b"\xff" + large.encode(): 1})
+    numbers.take(1)
+    assert "can't deserialize" in caplog.text
+    assert all(len(record.getMessage()) < 1_000 for record in caplog.records)
+
+
+def lose(numbers: Numbers, item: Any) -> None:
+    numbers.add(item)
+    batch = numbers.lease(9)
+    numbers.cancel(item)
+    batch.ack()
+
+
+def wrong_type(client: redis.Redis, name: str) -> Numbers:
+    client.set(name, "text")
+    return RedisSortedSet(client, name)
