@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 from redset._core import leasing
 from redset._core.arguments import check_reason
@@ -21,9 +21,19 @@ LEASED_PAGE = 1_000
 class HandingOut(Ordered[T]):
     """Every item to exactly one taker: at once, or until it is acknowledged."""
 
-    def pop(  # type: ignore[override,unused-ignore]
-        self, *, timeout: float | None = 0.0, last: bool = False
-    ) -> T | None:
+    @overload  # type: ignore[override,unused-ignore]
+    def pop(
+        self, *, timeout: float | None = ..., last: bool = ..., with_scores: Literal[False] = ...
+    ) -> T | None: ...
+
+    @overload
+    def pop(
+        self, *, timeout: float | None = ..., last: bool = ..., with_scores: Literal[True]
+    ) -> tuple[T | None, float]: ...
+
+    def pop(
+        self, *, timeout: float | None = 0.0, last: bool = False, with_scores: bool = False
+    ) -> Any:
         """Remove and return the item with the lowest score; no other taker gets it.
 
         Args:
@@ -31,6 +41,7 @@ class HandingOut(Ordered[T]):
                 waits for ever.
             last: whether the item with the highest score is meant (of those that are due, in a
                 `ScheduledSet`).
+            with_scores: whether to return a pair of item and score.
 
         A reply that is lost on the way loses no item: the client's own retry, or the next call for
         this set over this client, is given the same item (kept for 300 seconds on the server).
@@ -43,19 +54,47 @@ class HandingOut(Ordered[T]):
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
 
         """
-        return self._run(self._to_pop(timeout, last))
+        return self._run(self._to_pop(timeout, last, with_scores))
 
-    def take(self, num: int, *, timeout: float | None = 0.0, last: bool = False) -> list[T]:
+    @overload
+    def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = ...,
+        last: bool = ...,
+        with_scores: Literal[False] = ...,
+    ) -> list[T]: ...
+
+    @overload
+    def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = ...,
+        last: bool = ...,
+        with_scores: Literal[True],
+    ) -> list[tuple[T, float]]: ...
+
+    def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = 0.0,
+        last: bool = False,
+        with_scores: bool = False,
+    ) -> list[Any]:
         """Remove and return up to *num* items, lowest scores first; fewer than 1 gives ``[]``.
 
-        With *last* they are the highest, and the highest comes first. *timeout*, lost replies and
+        With *last* they are the highest, and the highest comes first; *with_scores*, they are pairs
+        of item and score. *timeout*, lost replies and
         items that can't be deserialized as in `pop`, but the latter are left out. To wait is to
         wait for one item; it returns with what is there then.
 
         Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many; takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
-        return self._run(self._to_take(num, timeout, last))
+        return self._run(self._to_take(num, timeout, last, with_scores))
 
     def lease(
         self,

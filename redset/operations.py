@@ -36,7 +36,7 @@ from redset._core.encoding import Encoding, RawSerializer
 from redset._core.idempotency import IdempotencySlot, IdempotencySlots, fingerprint
 from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import LEASE_AT_ONCE, Hold, Holds, Settling, Stats
-from redset._core.members import decoded
+from redset._core.members import decoded, decoded_all, decoded_pairs
 from redset._core.scores import check_score
 from redset._core.sources import chained, checked_pairs
 from redset._core.spec import Plan, Terms
@@ -104,12 +104,14 @@ class Operations(Base[T]):
         source = checked_pairs(self._name, items)
         yield from plans.update(self._spec, source, on_conflict, self._requests.store)
 
-    def _to_peek(self, position: int, last: bool) -> Plan[T | None]:
+    def _to_peek(self, position: int, last: bool, with_scores: bool) -> Plan[Any]:
         if (place := self._place("position", position)) < 0:
             raise InvalidValueError(
                 f"redset {shown(self._name)}: position must be 0 or more, got {shown(position)}"
             )
-        return (yield from plans.peek(self._spec, place, self._highest(), last=last))
+        highest = self._highest()
+        plan = plans.peek(self._spec, place, highest, last=last, with_scores=with_scores)
+        return (yield from plan)
 
     def _to_insert(self, items: tuple[T, ...]) -> Plan[list[T]]:
         return (yield from plans.insert(self._spec, self._requests.insert, items))
@@ -129,11 +131,11 @@ class Operations(Base[T]):
 
     # Handing out
 
-    def _to_pop(self, timeout: float | None, last: bool) -> Plan[T | None]:
+    def _to_pop(self, timeout: float | None, last: bool, with_scores: bool) -> Plan[Any]:
         terms = self._terms(timeout, last)
         with self._takes(last).acquire() as slot:
             try:
-                return (yield from plans.pop(self._spec, slot, terms))
+                return (yield from plans.pop(self._spec, slot, terms, with_scores=with_scores))
             except KeyError as error:
                 empty = error
         raise empty
@@ -141,15 +143,19 @@ class Operations(Base[T]):
     def _takes(self, last: bool) -> IdempotencySlots:
         return self._requests.take_last if last else self._requests.take
 
-    def _to_take(self, num: int, timeout: float | None, last: bool) -> Plan[list[T]]:
+    def _to_take(
+        self, num: int, timeout: float | None, last: bool, with_scores: bool
+    ) -> Plan[list[Any]]:
         terms = self._terms(timeout, last)
         if check_count(self._name, "num", num) < 1:
             return []
 
-        items: list[T] = []
+        items: list[Any] = []
 
-        def take(slot: IdempotencySlot, wanted: int, wait: Terms) -> Plan[tuple[int, list[T]]]:
-            found, part = yield from plans.take(self._spec, slot, wanted, wait)
+        def take(slot: IdempotencySlot, wanted: int, wait: Terms) -> Plan[tuple[int, list[Any]]]:
+            found, part = yield from plans.take(
+                self._spec, slot, wanted, wait, with_scores=with_scores
+            )
             items.extend(part)
             return found, part
 
@@ -500,7 +506,8 @@ class Operations(Base[T]):
         offset: int,
         limit: int | None,
         reverse: bool,
-    ) -> Plan[list[T]]:
+        with_scores: bool,
+    ) -> Plan[list[Any]]:
         ends = self._ends(min, max, inclusive)
         skip = self._place("offset", offset)
         most = -1 if limit is None else self._place("limit", limit)
@@ -512,18 +519,19 @@ class Operations(Base[T]):
         if most == 0:
             return []
         pairs = yield from plans.by_score(self._spec, ends, skip, most, reverse=reverse)
-        return [item for item, _ in decoded(self._spec, pairs)]
+        return (decoded_pairs if with_scores else decoded_all)(self._spec, pairs)
 
     def _to_remove_range(self, min: float, max: float, inclusive: tuple[bool, bool]) -> Plan[int]:
         return (yield from plans.remove_range(self._spec, self._ends(min, max, inclusive)))
 
-    def _to_sample(self, k: int) -> Plan[list[T]]:
+    def _to_sample(self, k: int, with_scores: bool) -> Plan[list[Any]]:
         size = self._place("k", k)
         if size < 0:
             raise InvalidValueError(
                 f"redset {shown(self._name)}: k must be 0 or more, got {shown(k)}"
             )
-        return (yield from plans.sample(self._spec, size)) if size else []
+        plan = plans.sample_pairs if with_scores else plans.sample
+        return (yield from plan(self._spec, size)) if size else []
 
     def _place(self, argument: str, value: object) -> int:
         return max(-FARTHEST, min(check_count(self._name, argument, value), FARTHEST))

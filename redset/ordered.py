@@ -5,7 +5,7 @@ Names follow redis-py where Redis has the command, builtin sequences where Pytho
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from redset._core import plans
 from redset._core.spec import Plan, Spec
@@ -115,6 +115,32 @@ class Ordered(Handle[T]):
         """
         return self._run(self._to_count(min, max, inclusive))
 
+    @overload
+    def range(
+        self,
+        min: float = ...,
+        max: float = ...,
+        *,
+        inclusive: tuple[bool, bool] = ...,
+        offset: int = ...,
+        limit: int | None = ...,
+        reverse: bool = ...,
+        with_scores: Literal[False] = ...,
+    ) -> list[T]: ...
+
+    @overload
+    def range(
+        self,
+        min: float = ...,
+        max: float = ...,
+        *,
+        inclusive: tuple[bool, bool] = ...,
+        offset: int = ...,
+        limit: int | None = ...,
+        reverse: bool = ...,
+        with_scores: Literal[True],
+    ) -> list[tuple[T, float]]: ...
+
     def range(
         self,
         min: float = -math.inf,
@@ -124,13 +150,14 @@ class Ordered(Handle[T]):
         offset: int = 0,
         limit: int | None = None,
         reverse: bool = False,
-    ) -> list[T]:
+        with_scores: bool = False,
+    ) -> list[Any]:
         """Give the items with a score from *min* to *max*, lowest first, or last for *reverse*.
 
-        *offset* and *limit* choose a part of them.
+        *offset* and *limit* choose a part of them; *with_scores*, they are pairs of item and score.
         Cost: 1 round trip, O(log n + offset + k) for k items. Atomic. Source: ``ZRANGEBYSCORE``.
         """
-        return self._run(self._to_range(min, max, inclusive, offset, limit, reverse))
+        return self._run(self._to_range(min, max, inclusive, offset, limit, reverse, with_scores))
 
     def remove_range(
         self,
@@ -163,12 +190,19 @@ class Ordered(Handle[T]):
         plan = plans.random(self._spec)
         return self._run(plan)
 
-    def sample(self, k: int) -> list[T]:
+    @overload
+    def sample(self, k: int, *, with_scores: Literal[False] = ...) -> list[T]: ...
+
+    @overload
+    def sample(self, k: int, *, with_scores: Literal[True]) -> list[tuple[T, float]]: ...
+
+    def sample(self, k: int, *, with_scores: bool = False) -> list[Any]:
         """Give up to *k* different items at random, and leave them in the set.
 
+        *with_scores*, they are pairs of item and score.
         Cost: 1 round trip, O(k log n). Atomic. Source: ``ZRANDMEMBER``; ``random.sample``.
         """
-        return self._run(self._to_sample(k))
+        return self._run(self._to_sample(k, with_scores))
 
     def _walk(
         self, next_page: Callable[[Spec[T], Walk], Plan[Iterable[R]]], *, reverse: bool = False

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, MutableSet
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 from redset._core import plans
 from redset._core.scores import Clock
@@ -120,14 +120,25 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
     # What comes next
 
-    def peek(self, position: int = 0, *, last: bool = False) -> T | None:
+    @overload
+    def peek(
+        self, position: int = ..., *, last: bool = ..., with_scores: Literal[False] = ...
+    ) -> T | None: ...
+
+    @overload
+    def peek(
+        self, position: int = ..., *, last: bool = ..., with_scores: Literal[True]
+    ) -> tuple[T | None, float]: ...
+
+    def peek(self, position: int = 0, *, last: bool = False, with_scores: bool = False) -> Any:
         """Return the item that comes next, or at *position* from there, and leave it in the set.
 
-        With *last* it is the one that ``pop(last=True)`` would give, or at *position* before it.
+        With *last* it is the one that ``pop(last=True)`` would give, or at *position* before it;
+        *with_scores*, a pair of item and score.
         Cost: 1 round trip, O(log n). Raises: ``KeyError`` if there is none.
         Source: ``ZRANGE``; ``peek`` of the redset 0.4 documentation.
         """
-        return self._run(self._to_peek(position, last))
+        return self._run(self._to_peek(position, last, with_scores))
 
     def peek_score(self, *, last: bool = False) -> float | None:
         """Give the score of the item that comes next, ``None`` if there is none.

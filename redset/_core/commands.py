@@ -507,6 +507,10 @@ def sample(key: bytes, size: int) -> Command[list[bytes]]:
     return Command(("ZRANDMEMBER", key), (size,), replies.members)
 
 
+def sample_pairs(key: bytes, size: int) -> Command[list[replies.Pair]]:
+    return Command(("ZRANDMEMBER", key), (size, "WITHSCORES"), replies.pairs)
+
+
 def server_info() -> Command[str]:
     return Command(("INFO", "server"), (), replies.run_id)
 

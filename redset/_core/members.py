@@ -122,6 +122,21 @@ def decoded_all(spec: Spec[T], pairs: Sequence[Pair], broken: list[Pair] | None 
         return _decoded_singly(spec, pairs, [] if broken is None else broken, error)
 
 
+def decoded_pairs(
+    spec: Spec[T], pairs: Sequence[Pair], broken: list[Pair] | None = None
+) -> list[tuple[T, float]]:
+    """`decoded_all`, with the scores."""
+    broken = [] if broken is None else broken
+    try:
+        items = spec.encoding.decode_all([member for member, _ in pairs])
+    except Exception as error:
+        found = list(decoded(spec, pairs, broken))
+        if not broken:
+            raise cause_of(error) from None  # not the serializer's: see `_succeeds`
+        return found
+    return [(item, score) for item, (_, score) in zip(items, pairs, strict=True)]
+
+
 def decoded_members(spec: Spec[T], members: list[bytes]) -> list[T]:
     """Return the items of *members*, except what can't be deserialized, which is logged."""
     try:

@@ -23,6 +23,7 @@ from redset._core.members import (
     chunks,
     decoded,
     decoded_all,
+    decoded_pairs,
     each_chunk,
     encode_known,
     encode_sought,
@@ -216,22 +217,31 @@ def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
 # Handing out
 
 
-def pop(spec: Spec[T], slot: IdempotencySlot, terms: Terms) -> Plan[T | None]:
-    pairs, items = yield from _hand_out(spec, slot, 1, terms)
+def pop(
+    spec: Spec[T], slot: IdempotencySlot, terms: Terms, *, with_scores: bool = False
+) -> Plan[Any]:
+    pairs, items = yield from _hand_out(spec, slot, 1, terms, with_scores=with_scores)
     if not pairs:
         raise EmptySetError(f"redset {shown(spec.name)}: pop from an empty set")
-    return items[0] if items else None
+    return items[0] if items else _unreadable(pairs, with_scores=with_scores)
 
 
-def take(spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms) -> Plan[tuple[int, list[T]]]:
+def _unreadable(pairs: list[Pair], *, with_scores: bool) -> tuple[None, float] | None:
+    """What is given for a member that can't be deserialized."""
+    return (None, pairs[0][1]) if with_scores else None
+
+
+def take(
+    spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms, *, with_scores: bool = False
+) -> Plan[tuple[int, list[Any]]]:
     """Take items; return how many members there were, and those that can be deserialized."""
-    pairs, items = yield from _hand_out(spec, slot, num, terms)
+    pairs, items = yield from _hand_out(spec, slot, num, terms, with_scores=with_scores)
     return len(pairs), items
 
 
 def _hand_out(
-    spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms
-) -> Plan[tuple[list[Pair], list[T]]]:
+    spec: Spec[T], slot: IdempotencySlot, num: int, terms: Terms, *, with_scores: bool
+) -> Plan[tuple[list[Pair], list[Any]]]:
     def ask(highest: str) -> Command[Taken]:
         request_id = slot.request_id()
         return commands.take(slot.keys, request_id, num, highest, REPLY_TTL, last=terms.last)
@@ -239,7 +249,7 @@ def _hand_out(
     pairs, _ = yield from when_there(spec, terms, ask, lambda reply: bool(reply.pairs))
     slot.completed = bool(pairs)
     broken: list[Pair] = []
-    items = decoded_all(spec, pairs, broken)
+    items: list[Any] = (decoded_pairs if with_scores else decoded_all)(spec, pairs, broken)
     if broken:
         members, scores = zip(*broken, strict=True)
         yield commands.add_all(spec.undecodable, members, scores)
@@ -295,12 +305,14 @@ def _asked(
     return reply, looked
 
 
-def peek(spec: Spec[T], position: int, highest: str, *, last: bool = False) -> Plan[T | None]:
+def peek(
+    spec: Spec[T], position: int, highest: str, *, last: bool = False, with_scores: bool = False
+) -> Plan[Any]:
     [pairs] = yield [_waiting(spec, position, highest, last=last)]
     if not pairs:
         raise EmptySetError(f"redset {shown(spec.name)}: no item at position {position}")
-    items = list(decoded(spec, pairs))
-    return items[0][0] if items else None
+    items: list[Any] = (decoded_pairs if with_scores else decoded_all)(spec, pairs)
+    return items[0] if items else _unreadable(pairs, with_scores=with_scores)
 
 
 def peek_score(spec: Spec[T], highest: str, *, last: bool = False) -> Plan[float | None]:
@@ -384,6 +396,11 @@ def increment(spec: Spec[T], item: T, amount: Any) -> Plan[float | None]:
 def sample(spec: Spec[T], size: int) -> Plan[list[T]]:
     [members] = yield [commands.sample(spec.key, size)]
     return [item for item, _ in decoded(spec, ((member, 0.0) for member in members))]
+
+
+def sample_pairs(spec: Spec[T], size: int) -> Plan[list[tuple[T, float]]]:
+    [pairs] = yield [commands.sample_pairs(spec.key, size)]
+    return decoded_pairs(spec, pairs)
 
 
 def random(spec: Spec[T]) -> Plan[T | None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 import redset.handing_out
 from redset._core import leasing
@@ -30,11 +30,50 @@ TAKE_BACK_SECONDS = 0.2
 class HandingOut(Ordered[T]):
     """Every item to exactly one taker: at once, or until it is acknowledged."""
 
-    async def pop(self, *, timeout: float | None = 0.0, last: bool = False) -> T | None:
-        return await self._take_out(self._to_pop(timeout, last), last)
+    @overload
+    async def pop(
+        self, *, timeout: float | None = ..., last: bool = ..., with_scores: Literal[False] = ...
+    ) -> T | None: ...
 
-    async def take(self, num: int, *, timeout: float | None = 0.0, last: bool = False) -> list[T]:
-        return await self._take_out(self._to_take(num, timeout, last), last)
+    @overload
+    async def pop(
+        self, *, timeout: float | None = ..., last: bool = ..., with_scores: Literal[True]
+    ) -> tuple[T | None, float]: ...
+
+    async def pop(
+        self, *, timeout: float | None = 0.0, last: bool = False, with_scores: bool = False
+    ) -> Any:
+        return await self._take_out(self._to_pop(timeout, last, with_scores), last)
+
+    @overload
+    async def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = ...,
+        last: bool = ...,
+        with_scores: Literal[False] = ...,
+    ) -> list[T]: ...
+
+    @overload
+    async def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = ...,
+        last: bool = ...,
+        with_scores: Literal[True],
+    ) -> list[tuple[T, float]]: ...
+
+    async def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = 0.0,
+        last: bool = False,
+        with_scores: bool = False,
+    ) -> list[Any]:
+        return await self._take_out(self._to_take(num, timeout, last, with_scores), last)
 
     async def _take_out(self, plan: Plan[R], last: bool) -> R:
         before = self._connection.cancelled_after_send

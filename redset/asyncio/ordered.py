@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import redset.ordered
 from redset._core import plans
@@ -63,6 +63,32 @@ class Ordered(Handle[T]):
     ) -> int:
         return await self._run(self._to_count(min, max, inclusive))
 
+    @overload
+    async def range(
+        self,
+        min: float = ...,
+        max: float = ...,
+        *,
+        inclusive: tuple[bool, bool] = ...,
+        offset: int = ...,
+        limit: int | None = ...,
+        reverse: bool = ...,
+        with_scores: Literal[False] = ...,
+    ) -> list[T]: ...
+
+    @overload
+    async def range(
+        self,
+        min: float = ...,
+        max: float = ...,
+        *,
+        inclusive: tuple[bool, bool] = ...,
+        offset: int = ...,
+        limit: int | None = ...,
+        reverse: bool = ...,
+        with_scores: Literal[True],
+    ) -> list[tuple[T, float]]: ...
+
     async def range(
         self,
         min: float = -math.inf,
@@ -72,8 +98,11 @@ class Ordered(Handle[T]):
         offset: int = 0,
         limit: int | None = None,
         reverse: bool = False,
-    ) -> list[T]:
-        return await self._run(self._to_range(min, max, inclusive, offset, limit, reverse))
+        with_scores: bool = False,
+    ) -> list[Any]:
+        return await self._run(
+            self._to_range(min, max, inclusive, offset, limit, reverse, with_scores)
+        )
 
     async def remove_range(
         self,
@@ -91,8 +120,14 @@ class Ordered(Handle[T]):
         plan = plans.random(self._spec)
         return await self._run(plan)
 
-    async def sample(self, k: int) -> list[T]:
-        return await self._run(self._to_sample(k))
+    @overload
+    async def sample(self, k: int, *, with_scores: Literal[False] = ...) -> list[T]: ...
+
+    @overload
+    async def sample(self, k: int, *, with_scores: Literal[True]) -> list[tuple[T, float]]: ...
+
+    async def sample(self, k: int, *, with_scores: bool = False) -> list[Any]:
+        return await self._run(self._to_sample(k, with_scores))
 
     async def _walk(
         self, next_page: Callable[[Spec[T], Walk], Plan[Iterable[R]]], *, reverse: bool = False

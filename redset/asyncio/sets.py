@@ -1,7 +1,7 @@
 """The sets, awaited: docstring, signature, one plan. `redset.sets` says what each does."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast, overload
 
 import redset.sets
 from redset._core import plans
@@ -75,8 +75,20 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
 
     # What comes next
 
-    async def peek(self, position: int = 0, *, last: bool = False) -> T | None:
-        return await self._run(self._to_peek(position, last))
+    @overload
+    async def peek(
+        self, position: int = ..., *, last: bool = ..., with_scores: Literal[False] = ...
+    ) -> T | None: ...
+
+    @overload
+    async def peek(
+        self, position: int = ..., *, last: bool = ..., with_scores: Literal[True]
+    ) -> tuple[T | None, float]: ...
+
+    async def peek(
+        self, position: int = 0, *, last: bool = False, with_scores: bool = False
+    ) -> Any:
+        return await self._run(self._to_peek(position, last, with_scores))
 
     async def peek_score(self, *, last: bool = False) -> float | None:
         return await self._run(plans.peek_score(self._spec, self._highest(), last=last))

@@ -176,6 +176,12 @@ def in_order(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
 def handing_out(s: RedisSortedSet[int], tasks: Tasks, later: ScheduledSet[str]) -> None:
     assert_type(s.pop(), int | None)
     assert_type(s.pop(last=True), int | None)
+    assert_type(s.pop(with_scores=True), tuple[int | None, float])
+    assert_type(s.pop(with_scores=False), int | None)
+    assert_type(tasks.take(2, with_scores=True), list[tuple[Task, float]])
+    assert_type(tasks.peek(1, with_scores=True), tuple[Task | None, float])
+    assert_type(s.range(limit=2, with_scores=True), list[tuple[int, float]])
+    assert_type(s.sample(2, with_scores=True), list[tuple[int, float]])
     assert_type(s.take(3, last=True), list[int])
     assert_type(later.peek(last=True), str | None)
     assert_type(tasks.pop(timeout=None), Task | None)
