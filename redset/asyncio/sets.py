@@ -1,7 +1,7 @@
 """The sets, awaited: docstring, signature, one plan. `redset.sets` says what each does."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, overload
 
 import redset.sets
 from redset._core import plans
