@@ -19,12 +19,21 @@ from redset._core.idempotency import SetSlots, SharedSlots
 from redset._core.keys import check_name, companion, lasting_set_of, text_of
 from redset._core.scores import Clock, no_sum, unique_times, zero
 from redset._core.spec import UNIQUE, Spec, Terms
+from redset._core.subclasses import copy_own_state, own_state
 from redset._core.words import shown
 from redset.codecs import ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, ResultExpired
 from redset.portable import PortableClient
 
 T = TypeVar("T")
+# What an instance has whose class adds nothing.
+_ATTRIBUTES = frozenset(
+    [
+        *("_name", "_client", "_settings", "_most", "_clock", "_times", "_at_once", "_spec"),
+        *("_connection", "_requests", "_lock", "_owner", "_sign", "_pipelining", "_synchronize"),
+        "__orig_class__",  # which `typing` sets
+    ]
+)
 Unique = Literal["until_taken", "until_done", "for_good"]
 
 
@@ -88,6 +97,9 @@ class Base(Generic[T]):
         self._connect()
         self._requests = self._slots()
 
+    # What makes a handle, whatever a subclass makes of `__init__`.
+    _initialize = __init__
+
     @property
     def name(self) -> str:
         """The name of this set: the key under which the server keeps it.
@@ -110,7 +122,14 @@ class Base(Generic[T]):
     def __reduce__(self) -> tuple[Any, ...]:
         client = PortableClient(self._client)
         place = (self._spec.key, self._sign)
-        return _rebuild, (type(self), client, *place, self._settings, self._options())
+        made = _rebuild, (type(self), client, *place, self._settings, self._options())
+        state = self.__getstate__()
+        return made if state is None else (*made, state)
+
+    def __getstate__(self) -> Any:
+        """Return what a subclass added, as ``object`` does; ``None`` for nothing."""
+        attributes, slots = own_state(self, _ATTRIBUTES)
+        return (attributes or None, slots) if slots else attributes or None
 
     def _default_scorer(self) -> Callable[[T], Any]:
         return zero
@@ -159,6 +178,7 @@ class Base(Generic[T]):
         """A handle like this one for the set at *target*, which it owns if that is a result."""
         sibling = object.__new__(type(self))
         sibling.__dict__.update(self.__dict__)
+        copy_own_state(self, sibling, _ATTRIBUTES)
         sibling._move(target.key, target.sign or None)
         sibling._spec = replace(sibling._spec, unique="until_taken")
         if target.sign:
@@ -213,6 +233,8 @@ def _rebuild(
     options: dict[str, Any],
 ) -> Base[T]:
     # A result, and the set of the dead, have no name that a set could be given.
-    handle = kind(client.client, lasting_set_of(key), *settings, **options)
+    # A subclass may have an ``__init__`` that asks for something else.
+    handle = object.__new__(kind)
+    handle._initialize(client.client, lasting_set_of(key), *settings, **options)
     handle._move(key, sign)
     return handle

@@ -151,6 +151,8 @@ class Handle(Operations[T]):
             max_deliveries=max_deliveries,
         )
 
+    _initialize = __init__
+
     @property
     def lock(self) -> Lock:
         if self._lock is None:

@@ -50,6 +50,7 @@ OF_PYTHON = {
     *("__weakref__", "__dict__", "__module__", "__annotations__", "__orig_bases__"),
     *("__parameters__", "__abstractmethods__", "__class_getitem__", "__slots__"),
     *("__static_attributes__", "__firstlineno__", "__type_params__", "__protocol_attrs__"),
+    "__slotnames__",  # which is kept once an instance was asked for its state
 }
 
 
