@@ -10,11 +10,11 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from redset._core.forks import reentrant_lock
+from redset._core.forks import ReentrantLock, reentrant_lock
 from redset._core.leasing import Holds
 from redset._core.spec import Plan
 from redset.exceptions import LeaseLost
-from redset.renewals import renewer_of
+from redset.renewals import Renewer, renewer_of
 
 if TYPE_CHECKING:
     from redset.handing_out import HandingOut
@@ -52,9 +52,9 @@ class Lease(Holds[T]):
         vars(self).update(vars(holds))  # which nobody uses any more
         self._handle, self._ttl = handle, ttl
         self._process = os.getpid()
-        self._guard = reentrant_lock()
-        self._renews = renew and len(self) > 0
-        self._begin_renewal()
+        self._renewer: Renewer | None = None
+        if renew and holds:
+            self._begin_renewal()
 
     def ack(self, *items: T, again_at: Any = None) -> None:
         """Acknowledge *items*, or all that are left: they are done and gone.
@@ -110,17 +110,17 @@ class Lease(Holds[T]):
         are not held any more; the others are.
         """
         self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
-        if self._is_a_copy():
+        if self._renewer is not None and self.open and self._is_a_copy():
             self._begin_renewal()
 
     def _begin_renewal(self) -> None:
         """Have the lease renewed, by the process that works on it."""
-        if self._renews and self.open:
-            renewer_of(self._handle._client).begin(self, self._ttl)
+        self._renewer = renewer_of(self._handle._client)
+        self._renewer.begin(self, self._ttl)
 
     def _end_renewal(self) -> None:
-        if self._renews:
-            renewer_of(self._handle._client).end(self)
+        if self._renewer is not None:
+            self._renewer.end(self)
 
     def _renew(self) -> float | None:
         """Hold what is left for longer; give the seconds, ``None`` if nothing is left.
@@ -160,7 +160,9 @@ class Lease(Holds[T]):
             logger.exception("redset %r: can't give items of a lease back", self.spec.label)
 
     def _settle(self, plan: Plan[None]) -> None:
-        with self._guard.get():
+        # Made here, as most leases of a consumer need none.
+        guard: ReentrantLock = vars(self).setdefault("_guard", reentrant_lock())
+        with guard.get():
             self._handle._run(plan)
 
     def __enter__(self) -> Self:

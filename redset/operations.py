@@ -72,20 +72,25 @@ def _in_steps(
     An error has the next calls repeat all steps. If it *goes_on*, and all that was found can't be
     deserialized and was put aside, ask again.
     """
-    began, left, given = monotonic(), num, 0
-    wait = terms
-    with ExitStack() as stack:
-        while left > 0:
-            slot = stack.enter_context(slots.acquire())
-            wanted = min(left, at_once)
-            found, items = yield from hand_out(slot, wanted, wait)
-            given, left = given + len(items), left - found
-            if found and not given and goes_on:
-                left, wait = num, terms.after(monotonic() - began)
-            elif found < wanted:
-                return
-            elif left > 0:
-                wait = replace(wait, timeout=0.0)
+    began, left, given, wait = monotonic(), num, 0, terms
+    with slots.acquire() as slot:
+        wanted = min(left, at_once)
+        found, items = yield from hand_out(slot, wanted, wait)
+        if (items or not found) and (found < wanted or found == num):
+            return  # most calls
+        with ExitStack() as stack:
+            while True:
+                given, left = given + len(items), left - found
+                if found and not given and goes_on:
+                    left, wait = num, terms.after(monotonic() - began)
+                elif found < wanted or left <= 0:
+                    return
+                else:
+                    wait = replace(wait, timeout=0.0)
+                wanted = min(left, at_once)
+                found, items = yield from hand_out(
+                    stack.enter_context(slots.acquire()), wanted, wait
+                )
 
 
 class Operations(Base[T]):
@@ -188,7 +193,7 @@ class Operations(Base[T]):
         wanted = leasing.LeaseTerms(
             check_seconds(self._name, "ttl", ttl, least=MS),
             check_most(self._name, max_deliveries) or self._most or 0,
-            check_worker(self._name, worker) or leasing.this_worker(),
+            check_worker(self._name, worker),
         )
         terms = self._terms(timeout, last)
         self._check_lasting()
@@ -208,11 +213,7 @@ class Operations(Base[T]):
     def _to_consume(self, settings: Settings, done: Holds[T] | None) -> Plan[Holds[T]]:
         """Lease what a consumer works on next, and acknowledge what is left of *done*."""
         self._check_lasting()
-        most = settings.max_deliveries or self._most or 0
-        worker = settings.worker or leasing.this_worker()
-        wanted = leasing.LeaseTerms(settings.ttl, most, worker)
-        terms = Terms(self._due_by(), settings.timeout, settings.stopped)
-        return self._lease(settings.batch, wanted, terms, done, goes_on=True)
+        return self._lease(settings.batch, settings.wanted, settings.terms, done, goes_on=True)
 
     def _lease(
         self,
@@ -410,16 +411,23 @@ class Operations(Base[T]):
             raise InvalidValueError(
                 f"redset {shown(self._name)}: batch must be 1 or more, got {shown(settings.batch)}"
             )
+        ttl = check_seconds(self._name, "ttl", settings.ttl, least=MS)
+        timeout = check_timeout(self._name, settings.timeout)
+        most = check_most(self._name, settings.max_deliveries)
+        stopped = check_stop(self._name, settings.stopped)
+        worker = check_worker(self._name, settings.worker)
         return Settings(
             int(settings.batch),
-            check_seconds(self._name, "ttl", settings.ttl, least=MS),
-            check_timeout(self._name, settings.timeout),
+            ttl,
+            timeout,
             bool(settings.renew),
-            check_most(self._name, settings.max_deliveries),
-            check_stop(self._name, settings.stopped),
-            check_worker(self._name, settings.worker) or None,
+            most,
+            stopped,
+            worker,
             check_retry_delay(self._name, settings.retry_delay),
             check_on_error(self._name, settings.on_error),
+            leasing.LeaseTerms(ttl, most or self._most or 0, worker),
+            Terms(self._due_by(), timeout, stopped),
         )
 
     def _terms(self, timeout: float | None, last: bool) -> Terms:

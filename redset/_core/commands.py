@@ -369,8 +369,8 @@ def lease(
     num: int,
     highest: str,
     keep: float,
-    *,
     name: str,
+    *,
     ttl: float,
     most: int,
     channel: bytes,
@@ -379,10 +379,13 @@ def lease(
     done: tuple[str, Sequence[bytes]] = ("", ()),
 ) -> Command[replies.LeaseReply]:
     """Lease; *done* are an earlier lease, and those of its members that are acknowledged."""
+    # What is the same in many requests of a consumer comes first, and is packed only once.
     times = (_milliseconds(keep), _milliseconds(ttl))
-    arguments = (request_id, times[0], num, highest, name, times[1], most, channel, worker)
     place = "last" if last else ""
-    return _call(LEASE, keys, (*arguments, place, done[0], *done[1]), replies.leased)
+    same: tuple[Word, ...] = (*times, num, most, channel, worker, place)
+    head: tuple[Word, ...] = ("EVALSHA", LEASE.digest, len(keys), *keys, *same)
+    rest: tuple[Word, ...] = (request_id, highest, name, done[0], *done[1])
+    return Command(head, rest, replies.leased, LEASE)
 
 
 def settle(

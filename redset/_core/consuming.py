@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from redset._core.arguments import check_seconds
-from redset._core.leasing import Hold, counts
+from redset._core.leasing import Hold, LeaseTerms, counts
+from redset._core.spec import Terms
 from redset._core.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -69,6 +70,9 @@ class Settings(NamedTuple):
     worker: str | None
     retry_delay: RetryDelay
     on_error: Callable[[Any, BaseException], Any] | None
+    # What follows from them for each request.
+    wanted: LeaseTerms = LeaseTerms(0.0, 0, "")
+    terms: Terms = Terms(None)
 
 
 def check_retry_delay(name: str, delay: Any) -> RetryDelay:

@@ -6,7 +6,6 @@ Nothing here opens a socket or awaits. `Holds` is the part of a lease that both 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -60,17 +59,16 @@ def error_text(error: object) -> str:
 
 
 @lru_cache(maxsize=2)
-def _worker_of(process: int) -> str:
+def worker_of(process: int) -> str:
+    """Return the name of a process of this host among those of all hosts."""
     return f"{socket.gethostname()}:{process}"
 
 
-def this_worker() -> str:
-    """Return the name of this process among those of all hosts."""
-    return _worker_of(os.getpid())
-
-
 class LeaseTerms(NamedTuple):
-    """What a lease is asked for: seconds, deliveries after which what comes back is dead, who."""
+    """What a lease is asked for: seconds, deliveries after which what comes back is dead, who.
+
+    Without a name it is this process that wants it.
+    """
 
     ttl: float
     most: int
@@ -166,12 +164,11 @@ def lease(
         sent = monotonic()
         finished = [hold.member for hold in acknowledged]
         return commands.lease(
-            *(slot.keys, slot.request_id(), num, highest, REPLY_TTL),
-            name=name,
+            *(slot.keys, slot.request_id(), num, highest, REPLY_TTL, name),
             ttl=wanted.ttl,
             most=wanted.most,
             channel=wake_channel(spec.key),
-            worker=wanted.worker,
+            worker=wanted.worker or worker_of(slot.process),
             last=terms.last,
             done=(acknowledged[0].lease if finished else "", finished),
         )
@@ -365,8 +362,7 @@ class Holds(Sequence[T]):
         self.keys: dict[str, bytes] = {}
         self._holds = holds
         self._items = [hold.item for hold in holds]
-        # An item is settled as the member that it came from, also if it was changed since.
-        self._by_identity = {id(hold.item): hold.member for hold in holds}
+        self._by_identity: dict[int, bytes] | None = None
         self.open = {hold.member: hold for hold in holds}
         self.lost: dict[bytes, Hold[T]] = {}
         # What is to be given back, and how, until that has succeeded: nobody is done with it.
@@ -405,6 +401,9 @@ class Holds(Sequence[T]):
         return list(wanted)
 
     def _member_of(self, item: T) -> bytes:
+        # An item is settled as the member that it came from, also if it was changed since.
+        if self._by_identity is None:
+            self._by_identity = {id(hold.item): hold.member for hold in self._holds}
         member = self._by_identity.get(id(item))
         return self.spec.encoding.encode(item) if member is None else member
 
@@ -429,6 +428,8 @@ class Holds(Sequence[T]):
         """Whether one request to the set under *key* may acknowledge what is left."""
         if self.returning:
             return False
+        if len(self.open) <= 1:  # most of them
+            return all(len(member) <= CHUNK_BYTES for member in list(self.open))
         names = {hold.lease for hold in self.open.values()}
         size = sum(map(len, self.open))
         at_once = len(names) <= 1 and len(self.open) <= LEASE_AT_ONCE and size <= CHUNK_BYTES
@@ -458,10 +459,13 @@ class Holds(Sequence[T]):
         """Count *members* as settled; give the items of those that were *lost*."""
         # A signal handler may have settled some of them in the middle of this call.
         closed = {member: self.open.pop(member) for member in members if member in self.open}
+        if self.returning:
+            for member in closed.keys() & self.returning.keys():
+                del self.returning[member]
+        if not lost:
+            return []
         gone = {member: hold for member, hold in closed.items() if member in lost}
         self.lost |= gone
-        for member in closed.keys() & self.returning.keys():
-            del self.returning[member]
         return [hold.item for hold in gone.values()]
 
 

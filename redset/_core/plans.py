@@ -268,7 +268,10 @@ def when_there(
     *ask* is told the highest score that is due; *answered* does what the first reply calls for.
     """
     end = math.inf if terms.timeout is None else monotonic() + terms.timeout
-    reply, _ = yield from _asked(terms, ask)
+    reply: R
+    [reply] = yield [ask(terms.highest())]
+    if reply.more:
+        reply, _ = yield from _asked(terms, ask)
     if answered is not None:
         yield from answered(reply)
     if found(reply) or terms.timeout == 0:

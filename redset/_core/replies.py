@@ -96,7 +96,7 @@ def leased(reply: Sequence[Any]) -> LeaseReply:
     deadline, lost, more, *words = reply
     groups = zip(words[::3], words[1::3], words[2::3], strict=True)
     held = [(member, float(score), int(count)) for member, score, count in groups]
-    return LeaseReply(int(deadline) / 1000, held, _numbers(lost), bool(more))
+    return LeaseReply(int(deadline) / 1000, held, _numbers(lost) if lost else [], bool(more))
 
 
 def settled(reply: Any) -> tuple[float, list[int]]:

@@ -72,6 +72,12 @@ class Connection(ClientConnection):
         return replies
 
 
+def begin(client: redis.Redis) -> None:
+    """Forget what an earlier example left on the server, and in the client for the next calls."""
+    client.flushall()
+    vars(client).pop("_redset_slots", None)
+
+
 def handle(client: redis.Redis, network: Network) -> Numbers:
     made: Numbers = RedisSortedSet(client, "numbers")
     made._connection = Connection(client, network)
@@ -102,7 +108,7 @@ def repeated(call: Callable[[], Any]) -> Any:
 def test_each_item_is_handed_out_once_whatever_happens_to_requests(
     client: redis.Redis, data: st.DataObject
 ) -> None:
-    client.flushall()
+    begin(client)
     network = Network(data.draw)
     handles = [handle(client, network) for _ in range(2)]
     got: Counter[int] = Counter()
@@ -147,7 +153,7 @@ def test_each_item_is_handed_out_once_whatever_happens_to_requests(
 def test_what_was_acknowledged_stays_so_whatever_happens_to_requests(
     client: redis.Redis, data: st.DataObject
 ) -> None:
-    client.flushall()
+    begin(client)
     network = Network(data.draw)
     handles = [handle(client, network) for _ in range(2)]
     RedisSortedSet[int](client, "numbers").update(range(6))
@@ -183,7 +189,7 @@ def test_what_was_acknowledged_stays_so_whatever_happens_to_requests(
 def test_changes_in_place_are_done_once_whatever_happens_to_requests(
     client: redis.Redis, data: st.DataObject
 ) -> None:
-    client.flushall()
+    begin(client)
     network = Network(data.draw)
     mine = handle(client, network)
     other: Numbers = RedisSortedSet(client, "other")
@@ -208,7 +214,7 @@ def test_changes_in_place_are_done_once_whatever_happens_to_requests(
 
 
 def test_take_back_that_overtakes_its_pop_makes_it_stale(client: redis.Redis) -> None:
-    client.flushall()
+    begin(client)
     network = Network(lambda _strategy: False)
     mine = handle(client, network)
     RedisSortedSet[int](client, "numbers").add(1)
@@ -231,7 +237,7 @@ def _take(mine: Numbers, slot: Any) -> list[Command[Any]]:
 
 
 def test_delayed_copy_of_insert_adds_nothing_that_was_popped_since(client: redis.Redis) -> None:
-    client.flushall()
+    begin(client)
     network = Network(lambda _strategy: False)
     mine = handle(client, network)
     sent: list[list[Command[Any]]] = []

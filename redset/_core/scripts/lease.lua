@@ -1,20 +1,19 @@
 -- Hand out the next members until a deadline, and acknowledge what an earlier lease is done with.
 --
 -- KEYS     as leasing.lua has them
--- ARGV     this request's id, milliseconds to keep the reply, number of members, highest score,
---          name of the lease, milliseconds until the deadline, deliveries after which a member
---          that comes back is dead (0: never), channel of those that wait, the worker's name,
---          'last' for the highest members instead of the lowest or '', the earlier lease, member
---          that is done, member, ...
+-- ARGV     milliseconds to keep the reply, milliseconds until the deadline, number of members,
+--          deliveries after which a member that comes back is dead (0: never), channel of those
+--          that wait, the worker's name, 'last' for the highest members instead of the lowest or '',
+--          this request's id, highest score, name of the lease, the earlier lease, member that is
+--          done, member, ...
 -- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
 --          doesn't hold any more as words in one string, "more" if another request of the call may
 --          find what this one could not put right yet, then member, score, deliveries, member, ... ; for the same
 --          call the same again, but for what somebody else has been given since
 -- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      several structures must change as one, by the server's clock
-local id, keep, num, highest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local lease, ttl, most, channel, worker = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-local last, earlier = ARGV[10] == 'last', ARGV[11]
+local keep, ttl, num, most, channel, worker, last, id, highest, lease, earlier = unpack(ARGV, 1, 11)
+num, last = tonumber(num), last == 'last'
 local FIRST = 12
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
@@ -89,7 +88,7 @@ words = {earlier, lost}
 for i = 1, #taken, 2 do
   local member, score = taken[i], taken[i + 1]
   local before = counts[(i + 1) / 2]
-  local count = count_of(string.gsub(before or '', ' alone$', '')) + 1
+  local count = before and count_of(string.gsub(before, ' alone$', '')) + 1 or 1
   deadlines[i], deadlines[i + 1] = deadline, member
   entries[i] = member
   entries[i + 1] = entry_of(lease, count, most, score, now, #taken == 2 and 'alone' or 'many', worker)

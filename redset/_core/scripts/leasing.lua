@@ -58,8 +58,7 @@ local function parts_of(entry)
 end
 
 local function entry_of(lease, count, most, score, since, company, worker)
-  since = string.format('%.0f', since)
-  return table.concat({lease, string.format('%d', count), most, score, since, company, worker}, ' ')
+  return string.format('%s %d %s %s %.0f %s %s', lease, count, most, score, since, company, worker)
 end
 
 -- Call a command with many arguments, which come in groups of *group*.
@@ -113,8 +112,9 @@ end
 -- from now on each is handed out alone.
 local function reclaim(now)
   local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MOST_EXPIRED + 1)
+  if #expired == 0 then return false end
   local more = table.remove(expired, MOST_EXPIRED + 1) ~= nil
-  if #expired > 0 then check_types() end
+  check_types()
   for _, member in ipairs(expired) do
     local lease, count, most, score, company = parts_of(redis.call('HGET', held, member))
     if lease == '-' then
