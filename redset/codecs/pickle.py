@@ -160,6 +160,9 @@ class _Writing:
 
     def key(self, element: object) -> bytes:
         """The bytes by which *element*, in canonical form, is sorted."""
+        if type(element) is str and 0 < len(element) <= _SHORT_TEXT:
+            text = element.encode("utf-8", "surrogatepass")
+            return _TEXT % ((len(text) + 3).to_bytes(8, "little"), len(text), text)
         known = self.keys.get(id(element))
         if known is not None:
             return known[1]
@@ -234,7 +237,16 @@ class _Pickler(pickle.Pickler):
             raise _scalars.too_deep()
         cls = type(item)
         if cls is list or cls is tuple:
-            return cls([self.canonical(element, depth + 1) for element in item])
+            if depth == _scalars.DEPTH_LIMIT and item:
+                raise _scalars.too_deep()
+            return cls(
+                [
+                    each
+                    if type(each) in _SIMPLE or (not each and type(each) in _SIMPLE_IF_EMPTY)
+                    else self.canonical(each, depth + 1)
+                    for each in item
+                ]
+            )
         if cls is set or cls is frozenset:
             elements = [self.canonical(element, depth + 1) for element in item]
             _scalars.check_hashes(item)
@@ -276,5 +288,11 @@ _ATOMS: dict[type, Callable[[Any], object]] = {
     range: _canonical_range,
 }
 
+# A pickle of this many characters, all of which UTF-8 may need 4 bytes for, has one form.
+_SHORT_TEXT = 60
+_TEXT = b"\x80\x05\x95%b\x8c%c%b."
+# In canonical form as they are.
+_SIMPLE = {str, bytes, int, bool, type(None)}
+_SIMPLE_IF_EMPTY = {list, tuple, dict}
 # Written at once: nothing in them could be written again and again.
-_PLAIN = {str, bytes, int, float, bool, type(None)}
+_PLAIN = {*_SIMPLE, float}

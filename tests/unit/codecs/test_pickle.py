@@ -443,3 +443,15 @@ def test_bytes_are_the_same_in_every_process() -> None:
         for seed in ("0", "1", "2")
     }
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("bottom", [1, "", None, 0.5, [], (), {}, [1], {"a": 1}, {1}], ids=repr)
+def test_what_is_nested_101_deep_is_refused_whatever_is_at_the_bottom(bottom: Any) -> None:
+    for wrap in (lambda item: [item], lambda item: (item,), lambda item: {"a": item}):
+        item = bottom
+        depth = 1 if bottom and isinstance(bottom, list | dict | set) else 0
+        while depth < 100:
+            item, depth = wrap(item), depth + 1
+        assert PLAIN.loads(PLAIN.dumps(item)) == item
+        with pytest.raises(InvalidValueError, match="deep"):
+            PLAIN.dumps(wrap(item))

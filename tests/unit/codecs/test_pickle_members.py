@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redset.codecs import PickleSerializer
+from redset.codecs.pickle import _Writing
 from redset.exceptions import SerializerError
 from tests.unit.codecs.strategies import documents, typed
 
@@ -221,6 +222,11 @@ def test_long_members_in_several_frames_come_back(size: int) -> None:
     ):
         member = SERIALIZER.dumps(item)
         assert SERIALIZER.loads(member) == item
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=70))
+def test_short_texts_are_sorted_by_what_pickle_writes(text: str) -> None:
+    assert _Writing(()).key(text) == _Writing(()).dumps(text)
 
 
 # What an earlier PickleSerializer wrote, which must be read for ever.
