@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields
 from datetime import datetime, time, timezone
 from decimal import Decimal
-from types import MemberDescriptorType, WrapperDescriptorType
+from functools import cached_property
+from types import FunctionType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -54,7 +55,7 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
         return function, arguments, _model_state(cls, state)
     plain = _has_plain_state(cls)
     known = _fields_of(cls) if plain else ()
-    is_generated = plain and _has_generated_eq(cls)
+    is_generated = known != () and _has_generated_eq(cls)
     if is_generated:
         _check_fields(item, known)
     if not all(field.compared for field in known) and arguments == (cls,):
@@ -62,7 +63,9 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
     attributes: Any
     attributes, slots = state if type(state) is tuple and len(state) == 2 else (state, None)
     if type(attributes) is dict:
-        attributes = _without_caches(cls, attributes)
+        attributes = _without_caches(cls, attributes, known)
+        if plain:  # then Python gives None where no attribute is
+            attributes = attributes or None
         state = attributes if slots is None else (attributes, slots)
     if plain and not is_generated and cls.__eq__ is not object.__eq__ and state is not None:
         values = {**(attributes or {}), **(slots or {})}
@@ -168,7 +171,7 @@ def _attrs_default(default: Any) -> Callable[[Any], object] | None:
 def _check_fields(item: Any, known: Iterable[_Field]) -> None:
     """Raise if *item* has another attribute than its fields, which alone are compared."""
     names = {field.name for field in known} | {_ATTRS_HASH}
-    for name in _without_caches(type(item), getattr(item, "__dict__", {})):
+    for name in _without_caches(type(item), getattr(item, "__dict__", {}), known):
         if name not in names:
             raise _ignored(type(item), name)
 
@@ -195,19 +198,33 @@ def _model_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "__dict__": attributes, _FIELDS_SET: set(attributes)}
 
 
-def _without_caches(cls: type, attributes: dict[str, Any]) -> dict[str, Any]:
+def _without_caches(
+    cls: type, attributes: dict[str, Any], known: Iterable[_Field] = ()
+) -> dict[str, Any]:
     """*attributes* without what a ``cached_property``, or the hash of attrs, left in them."""
-    kept = {name: value for name, value in attributes.items() if not _is_cache(cls, name)}
+    names = {field.name for field in known}
+    kept = {
+        name: value
+        for name, value in attributes.items()
+        if name in names or not _is_cache(cls, name)
+    }
     if _ATTRS_HASH in kept:
         kept[_ATTRS_HASH] = None
     return kept
 
 
 def _is_cache(cls: type, name: str) -> bool:
-    """Whether *name* is a descriptor that keeps its result in an attribute of the same name."""
+    """Whether *name* is a descriptor that keeps what its function gave in the object.
+
+    One that sets attributes itself, or holds no function, may keep data there.
+    """
     found = static(cls, name)
-    is_descriptor = hasattr(type(found), "__get__") and not isinstance(found, MemberDescriptorType)
-    return is_descriptor and not callable(found) and not hasattr(type(found), "__delete__")
+    if isinstance(found, cached_property):
+        return True
+    kind = type(found)
+    if not hasattr(kind, "__get__") or hasattr(kind, "__set__") or callable(found):
+        return False
+    return any(isinstance(held, FunctionType) for held in getattr(found, "__dict__", {}).values())
 
 
 def static(cls: type, name: str) -> Any:

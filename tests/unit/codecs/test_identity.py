@@ -212,6 +212,81 @@ class Words(list[str]):
     owner: str
 
 
+class Lazy:
+    """A cached property as other libraries have it."""
+
+    def __init__(self, function: Callable[[Any], object]) -> None:
+        self.function = function
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, item: Any, owner: type) -> Any:
+        if item is None:
+            return self
+        return vars(item).setdefault(self.name, self.function(item))
+
+
+class Positive:
+    """A descriptor that keeps data in the object."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.check: Callable[[int], bool] = lambda value: value > 0
+
+    def __get__(self, item: Any, owner: type) -> Any:
+        return 1 if item is None else vars(item)[self.name]
+
+    def __set__(self, item: Any, value: int) -> None:
+        assert self.check(value)
+        vars(item)[self.name] = value
+
+
+class Empty:
+    @cached_property
+    def slow(self) -> int:
+        return 1
+
+
+class EmptySlots:
+    __slots__ = ("__dict__", "x")
+
+    @cached_property
+    def slow(self) -> int:
+        return 1
+
+
+class Numbers(list[int]):
+    @cached_property
+    def slow(self) -> int:
+        return sum(self)
+
+    @Lazy
+    def lazy(self) -> int:
+        return sum(self)
+
+
+@dataclass
+class Order:
+    count: Any = Positive()
+
+    @Lazy
+    def slow(self) -> int:
+        return int(self.count)
+
+
+class Hand:
+    count = Positive()
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hand) and self.count == other.count
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Model(pydantic.BaseModel):
     x: int = 1
     tags: list[str] = []
@@ -253,6 +328,38 @@ def test_a_cached_property_that_was_read_makes_no_other_item() -> None:
         assert item.slow == 1
         assert serializer.dumps(item) == member
         assert "slow" not in vars(serializer.loads(member))
+
+
+@pytest.mark.parametrize("make", [Empty, EmptySlots, lambda: Numbers([1, 2]), lambda: Order(2)])
+def test_a_cache_leaves_no_trace_whatever_else_the_object_has(make: Callable[[], Any]) -> None:
+    for serializer in both(Empty, EmptySlots, Numbers, Order):
+        item = make()
+        member = serializer.dumps(item)
+        assert item.slow
+        assert getattr(item, "lazy", 3)
+        assert serializer.dumps(item) == member
+        assert serializer.dumps(serializer.loads(member)) == member
+
+
+@pytest.mark.parametrize("cls", [Order, Hand])
+def test_data_that_a_descriptor_keeps_comes_back(cls: Any) -> None:
+    for serializer in both(cls):
+        assert serializer.dumps(cls(2)) != serializer.dumps(cls(3))
+        assert serializer.loads(serializer.dumps(cls(2))).count == 2
+
+
+@pytest.mark.parametrize("source", ["<string>", "<stdin>"])
+def test_a_class_that_was_typed_in_is_like_any_other(source: str) -> None:
+    """The functions that dataclasses makes come from "<string>", and so do those of python -c."""
+    scope: dict[str, Any] = {"__name__": __name__}
+    text = """class Typed:
+        def __init__(self, x): self.x = x
+        def __eq__(self, other): return self.x == other.x"""
+    exec(compile(text, source, "exec"), scope)
+    globals()["Typed"] = scope["Typed"]
+    for serializer in both(scope["Typed"]):
+        item = scope["Typed"](1)
+        assert serializer.loads(serializer.dumps(item)) == item
 
 
 def test_fields_that_are_not_compared_come_back_as_their_default() -> None:
