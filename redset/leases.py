@@ -63,7 +63,8 @@ class Lease(Holds[T]):
         recur, also where ``unique="until_done"`` keeps out what is added while it is on lease.
 
         Cost: 1 round trip for 1,000 items (250 with *again_at*), O(log n) an item. Atomic for so
-        many. A call that is repeated after a lost reply is answered as it was the first time.
+        many; 1 more, to learn where the set was renamed to, if it doesn't hold some of them. A call
+        that is repeated after a lost reply is answered as it was the first time.
         Raises: `LeaseLost` for items that are not held any more (the others are acknowledged);
         ``ValueError`` for what is not in this lease.
         """

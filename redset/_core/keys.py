@@ -118,11 +118,13 @@ def leasing_keys(key: bytes) -> LeasingKeys:
 
 @lru_cache(maxsize=1024)
 def belongings(key: bytes) -> tuple[bytes, ...]:
-    """Name all that belongs to the set under *key*, and moves or goes with it; leased first.
+    """Name all that belongs to the set under *key*, and moves or goes with it.
 
-    Not its lock, which is its name's, nor what is a caller's: replies, results and their like.
+    What is leased comes first, and what never exists last. Not its lock, which is its name's, nor
+    what is a caller's: replies, results and their like.
     """
-    return (*leasing_keys(key), companion(key, "undecodable"), companion(key, "seen"))
+    *leasing, absent = leasing_keys(key)
+    return *leasing, companion(key, "undecodable"), companion(key, "seen"), absent
 
 
 def moved_key(key: bytes) -> bytes:

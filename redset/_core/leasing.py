@@ -32,6 +32,9 @@ LEASE_AT_ONCE = CANCEL_AT_ONCE = 500
 ACK_AT_ONCE = 1_000  # or to extend
 RELEASE_AT_ONCE = DEAD_AT_ONCE = 250  # or to bury
 
+# A set that was renamed leaves so many traces, as rename.lua has it.
+MAX_MOVED = 100
+
 # The text of an error is kept so far.
 LONGEST_ERROR = 1_000
 
@@ -236,7 +239,7 @@ def settle(
 
 def moved_to(key: bytes) -> Plan[list[bytes]]:
     """Give the keys that the set under *key* was given lately, while some of it was on lease."""
-    [found] = yield [commands.by_rank(moved_key(key), 0, -1)]
+    [found] = yield [commands.by_rank(moved_key(key), -MAX_MOVED, -1)]
     return [place for place, _ in reversed(found)]
 
 

@@ -5,8 +5,9 @@
 -- KEYS[3]  the slot's reply key, as idempotency.lua has it
 -- KEYS[4]  moved: a sorted set, key that the set was given -> until when a lease may ask for it, in
 --          milliseconds of the server's clock
--- KEYS[5…] the keys of what belongs to the set, leased first, as leasing.lua has it, then those of
---          the new key in the same order, then the sign of a temporary set, if it is one: deleted
+-- KEYS[5…] the keys of what belongs to the set, leased first and absent last, as leasing.lua has
+--          them, then those of the new key in the same order, then the sign of a temporary set, if
+--          it is one: deleted
 -- ARGV     this request's id, milliseconds to keep the reply, and to keep what moved tells beyond
 --          the last deadline, channel of those that wait for the new key
 -- Reply    {'size', 1}, or {'expired', 0} if the temporary set is gone; for the same call the same
@@ -18,27 +19,24 @@ local id, keep, channel = unpack(ARGV)
 local FIRST = 5
 local number = math.floor((#KEYS - FIRST + 1) / 2)
 local leased, sign = KEYS[FIRST], KEYS[FIRST + 2 * number]
+local absent = KEYS[FIRST + number - 1]
 -- A lease may be for ever; the server's numbers are not.
 local LONGEST = 1e12
 -- A set whose name is used again and again leaves so many traces.
 local MOST_MOVED = 100
 
 if recall(reply_key, id) ~= 'fresh' then return {'size', 1} end
--- These fail before anything is changed if a key is of another type.
+if sign and redis.call('EXISTS', sign) == 0 then return {'expired', 0} end
+
+-- These fail before anything is changed if a key is of another type, or if the account may not do
+-- what follows. The first write frees memory: after it the others are allowed when that is short.
 local last = redis.call('ZRANGE', leased, -1, -1, 'WITHSCORES')[2]
 redis.call('ZCARD', moved)
-if sign and redis.call('DEL', sign) == 0 then return {'expired', 0} end
-
-local function move(from, to)
-  redis.call('UNLINK', to)
-  if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
-end
-
-if set ~= new then
-  move(set, new)
-  for i = FIRST, FIRST + number - 1 do move(KEYS[i], KEYS[i + number]) end
-end
-if sign then redis.call('PERSIST', new) end
+redis.call('UNLINK', absent)
+redis.call('EXISTS', absent)
+redis.call('PERSIST', absent)
+local refused = redis.pcall('RENAME', absent, absent)
+if not string.find(refused.err, 'no such key', 1, true) then return refused end
 
 -- Whoever has a member on lease knows the set's old key only.
 if last and set ~= new then
@@ -53,4 +51,18 @@ if last and set ~= new then
   redis.pcall('PUBLISH', channel, 'deadline')
 end
 store_reply(reply_key, id, {}, keep)
+
+local function move(from, to)
+  redis.call('UNLINK', to)
+  if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
+end
+
+if set ~= new then
+  move(set, new)
+  for i = FIRST, FIRST + number - 1 do move(KEYS[i], KEYS[i + number]) end
+end
+if sign then
+  redis.call('PERSIST', new)
+  redis.call('UNLINK', sign)
+end
 return {'size', 1}
