@@ -177,6 +177,27 @@ class Algebra(Ordered[T]):
             return NotImplemented
         return _kind(other)(set(other) ^ set(self))
 
+    # One item
+
+    def move(self, item: T, to: "Algebra[Any]", *, on_conflict: OnConflict = "replace") -> bool:
+        """Move *item* with its score to the set *to*; say whether it was here.
+
+        Args:
+            item: what is moved; one that is not here changes nothing.
+            to: a lasting set of the same server, database and serializer; in a cluster, also of
+                the same slot (names with the same ``{tag}``).
+            on_conflict: which score it has there if it is there already, as for `add`.
+
+        At no moment it is in both sets, or in none. A reply that is lost on the way hides no move:
+        the client's own retry, or the next such call, is told of it.
+        Cost: 1 round trip, O(log n). Atomic.
+        Raises: ``TypeError`` for another *to*, or one whose *unique* may refuse items.
+        Source: a script around ``ZADD`` and ``ZREM``; ``SMOVE``.
+
+        """
+        operand = self._operand(to) if isinstance(to, Algebra) else None
+        return self._run(self._to_move(item, to, operand, on_conflict))
+
     # In place
 
     def update(self, *others: Iterable[T], on_conflict: OnConflict = "keep") -> None:

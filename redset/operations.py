@@ -36,13 +36,19 @@ from redset._core.encoding import Encoding, RawSerializer
 from redset._core.idempotency import IdempotencySlot, IdempotencySlots, fingerprint
 from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import LEASE_AT_ONCE, Hold, Holds, Settling, Stats
-from redset._core.members import decoded, decoded_all, decoded_pairs
+from redset._core.members import decoded, decoded_all, decoded_pairs, encode_sought
 from redset._core.scores import check_score
 from redset._core.sources import chained, checked_pairs
 from redset._core.spec import Plan, Terms
 from redset._core.words import shown
 from redset.base import Base
-from redset.exceptions import InvalidTypeError, InvalidValueError, LeaseLost, MissingRankError
+from redset.exceptions import (
+    InvalidTypeError,
+    InvalidValueError,
+    LeaseLost,
+    MissingItemError,
+    MissingRankError,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -103,6 +109,45 @@ class Operations(Base[T]):
         if on_conflict == "replace":
             return (yield from plans.add(self._spec, item, score))
         return (yield from plans.add_on_conflict(self._spec, item, score, on_conflict))
+
+    def _to_update_score(self, item: T, score: Any, on_conflict: str) -> Plan[float | None]:
+        self._check_conflict(on_conflict)
+        return (yield from plans.update_score(self._spec, item, score, on_conflict))
+
+    def _to_replace(self, old: T, new: T) -> Plan[float]:
+        self._check_admits_all()
+        becomes = self._spec.encoding.encode(new)
+        score = yield from self._to_carry(old, becomes, self._spec.key, "replace")
+        if score is None:
+            raise MissingItemError(old)
+        return score
+
+    def _to_move(
+        self, item: T, to: object, operand: Remote | Local[Any] | None, on_conflict: str
+    ) -> Plan[bool]:
+        self._check_conflict(on_conflict)
+        if not isinstance(operand, Remote) or operand.sign is not None:
+            raise InvalidTypeError(
+                f"redset {shown(self._name)}: move goes to a lasting set of the same server, "
+                "database and serializer, and in a cluster of the same slot, got "
+                f"{shown(to)}; add the item there, then discard it here"
+            )
+        if isinstance(to, Operations):
+            to._check_admits_all()
+        score = yield from self._to_carry(item, None, operand.key, on_conflict)
+        return score is not None
+
+    def _to_carry(
+        self, item: T, becomes: bytes | None, target: bytes, conflict: str
+    ) -> Plan[float | None]:
+        member = encode_sought(self._spec, item)
+        if member is None:
+            return None
+        members = (member, member if becomes is None else becomes)
+        # Only the same call repeats one that failed.
+        about = ("move", fingerprint(members), target, conflict)
+        with self._requests.store.acquire(about) as slot:
+            return (yield from plans.move(self._spec, slot, members, target, conflict))
 
     def _to_add_scored(self, items: object, on_conflict: str) -> Plan[None]:
         self._check_conflict(on_conflict)

@@ -33,7 +33,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
     >>> jobs.clear()
     True
 
-    * one item: `add`, `discard`, `remove`, ``in``, `score`, `increment`
+    * one item: `add`, `update_score`, `increment`, `replace`, `move`, `discard`, `remove`, ``in``,
+      `score`
     * many: `update`, `add_scored`, `insert`, `clear`, ``len``, `scores`
     * iteration, ``reversed``, `items`
     * handing out: `pop`, `take`, `peek`, `peek_score`
@@ -86,6 +87,28 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
         """
         return self._run(self._to_add(item, score, on_conflict))
+
+    def update_score(
+        self, item: T, score: float, *, on_conflict: OnConflict = "replace"
+    ) -> float | None:
+        """Give *item* another score if it is there; return the score it has then, else ``None``.
+
+        *on_conflict* as for `add`.
+        Cost: 1 round trip, O(log n). Atomic, but that the score is read a moment later.
+        Source: ``ZADD XX``.
+        """
+        return self._run(self._to_update_score(item, score, on_conflict))
+
+    def replace(self, old: T, new: T) -> float:
+        """Put *new* into the place of *old*, with its score, which is returned.
+
+        If *new* is there already it has that score then. A reply that is lost on the way does not
+        make it an error: the client's own retry, or the next such call, is told the score.
+        Cost: 1 round trip, O(log n). Atomic.
+        Raises: ``KeyError`` if *old* is not there; ``TypeError`` for a set whose *unique* may
+        refuse *new*. Source: a script around ``ZADD`` and ``ZREM``.
+        """
+        return self._run(self._to_replace(old, new))
 
     def discard(self, item: T) -> bool:  # type: ignore[override]
         """Remove *item* if it is there; say whether it was.

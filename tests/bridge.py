@@ -332,7 +332,8 @@ class RedisSortedSet(collections.abc.MutableSet[Any]):
 
         def call(*args: Any, **options: Any) -> Any:
             given = [_unwrapped(arg) for arg in args]
-            return _wrapped(found(*given, **options))
+            named = {key: _unwrapped(value) for key, value in options.items()}
+            return _wrapped(found(*given, **named))
 
         return functools.wraps(found)(call)
 

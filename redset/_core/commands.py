@@ -93,6 +93,7 @@ STATS, ADMIT = Script("stats"), Script("admit")
 DEAD, CANCEL = Script("dead"), Script("cancel")
 INCREASE = Script("idempotency", "sign", "increase")
 REMOVE_AT = Script("idempotency", "sign", "remove_at")
+MOVE = Script("idempotency", "sign", "move")
 LOWEST, HIGHEST = "-inf", "+inf"
 
 # Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more
@@ -208,7 +209,7 @@ def while_alive(batch: Sequence[Command[Any]], key: bytes, sign: bytes) -> list[
 
 def _while_alive(command: Command[R], key: bytes, sign: bytes) -> Command[R]:
     name, *head = command._head or ("",)
-    if command.script in {TAKE, INSERT, INCREASE, REMOVE_AT}:
+    if command.script in {TAKE, INSERT, INCREASE, REMOVE_AT, MOVE}:
         digest, _, *keys = head
         words = ("EVALSHA", digest, len(keys) + 1, *keys, sign)
         return Command(words, command._rest, command.parse, command.script)
@@ -473,6 +474,31 @@ def add_with(key: bytes, member: bytes, score: float, conflict: str) -> list[Com
         return [increment(key, member, score)]
     kept = Command(("ZSCORE", key), (member,), replies.optional_score)
     return [add(key, [member], [score], flag=FLAGS[conflict]), kept]
+
+
+def update_score(key: bytes, member: bytes, score: float, conflict: str) -> list[Command[Any]]:
+    """Give one member another score if it is there; the last reply is the score it has then."""
+    head = ("ZADD", key, "XX")
+    if conflict == "sum":
+        rest = ("INCR", number(score), member)
+        return [Command(head, rest, replies.optional_score)]
+    kept = Command(("ZSCORE", key), (member,), replies.optional_score)
+    if conflict == "keep":
+        return [kept]
+    flag = FLAGS[conflict]
+    words = (number(score), member) if flag is None else (flag, number(score), member)
+    return [Command(head, words, replies.integer), kept]
+
+
+def move(
+    keys: Sequence[bytes],
+    request_id: bytes,
+    keep: float,
+    members: tuple[bytes, bytes],
+    conflict: str,
+) -> Command[float | None]:
+    arguments = (request_id, _milliseconds(keep), *members, conflict)
+    return _call(MOVE, keys, arguments, replies.optional_score)
 
 
 def rank(key: bytes, member: bytes, *, reverse: bool) -> Command[int | None]:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot, IdempotencySlots
-from redset._core.keys import belongings
+from redset._core.keys import belongings, leasing_keys
 from redset._core.members import (
     Chunk,
     chunks,
@@ -95,6 +95,28 @@ def discard(spec: Spec[T], item: T) -> Plan[bool]:
         return False
     [removed] = yield [commands.remove(spec.key, member)]
     return bool(removed)
+
+
+def update_score(spec: Spec[T], item: T, score: Any, conflict: str) -> Plan[float | None]:
+    number = float(check_score(spec.name, item, score))
+    member = encode_sought(spec, item)
+    if member is None:
+        return None
+    *_, kept = yield commands.update_score(spec.key, member, number, conflict)
+    return kept  # type: ignore[no-any-return]
+
+
+def move(
+    spec: Spec[T],
+    slot: IdempotencySlot,
+    members: tuple[bytes, bytes],
+    target: bytes,
+    conflict: str = "replace",
+) -> Plan[float | None]:
+    """Move a member to *target*, where it becomes the second one; give the score it had."""
+    keys = (spec.key, slot.reply_key, leasing_keys(spec.key).absent, target)
+    [score] = yield [commands.move(keys, slot.request_id(), REPLY_TTL, members, conflict)]
+    return score  # type: ignore[no-any-return]
 
 
 def remove(spec: Spec[T], sought: T, item: T) -> Plan[None]:

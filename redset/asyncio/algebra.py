@@ -88,6 +88,14 @@ class Algebra(Ordered[T]):
     def copy(self, *, into: str | bytes | None = None) -> Opening[Self]:
         return Opening(self._combine("union", (), "keep", None, into))
 
+    # One item
+
+    async def move(
+        self, item: T, to: "Algebra[Any]", *, on_conflict: OnConflict = "replace"
+    ) -> bool:
+        operand = await self._operand(to) if isinstance(to, Algebra | Handle) else None
+        return await self._run(self._to_move(item, to, operand, on_conflict))
+
     # In place
 
     async def update(self, *others: Items[T], on_conflict: OnConflict = "keep") -> None:

@@ -58,6 +58,14 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
     async def add(self, item: T, score: Any = None, *, on_conflict: OnConflict = "replace") -> Any:
         return await self._run(self._to_add(item, score, on_conflict))
 
+    async def update_score(
+        self, item: T, score: float, *, on_conflict: OnConflict = "replace"
+    ) -> float | None:
+        return await self._run(self._to_update_score(item, score, on_conflict))
+
+    async def replace(self, old: T, new: T) -> float:
+        return await self._run(self._to_replace(old, new))
+
     async def discard(self, item: T) -> bool:
         sought: Any = await _read(item) if isinstance(item, Algebra) else item
         return await self._run(plans.discard(self._spec, sought))

@@ -454,6 +454,11 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "remove_at": lambda result, a: result.remove_at(0),
     "remove_at of a slice": lambda result, a: result.remove_at(slice(0, 1)),
     "remove_at with a step": lambda result, a: result.remove_at(slice(0, 9, 3)),
+    "update_score": lambda result, a: result.update_score(3, 1),
+    "update_score with a minimum": lambda result, a: result.update_score(3, 1, on_conflict="min"),
+    "update_score with a sum": lambda result, a: result.update_score(3, 1, on_conflict="sum"),
+    "replace": lambda result, a: result.replace(3, 33),
+    "move": lambda result, a: result.move(77, a),
     "add_scored": lambda result, a: result.add_scored({3: 1}),
     "add_scored with a sum": lambda result, a: result.add_scored({3: 1}, on_conflict="sum"),
     "range": lambda result, a: result.range(),
@@ -664,6 +669,13 @@ WRITES: dict[str, tuple[Callable[[bytes], Command[Any]], Any, int]] = {
         lambda key: commands.remove_at((key, SLOT.reply_key), b"0.0", 0, 1, 9.0),
         2,
         7,
+    ),
+    "move": (
+        lambda key: commands.move(
+            (key, SLOT.reply_key, b"{a}:absent", key), b"0.0", 9.0, (b"none", b"other"), "replace"
+        ),
+        None,
+        9,
     ),
     "take": (
         lambda key: commands.take((key, *SLOT.keys[1:]), b"0.0", 9, "-inf", 9.0),

@@ -88,6 +88,10 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
         moved.extend()
     with shared.lock:
         pass
+    for conflict in ("keep", "replace", "min", "max", "sum"):
+        shared.update_score("b", 3, on_conflict=conflict)
+        shared.add("moving"), shared.move("moving", other, on_conflict=conflict)
+    shared.add("old"), shared.replace("old", "new")
     shared.pop()
     shared.take(2)
     shared.peek(last=True), shared.pop(last=True)
