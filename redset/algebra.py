@@ -287,6 +287,31 @@ class Algebra(Ordered[T]):
         """Say whether no item is in both. Cost: as for `issubset`; stops at the first."""
         return self._compare("disjoint", self._remote(), self._operand(other))
 
+    # Sizes
+
+    def union_count(self, *others: Iterable[Any]) -> int:
+        """Say how many items `union` would have, without making it.
+
+        Cost: 1 round trip for sets of the same server; for one other O(n) there, for more O(n log
+        n). Other iterables travel once. Atomic. Source: ``ZINTERCARD``, ``ZUNIONSTORE``.
+        """
+        return self._run(self._to_count_of("union", self._operands(others)))
+
+    def intersection_count(self, *others: Iterable[Any], limit: int | None = None) -> int:
+        """Say how many items `intersection` would have, without making it; *limit* at the most.
+
+        Cost: 1 round trip for sets of the same server, O(n) there, and less with a *limit*; other
+        iterables travel once. Atomic. Source: ``ZINTERCARD`` (``ZINTERSTORE`` on Redis 6.2).
+        """
+        return self._run(self._to_count_common(self._operands(others), limit))
+
+    def difference_count(self, *others: Iterable[Any]) -> int:
+        """Say how many items `difference` would have, without making it.
+
+        Cost: as for `union_count`. Atomic. Source: ``ZINTERCARD``, ``ZDIFFSTORE``.
+        """
+        return self._run(self._to_count_of("difference", self._operands(others)))
+
     def __le__(self, other: Set[Any]) -> bool:
         """``self.issubset(other)``, for sets only."""
         return self.issubset(other) if isinstance(other, Set) else NotImplemented

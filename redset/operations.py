@@ -634,6 +634,24 @@ class Operations(Base[T]):
             target = Target(self._spec.key, "own", slot=slot)
             yield from algebra.combine(self._spec, verb, everyone, target, conflict=conflict)
 
+    def _to_count_common(
+        self, operands: Sequence[Remote | Local[Any]], limit: int | None
+    ) -> Plan[int]:
+        most = None if limit is None else self._place("limit", limit)
+        if most is not None and most < 0:
+            raise InvalidValueError(
+                f"redset {shown(self._name)}: limit must be 0 or more, got {shown(limit)}"
+            )
+        if most == 0:
+            return 0
+        return (yield from self._to_count_of("intersection", operands, most or 0))
+
+    def _to_count_of(
+        self, verb: str, operands: Sequence[Remote | Local[Any]], limit: int = 0
+    ) -> Plan[int]:
+        everyone = [self._remote(), *operands]
+        return (yield from algebra.size_of(self._spec, verb, everyone, limit))
+
     def _to_update(self, operands: Sequence[Remote | Local[T]], conflict: str) -> Plan[None]:
         local = [operand.source for operand in operands if isinstance(operand, Local)]
         if self._spec.admits_all and (conflict == "sum" or len(local) < len(operands)):

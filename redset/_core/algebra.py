@@ -135,6 +135,23 @@ def compare(
     return bool(answer)
 
 
+def size_of(
+    spec: Spec[T], verb: str, operands: Sequence[Remote | Local[T]], limit: int = 0
+) -> Plan[int]:
+    """Answer how many items a combination has, without making it; up to *limit*, 0 for all."""
+    target = Target(companion(spec.key, "scratch:into"), "lasting")
+    if verb != "intersection":
+        operands = _joined(operands)
+    adds = verb == "union"
+    _, size = yield from _ask(
+        *(spec, verb, operands, target, "keep", None),
+        strict=adds,
+        with_scores=False,
+        limit=limit,
+    )
+    return min(size, limit) if limit else size
+
+
 def _ask(
     spec: Spec[T],
     verb: str,
@@ -145,7 +162,9 @@ def _ask(
     *,
     strict: bool,
     with_scores: bool,
+    limit: int | None = None,
 ) -> Plan[tuple[str, int]]:
+    """Have the script combine, compare, or with a *limit* count *operands*; give its answer."""
     # What an operand has twice meets itself as two operands' items do; in a sum it counts once.
     flag = FLAGS.get(conflict, "NX")
     folds = _number_when_folded(spec, verb, operands) < len(operands)
@@ -165,7 +184,8 @@ def _ask(
         keys = _script_keys(spec, target)
         named = [operand for _, operand in ready]
         replaced = _replaced(target, named)
-        command = commands.algebra(keys, verb, conflict, target.life, once, named, replaced)
+        asked = (verb, conflict) if limit is None else (f"count_{verb}", str(limit))
+        command = commands.algebra(keys, *asked, target.life, once, named, replaced)
         renewals = [
             command
             for operand in operands

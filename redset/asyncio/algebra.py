@@ -137,6 +137,17 @@ class Algebra(Ordered[T]):
     async def equals(self, other: Items[Any], /) -> bool:
         return await self._compare("equal", self._remote(), await self._operand(other))
 
+    # Sizes
+
+    async def union_count(self, *others: Items[Any]) -> int:
+        return await self._run(self._to_count_of("union", await self._operands(others)))
+
+    async def intersection_count(self, *others: Items[Any], limit: int | None = None) -> int:
+        return await self._run(self._to_count_common(await self._operands(others), limit))
+
+    async def difference_count(self, *others: Items[Any]) -> int:
+        return await self._run(self._to_count_of("difference", await self._operands(others)))
+
     # How it is done
 
     async def _operand(self, other: Items[Any]) -> Remote | Local[Any]:

@@ -472,6 +472,8 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "intersection_update": lambda result, a: result.intersection_update(a),
     "difference_update": lambda result, a: result.difference_update([1]),
     "symmetric_difference_update": lambda result, a: result.symmetric_difference_update(a),
+    "counts": lambda result, a: (result.union_count(a), result.difference_count(a)),
+    "intersection_count": lambda result, a: a.intersection_count([1], result),
     "left of |": lambda result, a: result | a,
     "left of &": lambda result, a: result & {1},
     "left of -": lambda result, a: result - a,

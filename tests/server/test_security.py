@@ -76,6 +76,8 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     assert {shared == other, shared <= other, shared < other, shared.issubset(other)} == {False}
     assert {shared.isdisjoint(other), shared.issuperset(["a"])} == {False}
     shared.difference(other).close()
+    shared.union_count(other), shared.intersection_count(other, limit=2)
+    shared.difference_count(other, "abc")
     shared.symmetric_difference(other).close()
     shared.copy().close()
     shared.copy(into=third.name)

@@ -324,6 +324,9 @@ def comparisons(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
     assert_type(s.issubset([1]), bool)
     assert_type(s.issuperset(names), bool)
     assert_type(s.isdisjoint("ab"), bool)
+    assert_type(s.union_count(names, [1]), int)
+    assert_type(s.intersection_count(names, limit=5), int)
+    assert_type(s.difference_count([1]), int)
 
 
 def locks(s: RedisSortedSet[int], client: redis.Redis) -> None:

@@ -7,8 +7,10 @@
 -- KEYS[6…] the operands, the signs of those operands that are temporary themselves, and the keys of
 --          what belongs to a set that is replaced at KEYS[1]
 -- ARGV[1]  union, intersection, difference, symmetric_difference,
---          subset, proper_subset, equal or disjoint
--- ARGV[2]  whose score wins: keep (the left one's), replace, min, max or sum
+--          subset, proper_subset, equal or disjoint; or count_union, count_intersection,
+--          count_difference
+-- ARGV[2]  whose score wins: keep (the left one's), replace, min, max or sum; to count, up to how
+--          many, 0 for all
 -- ARGV[3]  life of KEYS[1]: 'own' (as it was), 'lasting', or milliseconds
 -- ARGV[4]  this request's id, '' for one that may be done twice
 -- ARGV[5]  milliseconds to keep the reply
@@ -80,6 +82,29 @@ local function shared(a, b, limit)
   -- Redis 6.2 has no ZINTERCARD.
   return redis.call('ZINTERSTORE', scratch, 2, a, b)
 end
+
+local counts = {
+  count_union = function()
+    if n > 2 then return store('ZUNIONSTORE', scratch, operands) end
+    local size = redis.call('ZCARD', operands[1])
+    if n == 1 then return size end
+    return size + redis.call('ZCARD', operands[2]) - shared(operands[1], operands[2], 0)
+  end,
+  count_intersection = function(limit)
+    if n <= 2 then return shared(operands[1], operands[n], limit) end
+    local words = {n}
+    for i = 1, n do words[1 + i] = operands[i] end
+    words[n + 2], words[n + 3] = 'LIMIT', limit
+    local answer = redis.pcall('ZINTERCARD', unpack(words))
+    return type(answer) == 'number' and answer or store('ZINTERSTORE', scratch, operands)
+  end,
+  count_difference = function()
+    if n > 2 then return store('ZDIFFSTORE', scratch, operands) end
+    local size = redis.call('ZCARD', operands[1])
+    return n == 1 and size or size - shared(operands[1], operands[2], 0)
+  end,
+}
+if counts[verb] then return done('answer', counts[verb](tonumber(conflict))) end
 
 -- Whether the lowest members of one set are in another: most sets that differ are told here.
 local function starts_within(a, b)
