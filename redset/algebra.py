@@ -12,7 +12,7 @@ from redset._core import algebra, plans
 from redset._core.algebra import Local, Remote
 from redset._core.connection import same_server
 from redset._core.members import CHUNK_MEMBERS
-from redset._core.sources import Source, scored, unscored
+from redset._core.sources import scored, unscored
 from redset.exceptions import InvalidTypeError
 from redset.operations import OnConflict
 from redset.ordered import Ordered
@@ -27,7 +27,10 @@ S = TypeVar("S")
 
 
 class Algebra(Ordered[T]):
-    """Set algebra on the server; the methods take any iterables, the operators only sets."""
+    """Set algebra on the server; the methods take any iterables, the operators only sets.
+
+    Of two sets with different serializers, an item is in both if both serializers say so.
+    """
 
     # Results: of the same class, or of the general one where other types of items join in
 
@@ -344,19 +347,24 @@ class Algebra(Ordered[T]):
 
     def _operand(self, other: Iterable[Any]) -> Remote | Local[Any]:
         """Say how *other* takes part: where it is, or item by item."""
-        if not isinstance(other, Algebra):
-            return Local(_source(other))
-        together = self._shares_commands(other, cluster=self._connection.is_cluster)
-        if together and same_server(self._connection, other._connection):
-            return other._remote()
-        return Local(_source(other))
+        if isinstance(other, Algebra):
+            together = self._shares_commands(other, cluster=self._connection.is_cluster)
+            if together and same_server(self._connection, other._connection):
+                return other._remote()
+        return self._local(other)
+
+    def _local(self, other: Iterable[Any]) -> Local[Any]:
+        """The items of *other* with their scores, or with ``None`` for the scorer."""
+        if isinstance(other, Algebra):
+            return Local(scored(other.items(), self._other_encoding(other)))
+        return Local(unscored(other))
 
     def _operands(
         self, others: Iterable[Iterable[Any]], *, travel: bool = False
     ) -> list[Remote | Local[Any]]:
         """Say how *others* take part; if they *travel*, members that are refused are left out."""
         if travel and not self._spec.admits_all:
-            return [Local(_source(other)) for other in others]
+            return [self._local(other) for other in others]
         return [self._operand(other) for other in others]
 
     def _combine(
@@ -388,11 +396,6 @@ class Algebra(Ordered[T]):
         raise InvalidTypeError(
             f"{cls.__name__} can't be made from items alone; it needs a client and a name"
         )
-
-
-def _source(other: Iterable[Any]) -> Source:
-    """The items of *other* with their scores, or with ``None`` for the scorer."""
-    return scored(other.items()) if isinstance(other, Algebra) else unscored(other)
 
 
 def _kind(other: Set[Any]) -> type[set[Any]] | type[frozenset[Any]]:

@@ -669,6 +669,11 @@ class Operations(Base[T]):
     def _to_symmetric_difference_update(self, operand: Remote | Local[T]) -> Plan[None]:
         yield from self._to_store_own("symmetric_difference", [operand], "keep")
 
+    def _other_encoding(self, other: Operations[Any]) -> Encoding[Any] | None:
+        """Return the encoding of *other* unless it is that of this set."""
+        found = other._spec.encoding
+        return None if self._spec.encoding.same_as(found) else found
+
     def _shares_commands(self, other: Operations[Any], *, cluster: bool) -> bool:
         """Say whether one command may name both sets, if they are on one server."""
         shares_slot = slot_of(other._spec.key) == slot_of(self._spec.key)

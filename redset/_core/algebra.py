@@ -20,7 +20,7 @@ from redset._core.members import (
     CHUNK_MEMBERS,
     Chunk,
     each_chunk,
-    encode_known,
+    encode_all_known,
     scored,
     scored_all,
 )
@@ -338,13 +338,13 @@ class _Staging(Generic[T]):
     def _new_key(self) -> bytes:
         return companion(self._spec.key, f"staged:{_token()}")
 
-    def _encoded(self, items: Sequence[T], scores: Sequence[Any]) -> Chunk:
+    def _encoded(self, items: Sequence[T], scores: Sequence[Any], other: Any) -> Chunk:
         spec = self._spec
         members: Sequence[bytes | None]
         if self._strict:
             members = spec.encoding.encode_all(items)
         else:
-            members = [encode_known(spec, item) for item in items]
+            members = encode_all_known(spec, items, other)
         if not self._with_scores:
             checked = [0.0] * len(items)
         elif None not in members:

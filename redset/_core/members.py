@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, cast
 
+from redset._core.encoding import Encoding
 from redset._core.native import is_lookalike
 from redset._core.replies import Pair
 from redset._core.scores import check_score, zero
@@ -38,6 +39,37 @@ def encode_known(spec: Spec[T], item: T) -> bytes | None:
         if _succeeds(spec.encoding.encode, item):
             raise cause_of(error) from None
         return None
+
+
+def encode_all_known(
+    spec: Spec[T], items: Sequence[T], other: Encoding[Any] | None
+) -> list[bytes | None]:
+    """`encode_known` for many items; `encode_alike` for those of a set with an *other* encoding."""
+    if other is None:
+        return [encode_known(spec, item) for item in items]
+    return [encode_alike(spec, item, other) for item in items]
+
+
+def encode_alike(spec: Spec[T], item: T, other: Encoding[Any]) -> bytes | None:
+    """Return the member of *item*, which is in a set with an *other* encoding, or ``None``.
+
+    It is an item of both sets only if both serializers say so, so either set gives one answer. What
+    one of them can't carry is no error.
+    """
+    try:
+        return _alike(spec.encoding, item, other)
+    except (*spec.encoding.cant_carry, *other.cant_carry) as error:
+        if _succeeds(lambda item: _alike(spec.encoding, item, other), item):
+            raise cause_of(error) from None
+        return None
+
+
+def _alike(encoding: Encoding[T], item: T, other: Encoding[Any]) -> bytes | None:
+    member = encoding.encode(item)
+    own = encoding.decode(member)
+    if type(own) is type(item) is str and own == item:
+        return member
+    return member if other.encode(own) == other.encode(item) else None
 
 
 def encode_sought(spec: Spec[T], item: T) -> bytes | None:
@@ -210,7 +242,7 @@ class _Filling:
 
 def each_chunk(
     source: Source,
-    encoded: Callable[[Sequence[T], Sequence[Any]], Chunk],
+    encoded: Callable[[Sequence[T], Sequence[Any], Any], Chunk],
     send: Callable[[Chunk], Plan[None]],
 ) -> Plan[None]:
     """Have what *source* gives *encoded* and sent, a chunk at a time; read little beyond it."""

@@ -25,7 +25,7 @@ from redset._core.members import (
     decoded_all,
     decoded_pairs,
     each_chunk,
-    encode_known,
+    encode_all_known,
     encode_sought,
     scored,
     scored_all,
@@ -167,7 +167,7 @@ def update(
     """
     sent = 0
 
-    def encoded(items: Sequence[T], scores: Sequence[Any]) -> Chunk:
+    def encoded(items: Sequence[T], scores: Sequence[Any], _other: Any) -> Chunk:
         return Chunk(spec.encoding.encode_all(items), scored_all(spec, items, scores))
 
     def send(chunk: Chunk) -> Plan[None]:
@@ -226,8 +226,9 @@ def scores(spec: Spec[T], items: Sequence[T]) -> Plan[list[float | None]]:
 
 
 def discard_all(spec: Spec[T], source: Source) -> Plan[None]:
-    def encoded(items: Sequence[T], _scores: Sequence[Any]) -> Chunk:
-        members = [member for item in items if (member := encode_known(spec, item)) is not None]
+    def encoded(items: Sequence[T], _scores: Sequence[Any], other: Any) -> Chunk:
+        known = encode_all_known(spec, items, other)
+        members = [member for member in known if member is not None]
         return Chunk(members, [None] * len(members))
 
     def send(chunk: Chunk) -> Plan[None]:

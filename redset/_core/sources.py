@@ -27,10 +27,14 @@ AT_ONCE = 250
 
 
 class Batch(NamedTuple):
-    """Items, and for each of them its score, or ``None`` for the scorer's."""
+    """Items, and for each of them its score, or ``None`` for the scorer's.
+
+    Those of a set with another serializer come with its *encoding*.
+    """
 
     items: Sequence[Any]
     scores: Sequence[Any]
+    encoding: Any = None
 
 
 Source = Iterator[Batch] | AsyncIterator[Batch]
@@ -59,9 +63,10 @@ def unscored(items: Iterable[Any]) -> Iterator[Batch]:
     return map(_without_scores, iter(lambda: list(islice(reading, AT_ONCE)), []))
 
 
-def scored(pairs: Iterator[tuple[Any, Any]]) -> Iterator[Batch]:
-    """Pairs of item and score."""
-    return map(_with_scores, iter(lambda: list(islice(pairs, AT_ONCE)), []))
+def scored(pairs: Iterator[tuple[Any, Any]], encoding: Any = None) -> Iterator[Batch]:
+    """Pairs of item and score, of a set with that *encoding* if it is another."""
+    parts = iter(lambda: list(islice(pairs, AT_ONCE)), [])
+    return (_with_scores(part, encoding) for part in parts)
 
 
 async def unscored_later(items: AsyncIterable[Any]) -> AsyncIterator[Batch]:
@@ -71,10 +76,12 @@ async def unscored_later(items: AsyncIterable[Any]) -> AsyncIterator[Batch]:
         yield _without_scores(some)
 
 
-async def scored_later(pairs: AsyncIterator[tuple[Any, Any]]) -> AsyncIterator[Batch]:
+async def scored_later(
+    pairs: AsyncIterator[tuple[Any, Any]], encoding: Any = None
+) -> AsyncIterator[Batch]:
     """`scored` for pairs that come asynchronously."""
     while some := await pull(pairs, AT_ONCE):
-        yield _with_scores(some)
+        yield _with_scores(some, encoding)
 
 
 def checked_pairs(name: str, items: object) -> Source:
@@ -110,9 +117,9 @@ def _without_scores(items: list[Any]) -> Batch:
     return Batch(items, [None] * len(items))
 
 
-def _with_scores(pairs: list[tuple[Any, Any]]) -> Batch:
+def _with_scores(pairs: list[tuple[Any, Any]], encoding: Any = None) -> Batch:
     items, scores = zip(*pairs, strict=True)
-    return Batch(items, scores)
+    return Batch(items, scores, encoding)
 
 
 def chained(sources: Sequence[Source]) -> Source:

@@ -162,14 +162,22 @@ class Algebra(Ordered[T]):
             together = self._shares_commands(other, cluster=self._connection.is_cluster)
             if together and await same_server(self._connection, other._connection):
                 return other._remote()
-        return Local(_source(other))
+        return self._local(other)
+
+    def _local(self, other: Items[Any]) -> Local[Any]:
+        """The items of *other* with their scores, or with ``None`` for the scorer."""
+        if isinstance(other, Algebra):
+            return Local(sources.scored_later(other.items(), self._other_encoding(other)))
+        if isinstance(other, AsyncIterable):
+            return Local(sources.unscored_later(other))
+        return Local(sources.unscored(other))
 
     async def _operands(
         self, others: Sequence[Items[Any]], *, travel: bool = False
     ) -> list[Remote | Local[Any]]:
         """Say how *others* take part; if they *travel*, members that are refused are left out."""
         if travel and not self._spec.admits_all:
-            return [Local(_source(other)) for other in others]
+            return [self._local(other) for other in others]
         return [await self._operand(other) for other in others]
 
     async def _combine(
@@ -189,12 +197,3 @@ class Algebra(Ordered[T]):
         self, verb: str, one: Remote | Local[Any], other: Remote | Local[Any]
     ) -> Coroutine[Any, Any, bool]:
         return self._run(algebra.compare(self._spec, verb, one, other))
-
-
-def _source(other: Items[Any]) -> sources.Source:
-    """The items of *other* with their scores, or with ``None`` for the scorer."""
-    if isinstance(other, Algebra):
-        return sources.scored_later(other.items())
-    if isinstance(other, AsyncIterable):
-        return sources.unscored_later(other)
-    return sources.unscored(other)
