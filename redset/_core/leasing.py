@@ -431,8 +431,6 @@ class Holds(Sequence[T]):
         """Whether one request to the set under *key* may acknowledge what is left."""
         if self.returning:
             return False
-        if len(self.open) <= 1:  # most of them
-            return all(len(member) <= CHUNK_BYTES for member in list(self.open))
         names = {hold.lease for hold in self.open.values()}
         size = sum(map(len, self.open))
         at_once = len(names) <= 1 and len(self.open) <= LEASE_AT_ONCE and size <= CHUNK_BYTES

@@ -524,6 +524,27 @@ def test_who_holds_what_is_told(numbers: Numbers) -> None:
     loop.close()
 
 
+@pytest.mark.parametrize("name", ["a\0b", "100 % of \N{GREEK SMALL LETTER BETA}", "x" * 200])
+def test_name_of_a_worker_is_told_as_it_was_given(numbers: Numbers, name: str) -> None:
+    numbers.lease(1, worker=name)
+    for _ in (loop := numbers.consume(worker=name)):
+        break
+    assert [each.worker for each in numbers.leased()] == [name, name]
+    loop.close()
+
+
+def test_consume_of_a_set_that_is_renamed_goes_on(client: redis.Redis, numbers: Numbers) -> None:
+    items = list(numbers)
+    done: list[int] = []
+    for item in numbers.consume(timeout=0):
+        if not done:
+            numbers.rename("renamed")
+        done.append(item)
+    assert done == items
+    assert sum(numbers.stats()[:-1]) == 0
+    assert not client.keys("*leased") + client.keys("*held")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

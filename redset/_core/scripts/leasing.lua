@@ -58,7 +58,8 @@ local function parts_of(entry)
 end
 
 local function entry_of(lease, count, most, score, since, company, worker)
-  return string.format('%s %d %s %s %.0f %s %s', lease, count, most, score, since, company, worker)
+  since = string.format('%.0f', since)
+  return table.concat({lease, string.format('%d', count), most, score, since, company, worker}, ' ')
 end
 
 -- Call a command with many arguments, which come in groups of *group*.
