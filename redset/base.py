@@ -172,7 +172,12 @@ class Base(Generic[T]):
         """Stand for this set under *key*, which it was renamed to."""
         requests = self._requests
         self._move(key)
-        requests.move_failed_to(self._requests)
+        self._take_over(requests)
+
+    def _take_over(self, requests: SetSlots) -> None:
+        """Let what failed be repeated under the set's new name, if it was renamed since."""
+        if requests is not self._requests:
+            requests.move_failed_to(self._requests)
 
     def _sibling(self, target: Target) -> Self:
         """A handle like this one for the set at *target*, which it owns if that is a result."""

@@ -84,4 +84,9 @@ class Handle(Operations[T]):
         self._owner = delete_when_collected(self, self._client, keys)
 
     def _run(self, plan: Plan[R], slot: SubscriptionSlot | None = None) -> R:
-        return run(plan, self._connection, self._translate_error, slot)
+        requests = self._requests
+        try:
+            return run(plan, self._connection, self._translate_error, slot)
+        except BaseException:
+            self._take_over(requests)
+            raise

@@ -76,10 +76,13 @@ class HandingOut(Ordered[T]):
         return await self._take_out(self._to_take(num, timeout, last, with_scores), last)
 
     async def _take_out(self, plan: Plan[R], last: bool) -> R:
-        before = self._connection.cancelled_after_send
+        before, requests = self._connection.cancelled_after_send, self._requests
         try:
             return await self._run(plan)
-        except asyncio.CancelledError:
+        except BaseException as error:
+            self._take_over(requests)
+            if not isinstance(error, asyncio.CancelledError):
+                raise
             # Nobody may ever call this handle again. What somebody else's task had sent
             # meanwhile may count, too: then there is nothing to take back.
             if self._connection.cancelled_after_send > before:

@@ -8,13 +8,15 @@ import contextlib
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
 import redis
 
 from redset import LockTimeout
+from redset._core.async_connection import AsyncClientConnection
+from redset._core.commands import Command
 from redset.asyncio import Lock, RedisSortedSet
 from redset.exceptions import LeaseLost
 from tests.server.asyncio_clients import all_given_back, connected, counted_writes
@@ -445,3 +447,38 @@ async def owed(jobs: Jobs, done: list[int]) -> None:
     held = [entry.item async for entry in jobs.leased()]
     assert len(held) == stats.leased
     done.extend(held)
+
+
+class Renaming(AsyncClientConnection):
+    """A connection that has no reply, while another task renames the set; or none ever."""
+
+    def __init__(self, jobs: Jobs, renamed: asyncio.Event, *, hangs: bool) -> None:
+        super().__init__(jobs._client, pipelining=True)
+        self._jobs, self._renamed, self._hangs = jobs, renamed, hangs
+
+    async def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        await super()._send(batch)
+        await self._jobs.rename("new")
+        self._renamed.set()
+        if self._hangs:
+            await asyncio.Future()
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_what_a_call_was_given_while_the_set_was_renamed_is_given_again(
+    server: TestServer, cancelled: bool
+) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs, renamed = await filled(client, 5), asyncio.Event()
+            jobs._connection = Renaming(jobs, renamed, hangs=cancelled)
+            call = asyncio.ensure_future(jobs.take(2))
+            await renamed.wait()
+            if cancelled:
+                call.cancel()
+            with pytest.raises(asyncio.CancelledError if cancelled else ConnectionError):
+                await call
+            assert (jobs.name, await jobs.take(2)) == ("new", [0, 1])
+
+    asyncio.run(main())

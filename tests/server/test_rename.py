@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from hypothesis.stateful import (
 )
 
 from redset import RedisSortedSet
+from redset._core.commands import Command
+from redset._core.connection import ClientConnection
 from redset.codecs import JSONSerializer
 from redset.exceptions import KeyTypeError, LeaseLost
 from redset.leases import Lease
@@ -440,6 +442,26 @@ def test_what_a_failed_call_was_given_moves_with_the_handle(
             assert list(lease) == ["b"]
         assert jobs.take(9) == list("cdef")
         assert set(jobs.stats()) == {0}
+
+
+class Renaming(ClientConnection):
+    """A connection that loses a reply, while another thread renames the set."""
+
+    def __init__(self, shared: Strings) -> None:
+        super().__init__(shared._client)
+        self._shared = shared
+
+    def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        super()._send(batch)
+        self._shared.rename("new")
+        raise ConnectionError
+
+
+def test_what_was_given_while_the_set_was_renamed_is_given_again(jobs: Strings) -> None:
+    jobs._connection = Renaming(jobs)
+    with pytest.raises(ConnectionError):
+        jobs.take(2)
+    assert (jobs.name, jobs.take(2)) == ("new", ["a", "b"])
 
 
 def test_a_companion_of_another_type_moves_nothing(client: redis.Redis, jobs: Strings) -> None:
