@@ -8,7 +8,7 @@ from collections.abc import Iterable, Set
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 
-from redset._core import algebra, plans
+from redset._core import comparing, plans
 from redset._core.algebra import Local, Remote
 from redset._core.connection import same_server
 from redset._core.members import CHUNK_MEMBERS
@@ -277,8 +277,9 @@ class Algebra(Ordered[T]):
         """Say whether *other* has every item of this set.
 
         Cost: 1 round trip for a set of the same server, O(n) there, and early where the sizes or
-        the first items differ; another iterable travels once. Atomic.
-        Source: ``ZINTERCARD`` (``ZINTERSTORE`` on Redis 6.2); ``set.issubset``.
+        the first items differ; another iterable travels once. Atomic. A read-only replica answers
+        too, for more than 3,500 local items chunk by chunk, which is not one moment.
+        Source: ``ZINTERCARD`` (``ZMSCORE`` on Redis 6.2), ``ZMSCORE``; ``set.issubset``.
         """
         return self._compare("subset", self._remote(), self._operand(other))
 
@@ -380,7 +381,7 @@ class Algebra(Ordered[T]):
         return self._sibling(self._run(plan))
 
     def _compare(self, verb: str, one: Remote | Local[Any], other: Remote | Local[Any]) -> bool:
-        return self._run(algebra.compare(self._spec, verb, one, other))
+        return self._run(comparing.compare(self._spec, verb, one, other))
 
     def _sift(self, items: Iterable[S], wanted: bool) -> Iterable[S]:
         iterator = iter(items)

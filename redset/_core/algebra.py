@@ -124,10 +124,19 @@ def _joined(operands: Sequence[Remote | Local[T]]) -> list[Remote | Local[T]]:
     return joined
 
 
-def compare(
+def compare_stored(spec: Spec[Any], verb: str, one: Remote, other: Remote) -> Plan[bool]:
+    """Answer whether *one* is a ``subset`` of *other* (or what *verb* says)."""
+    ready = [(each, Operand(each.key, sign=each.sign)) for each in (one, other)]
+    command = commands.compare(verb, [operand for _, operand in ready])
+    *_, (word, answer) = yield [*_renewals((one, other)), command]
+    _check_verdict(spec, word, answer, ready)
+    return bool(answer)
+
+
+def compare_staged(
     spec: Spec[T], verb: str, one: Remote | Local[T], other: Remote | Local[T]
 ) -> Plan[bool]:
-    """Answer whether *one* is a ``subset`` of *other* (or what *verb* says)."""
+    """`compare_stored` for any number of local items, which the server keeps meanwhile."""
     target = Target(companion(spec.key, "scratch:into"), "lasting")
     _, answer = yield from _ask(
         spec, verb, (one, other), target, "keep", None, strict=False, with_scores=False
@@ -186,13 +195,7 @@ def _ask(
         replaced = _replaced(target, named)
         asked = (verb, conflict) if limit is None else (f"count_{verb}", str(limit))
         command = commands.algebra(keys, *asked, target.life, once, named, replaced)
-        renewals = [
-            command
-            for operand in operands
-            if isinstance(operand, Remote) and operand.sign is not None
-            for command in renew(operand.key, operand.sign)
-        ]
-        *_, (word, number) = yield [*renewals, *staging.take_waiting(), command]
+        *_, (word, number) = yield [*_renewals(operands), *staging.take_waiting(), command]
     except Exception:
         if staging.sent and staging.keys:
             with suppress(Exception):  # then they run out
@@ -200,6 +203,16 @@ def _ask(
         raise
     _check_verdict(spec, word, number, ready)
     return word, number
+
+
+def _renewals(operands: Iterable[Remote | Local[Any]]) -> list[Command[int]]:
+    """What keeps those *operands* alive that are results."""
+    return [
+        command
+        for operand in operands
+        if isinstance(operand, Remote) and operand.sign is not None
+        for command in renew(operand.key, operand.sign)
+    ]
 
 
 def _check_verdict(spec: Spec[Any], word: str, number: int, ready: Sequence[Ready]) -> None:

@@ -85,7 +85,9 @@ def _as_bytes(word: Word) -> bytes:
 TAKE = Script("idempotency", "sign", "leasing", "take")
 INSERT = Script("idempotency", "sign", "insert")
 ALIVE = Script("sign", "alive")
-ALGEBRA, RENAME = Script("idempotency", "algebra"), Script("idempotency", "rename")
+ALGEBRA = Script("idempotency", "comparing", "algebra")
+RENAME = Script("idempotency", "rename")
+COMPARE, OVERLAP = Script("comparing", "compare"), Script("comparing", "overlap")
 LEASE = Script("idempotency", "leasing", "lease")
 SETTLE = Script("idempotency", "leasing", "settle")
 PAGE = Script("page")
@@ -99,6 +101,8 @@ LOWEST, HIGHEST = "-inf", "+inf"
 # Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more
 # members goes in several commands, which travel together.
 MAX_MEMBERS = 1_750
+# A call of the script that looks members up names nothing else.
+MAX_LOOKED_UP = 3_500
 # A call of the script for algebra has up to five words for each operand.
 MAX_OPERANDS = 750
 
@@ -466,6 +470,19 @@ def algebra(
     )
     all_keys = (*keys, *(operand.key for operand in operands), *signs, *replaced)
     return _call_once(ALGEBRA, all_keys, arguments, replies.verdict)
+
+
+def compare(verb: str, operands: Sequence[Operand]) -> Command[tuple[str, int]]:
+    """Compare two sets, of which none is staged."""
+    temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
+    signs = [operands[place].sign or b"" for place in temporary]
+    keys = [*(operand.key for operand in operands), *signs]
+    return _call(COMPARE, keys, (verb, *temporary), replies.verdict)
+
+
+def overlap(key: bytes, members: Sequence[bytes]) -> Command[tuple[int, int]]:
+    """Give how many members the set has, and how many of *members* are among them."""
+    return _call(OVERLAP, [key], members, lambda reply: (int(reply[0]), int(reply[1])))
 
 
 def add_with(key: bytes, member: bytes, score: float, conflict: str) -> list[Command[Any]]:

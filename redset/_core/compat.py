@@ -90,6 +90,12 @@ def error_code(error: BaseException) -> str:
     return word if word.isupper() else "ERR"
 
 
+def is_read_only(error: BaseException) -> bool:
+    """Return whether the server replied that it is a replica, which nothing may write to."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "ReadOnlyError" in names or error_code(error) == "READONLY"
+
+
 def is_denied(error: BaseException) -> bool:
     """Return whether the server replied that the account has no right to the command."""
     # The libraries take away this code too, and tell by a class of their own.

@@ -9,7 +9,7 @@ from redset._core.encoding import Encoding
 from redset._core.native import is_lookalike
 from redset._core.replies import Pair
 from redset._core.scores import check_score, zero
-from redset._core.sources import Pull, Source
+from redset._core.sources import Batch, Pull, Source
 from redset._core.spec import Plan, Spec
 from redset._core.words import Foreign, described
 from redset.exceptions import SerializerError, UncertainItemError
@@ -240,6 +240,11 @@ class _Filling:
         return chunk
 
 
+def read_batch(source: Source) -> Plan[list[Batch]]:
+    """Read the next batch of *source*; ``[]`` at its end."""
+    return list(islice(source, 1)) if isinstance(source, Iterator) else (yield Pull(source))
+
+
 def each_chunk(
     source: Source,
     encoded: Callable[[Sequence[T], Sequence[Any], Any], Chunk],
@@ -247,10 +252,7 @@ def each_chunk(
 ) -> Plan[None]:
     """Have what *source* gives *encoded* and sent, a chunk at a time; read little beyond it."""
     filling = _Filling()
-    while True:
-        batches = list(islice(source, 1)) if isinstance(source, Iterator) else (yield Pull(source))
-        if not batches:
-            break
+    while batches := (yield from read_batch(source)):
         for full in filling.take_in(encoded(*batches[0])):
             yield from send(full)
     rest = filling.rest()

@@ -122,6 +122,35 @@ def _with_scores(pairs: list[tuple[Any, Any]], encoding: Any = None) -> Batch:
     return Batch(items, scores, encoding)
 
 
+class Memory:
+    """Batches that were read of a source, as long as their items are no more than *most*."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self.number = most, 0
+        self.batches: list[Batch] | None = []
+
+    def note(self, batch: Batch) -> Batch:
+        """Give *batch* back, and keep it."""
+        self.number += len(batch.items)
+        if self.batches is not None:
+            self.batches.append(batch)
+            if self.number > self._most:
+                self.batches = None
+        return batch
+
+
+def remembered(source: Source, memory: Memory) -> Source:
+    """The batches of *source*, which *memory* keeps."""
+    if isinstance(source, AsyncIterator):
+        return _remembered_later(source, memory)
+    return map(memory.note, source)
+
+
+async def _remembered_later(source: AsyncIterator[Batch], memory: Memory) -> AsyncIterator[Batch]:
+    async for batch in source:
+        yield memory.note(batch)
+
+
 def chained(sources: Sequence[Source]) -> Source:
     """All batches of *sources*, one source after the other."""
     if any(isinstance(source, AsyncIterator) for source in sources):

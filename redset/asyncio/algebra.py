@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import redset.algebra
-from redset._core import algebra, sources
+from redset._core import comparing, sources
 from redset._core.algebra import Local, Remote
 from redset._core.async_connection import same_server
 from redset._core.words import shown
@@ -196,4 +196,4 @@ class Algebra(Ordered[T]):
     def _compare(
         self, verb: str, one: Remote | Local[Any], other: Remote | Local[Any]
     ) -> Coroutine[Any, Any, bool]:
-        return self._run(algebra.compare(self._spec, verb, one, other))
+        return self._run(comparing.compare(self._spec, verb, one, other))

@@ -75,14 +75,6 @@ for i = 1, n do
   end
 end
 
--- How many members two sets share, counted up to a limit (0: all).
-local function shared(a, b, limit)
-  local answer = redis.pcall('ZINTERCARD', 2, a, b, 'LIMIT', limit)
-  if type(answer) == 'number' then return answer end
-  -- Redis 6.2 has no ZINTERCARD.
-  return redis.call('ZINTERSTORE', scratch, 2, a, b)
-end
-
 local counts = {
   count_union = function()
     if n > 2 then return store('ZUNIONSTORE', scratch, operands) end
@@ -106,34 +98,6 @@ local counts = {
 }
 if counts[verb] then return done('answer', counts[verb](tonumber(conflict))) end
 
--- Whether the lowest members of one set are in another: most sets that differ are told here.
-local function starts_within(a, b)
-  local first = redis.call('ZRANGE', a, 0, 99)
-  if #first == 0 then return true end
-  local scores = redis.call('ZMSCORE', b, unpack(first))
-  for i = 1, #first do
-    if not scores[i] then return false end
-  end
-  return true
-end
-
-local comparisons = {
-  subset = function(a, b)
-    local size = redis.call('ZCARD', a)
-    return size <= redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
-  end,
-  proper_subset = function(a, b)
-    local size = redis.call('ZCARD', a)
-    return size < redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
-  end,
-  equal = function(a, b)
-    local size = redis.call('ZCARD', a)
-    return size == redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
-  end,
-  disjoint = function(a, b)
-    return shared(a, b, 1) == 0
-  end,
-}
 if comparisons[verb] then
   return done('answer', comparisons[verb](operands[1], operands[2]) and 1 or 0)
 end
