@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from redset.codecs import _scalars
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import UncertainItemError
 
 Parts = tuple[Any, tuple[Any, ...], Any]
 
@@ -99,7 +99,7 @@ def numpy_scalar(item: Any, *, readable: bool) -> Any:
     cls, kind = type(item), item.dtype.kind
     is_long = isinstance(item, numpy.longdouble | numpy.clongdouble)
     if not readable or is_long or kind not in _NUMPY_KINDS:
-        raise InvalidTypeError(
+        raise UncertainItemError(
             f"a {cls.__name__} of numpy can't be kept{'' if readable else ' without secret='}; "
             f"pass a value of Python's own, such as its item(); got {_scalars.shown(item)}"
         )
@@ -146,7 +146,7 @@ def _dataclass_fields(cls: Any) -> Iterator[_Field]:
 def _attrs_fields(cls: Any) -> Iterator[_Field]:
     for field in getattr(cls, "__attrs_attrs__", ()):
         if field.eq_key is not None:
-            raise InvalidTypeError(
+            raise UncertainItemError(
                 f"field {field.name} of a {cls.__name__} is compared by a key, so that equal "
                 "items would have several members"
             )
@@ -185,7 +185,7 @@ def _compared_values(item: Any, known: Iterable[_Field]) -> dict[str, object]:
             if field.name in own or (is_slot and hasattr(item, field.name)):
                 values[field.name] = getattr(item, field.name)
         elif field.default is None:
-            raise InvalidTypeError(
+            raise UncertainItemError(
                 f"field {field.name} of a {type(item).__name__} takes no part in its ==, so it "
                 "isn't kept, and it has no default to come back with; give it one"
             )
@@ -276,8 +276,8 @@ def _check_compared(
         _compared[cls].add(name)
 
 
-def _ignored(cls: type, name: str) -> InvalidTypeError:
-    return InvalidTypeError(
+def _ignored(cls: type, name: str) -> UncertainItemError:
+    return UncertainItemError(
         f"attribute {_scalars.shown(name)} of a {cls.__name__} takes no part in its ==, so that "
         "equal items would have several members; leave it out in __getstate__, or make it a "
         "field(compare=False) with a default, or a cached_property"

@@ -18,7 +18,12 @@ from zoneinfo import ZoneInfo
 
 from redset._core.words import Foreign, described, one_line
 from redset._core.words import shown as shown  # noqa: PLC0414 - the codecs have it from here
-from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError
+from redset.exceptions import (
+    InvalidTypeError,
+    InvalidValueError,
+    SerializerError,
+    UncertainItemError,
+)
 
 DEPTH_LIMIT = 100  # far below the interpreter's own limit, wherever the caller's stack is
 # Reducing a fraction takes quadratic time: 2 ms for two integers of this many bits.
@@ -227,7 +232,7 @@ def datetime_text(moment: datetime) -> str:
         return _utc_text(moment)
     name = _zone_name(moment)
     if moment.fold or name is None:
-        raise InvalidValueError(
+        raise UncertainItemError(
             f"{shown(moment)} is ambiguous: == ignores the fold that its zone needs, and only "
             "fold=0 of a ZoneInfo with a name can be kept; use .astimezone(UTC)"
         )

@@ -1,0 +1,70 @@
+"""An item stays the item that it is: after a cache was filled, in an hour that is there twice."""
+
+from datetime import UTC
+from typing import Any
+
+import pytest
+import redis
+
+from redset import RedisSortedSet
+from redset.codecs import MsgpackSerializer, PickleSerializer
+from redset.exceptions import UncertainItemError
+from tests.unit.codecs.strategies import BERLIN, FOLDED
+from tests.unit.codecs.test_identity import Hashed, Task
+
+
+@pytest.fixture(
+    params=[{"allow": [Task]}, {"secret": b"0123456789abcdef"}], ids=["allow", "secret"]
+)
+def jobs(client: redis.Redis, request: pytest.FixtureRequest) -> RedisSortedSet[Any]:
+    return RedisSortedSet(client, "jobs", serializer=PickleSerializer(**request.param))
+
+
+def test_an_item_is_found_after_its_cached_property_was_read(jobs: RedisSortedSet[Any]) -> None:
+    job = Task("/a")
+    jobs.add(job)
+    assert job in jobs
+    assert job.slow == 2
+    assert job in jobs
+    assert jobs.insert(job, Task("/a", note="urgent")) == []
+    [kept] = jobs
+    assert kept == job
+    assert kept.slow == 2
+    assert jobs.discard(kept)
+
+
+def test_an_item_whose_equals_have_several_members_is_refused_by_lookups(
+    client: redis.Redis,
+) -> None:
+    shared: RedisSortedSet[Any] = RedisSortedSet(
+        client, "hashed", serializer=PickleSerializer(allow=[Hashed])
+    )
+    for call in (shared.add, shared.discard, shared.__contains__):
+        with pytest.raises(UncertainItemError, match="takes no part in its =="):
+            call(Hashed(1))
+
+
+def test_both_times_of_the_repeated_hour_are_items_of_documents(client: redis.Redis) -> None:
+    shared: RedisSortedSet[Any] = RedisSortedSet(
+        client, "documents", serializer=MsgpackSerializer()
+    )
+    times = [FOLDED.replace(tzinfo=BERLIN, fold=fold) for fold in (0, 1)]
+    shared.update([{"at": each} for each in times])
+    instants = {each["at"].astimezone(UTC) for each in shared}
+    assert instants == {each.astimezone(UTC) for each in times}
+    assert len(instants) == 2
+    popped: Any = shared.pop()
+    assert popped["at"].astimezone(UTC) in instants
+
+
+def test_the_second_time_of_the_repeated_hour_is_refused_by_values(client: redis.Redis) -> None:
+    values: RedisSortedSet[Any] = RedisSortedSet(client, "values")
+    first, second = (FOLDED.replace(tzinfo=BERLIN, fold=fold) for fold in (0, 1))
+    values.add(first)
+    for call in (values.add, values.insert, values.discard, values.score, values.__contains__):
+        with pytest.raises(UncertainItemError, match=r"astimezone\(UTC\)"):
+            call(second)
+    values.add(second.astimezone(UTC))
+    assert {each.astimezone(UTC) for each in values} == {
+        each.astimezone(UTC) for each in (first, second)
+    }
