@@ -348,25 +348,30 @@ class Algebra(Ordered[T]):
 
     def _operand(self, other: Iterable[Any]) -> Remote | Local[Any]:
         """Say how *other* takes part: where it is, or item by item."""
-        if isinstance(other, Algebra):
-            together = self._shares_commands(other, cluster=self._connection.is_cluster)
-            if together and same_server(self._connection, other._connection):
-                return other._remote()
-        return self._local(other)
-
-    def _local(self, other: Iterable[Any]) -> Local[Any]:
-        """The items of *other* with their scores, or with ``None`` for the scorer."""
-        if isinstance(other, Algebra):
-            return Local(scored(other.items(), self._other_encoding(other)))
-        return Local(unscored(other))
+        if not isinstance(other, Algebra):
+            return Local(unscored(other))
+        together = self._shares_commands(other, cluster=self._connection.is_cluster)
+        if together and same_server(self._connection, other._connection):
+            return other._remote()
+        return self._travelling(other, self._why_apart(other))
 
     def _operands(
         self, others: Iterable[Iterable[Any]], *, travel: bool = False
     ) -> list[Remote | Local[Any]]:
         """Say how *others* take part; if they *travel*, members that are refused are left out."""
         if travel and not self._spec.admits_all:
-            return [self._local(other) for other in others]
+            return [self._refusable(other) for other in others]
         return [self._operand(other) for other in others]
+
+    def _refusable(self, other: Iterable[Any]) -> Local[Any]:
+        if not isinstance(other, Algebra):
+            return Local(unscored(other))
+        return self._travelling(other, "unique= may refuse some of them")
+
+    def _travelling(self, other: "Algebra[Any]", why: str) -> Local[Any]:
+        """The items of another set with their scores, on their way through this process."""
+        items = scored(other.items(), self._other_encoding(other))
+        return Local(self._noticed(other, items, why))
 
     def _combine(
         self,

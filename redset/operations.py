@@ -6,6 +6,7 @@ of `redset._core` and no check has no method here. Nothing here sends anything o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -38,7 +39,7 @@ from redset._core.keys import check_name, companion, slot_of
 from redset._core.leasing import LEASE_AT_ONCE, Hold, Holds, Settling, Stats
 from redset._core.members import decoded, decoded_all, decoded_pairs, encode_sought
 from redset._core.scores import check_score
-from redset._core.sources import chained, checked_pairs
+from redset._core.sources import LARGE, Source, chained, checked_pairs, noticed
 from redset._core.spec import Plan, Terms
 from redset._core.words import shown
 from redset.base import Base
@@ -52,6 +53,8 @@ from redset.exceptions import (
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+logger = logging.getLogger("redset")
 
 # Whose score wins where two meet.
 OnConflict = Literal["keep", "replace", "min", "max", "sum"]
@@ -673,6 +676,25 @@ class Operations(Base[T]):
         """Return the encoding of *other* unless it is that of this set."""
         found = other._spec.encoding
         return None if self._spec.encoding.same_as(found) else found
+
+    def _noticed(self, other: Operations[Any], source: Source, why: str) -> Source:
+        """What *source* gives of another set, with a warning if many items travel."""
+
+        def notice() -> None:
+            logger.warning(
+                "redset %r: reads all of redset %r through this process, more than %s items, as %s",
+                *(self._spec.label, other._spec.label, f"{LARGE:,}", why),
+            )
+
+        return noticed(source, notice)
+
+    def _why_apart(self, other: Operations[Any]) -> str:
+        """Say why no command may name both sets, or that they are on different servers."""
+        if not self._spec.encoding.same_as(other._spec.encoding):
+            return "their serializers differ"
+        if self._connection.is_cluster and slot_of(other._spec.key) != slot_of(self._spec.key):
+            return "a cluster keeps them in different slots: names with the same {tag} share one"
+        return "they are on different servers or databases"
 
     def _shares_commands(self, other: Operations[Any], *, cluster: bool) -> bool:
         """Say whether one command may name both sets, if they are on one server."""

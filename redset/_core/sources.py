@@ -7,6 +7,7 @@ that, so it yields a `Pull` and is given the next batch of items.
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Iterable,
     Iterator,
     Mapping,
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 # So many items are read and encoded together: few calls for many items, and little memory.
 AT_ONCE = 250
+# More items of another set than this are worth a warning if they travel.
+LARGE = 10_000
 
 
 class Batch(NamedTuple):
@@ -93,6 +96,33 @@ def checked_pairs(name: str, items: object) -> Source:
     if isinstance(items, Iterable):
         return scored(_pair(name, each) for each in items)
     raise _no_pairs(name, items)
+
+
+def noticed(source: Source, notice: Callable[[], None]) -> Source:
+    """All batches of *source*; once more than `LARGE` items of it were read, *notice* is called."""
+    if isinstance(source, AsyncIterator):
+        return _noticed_later(source, notice)
+    return _noticed(source, notice)
+
+
+def _noticed(source: Iterator[Batch], notice: Callable[[], None]) -> Iterator[Batch]:
+    total = 0
+    for batch in source:
+        before, total = total, total + len(batch.items)
+        if before <= LARGE < total:
+            notice()
+        yield batch
+
+
+async def _noticed_later(
+    source: AsyncIterator[Batch], notice: Callable[[], None]
+) -> AsyncIterator[Batch]:
+    total = 0
+    async for batch in source:
+        before, total = total, total + len(batch.items)
+        if before <= LARGE < total:
+            notice()
+        yield batch
 
 
 async def _checked_later(name: str, items: AsyncIterable[Any]) -> AsyncIterator[tuple[Any, Any]]:

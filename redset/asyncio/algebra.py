@@ -162,23 +162,25 @@ class Algebra(Ordered[T]):
             together = self._shares_commands(other, cluster=self._connection.is_cluster)
             if together and await same_server(self._connection, other._connection):
                 return other._remote()
-        return self._local(other)
-
-    def _local(self, other: Items[Any]) -> Local[Any]:
-        """The items of *other* with their scores, or with ``None`` for the scorer."""
-        if isinstance(other, Algebra):
-            return Local(sources.scored_later(other.items(), self._other_encoding(other)))
-        if isinstance(other, AsyncIterable):
-            return Local(sources.unscored_later(other))
-        return Local(sources.unscored(other))
+            return self._travelling(other, self._why_apart(other))
+        return _unscored(other)
 
     async def _operands(
         self, others: Sequence[Items[Any]], *, travel: bool = False
     ) -> list[Remote | Local[Any]]:
         """Say how *others* take part; if they *travel*, members that are refused are left out."""
         if travel and not self._spec.admits_all:
-            return [self._local(other) for other in others]
+            return [self._refusable(other) for other in others]
         return [await self._operand(other) for other in others]
+
+    def _refusable(self, other: Items[Any]) -> Local[Any]:
+        if not isinstance(other, Algebra):
+            return _unscored(other)
+        return self._travelling(other, "unique= may refuse some of them")
+
+    def _travelling(self, other: "Algebra[Any]", why: str) -> Local[Any]:
+        items = sources.scored_later(other.items(), self._other_encoding(other))
+        return Local(self._noticed(other, items, why))
 
     async def _combine(
         self,
@@ -197,3 +199,10 @@ class Algebra(Ordered[T]):
         self, verb: str, one: Remote | Local[Any], other: Remote | Local[Any]
     ) -> Coroutine[Any, Any, bool]:
         return self._run(comparing.compare(self._spec, verb, one, other))
+
+
+def _unscored(items: Items[Any]) -> Local[Any]:
+    """Items without scores, local ones or such that come asynchronously."""
+    if isinstance(items, AsyncIterable):
+        return Local(sources.unscored_later(items))
+    return Local(sources.unscored(items))
