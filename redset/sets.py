@@ -33,13 +33,13 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
     >>> jobs.clear()
     True
 
-    * one item: `add`, `update_score`, `increment`, `replace`, `move`, `discard`, `remove`, ``in``,
-      `score`
+    * one item: `add`, `update_score`, `increment`, `replace`, `discard`, `remove`, ``in``, `score`
     * many: `update`, `add_scored`, `insert`, `clear`, ``len``, `scores`
     * iteration, ``reversed``, `items`
     * handing out: `pop`, `take`, `peek`, `peek_score`
     * until it is acknowledged: `lease`, `consume`, `leased`, `dead`, `requeue`, `stats`
-    * with other sets: the operators and methods of builtin ``set``, on the server
+    * with other sets: the operators and methods of builtin ``set``, on the server, `move`,
+      `union_count`, `intersection_count`, `difference_count`
     * in order: indexes and slices, `index`, `rank`, `ranks`, `remove_at`, `range`, `count`,
       `remove_range`, `random`, `sample`
     * as a result: `close`, ``with``, `rename`

@@ -81,9 +81,10 @@ def test_what_a_cancelled_call_was_given_the_next_one_is_given(
 
 
 @sharing
+@pytest.mark.parametrize("last", [False, True], ids=["lowest", "last"])
 @pytest.mark.parametrize("num", [0, 3], ids=["pop", "take"])
 def test_what_a_cancelled_call_was_given_is_there_for_others(
-    server: TestServer, num: int, pipelining: bool
+    server: TestServer, num: int, last: bool, pipelining: bool
 ) -> None:
     async def main() -> None:
         async with connected(server) as client, connected(server) as elsewhere:
@@ -92,7 +93,7 @@ def test_what_a_cancelled_call_was_given_is_there_for_others(
             got: list[int] = []
             for steps in each_step():
                 one: Jobs = RedisSortedSet(client, "jobs", pipelining=pipelining)
-                call = one.take(num) if num else pop_one(one)
+                call = one.take(num, last=last) if num else pop_one(one, last=last)
                 got += await cancelled_after(steps, call) or []
                 assert await others.size() == 1_500 - len(got), steps
             got += await others.take(1_500)
@@ -101,8 +102,23 @@ def test_what_a_cancelled_call_was_given_is_there_for_others(
     asyncio.run(main())
 
 
-async def pop_one(jobs: Jobs) -> list[Any]:
-    return [await jobs.pop()]
+async def pop_one(jobs: Jobs, *, last: bool = False) -> list[Any]:
+    return [await jobs.pop(last=last)]
+
+
+@sharing
+def test_a_cancelled_remove_at_is_done_once_however_often_it_is_repeated(
+    server: TestServer, pipelining: bool
+) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs = await filled(client, 1_500, pipelining)
+            for removed, steps in enumerate(each_step()):
+                assert await jobs[0] == removed
+                if await cancelled_after(steps, jobs.remove_at(0)) is None:
+                    assert await jobs.remove_at(0) == 1
+
+    asyncio.run(main())
 
 
 @sharing
