@@ -104,8 +104,6 @@ EXCLUDED = {
     "TestSetSubclass.test_union": SUBCLASS,
     "TestSetSubclass.test_keywords_in_subclass": FROM_ITEMS,
 }
-# Faults: they may pass at any time, and then their lines go.
-OPEN: set[str] = set()
 OF_FROZENSET = {"TestFrozenSet", "TestFrozenSetSubclass", "TestFrozenSetSubclassWithSlots"}
 
 
@@ -124,8 +122,6 @@ def excluded(kind: type, name: str) -> list[pytest.MarkDecorator]:
         for entry in (f"{parent.__name__}.{name}", parent.__name__):
             if entry in EXCLUDED:
                 return [pytest.mark.xfail(strict=True, reason=EXCLUDED[entry])]
-            if entry in OPEN:
-                return [pytest.mark.xfail(strict=False)]
     return []
 
 
@@ -143,7 +139,7 @@ def test_of_cpython(
 def test_each_exclusion_is_of_a_test_of_cpython() -> None:
     if cpythons is None:
         pytest.skip("this Python has been installed without its tests")
-    for entry in EXCLUDED.keys() | OPEN:
+    for entry in EXCLUDED:
         kind, _, name = entry.partition(".")
         assert hasattr(getattr(cpythons, kind), name or "__init__"), entry
 
