@@ -113,6 +113,13 @@ class Operations(Base[T]):
             return (yield from plans.add(self._spec, item, score))
         return (yield from plans.add_on_conflict(self._spec, item, score, on_conflict))
 
+    def _to_add_and_rank(
+        self, item: T, score: Any, on_conflict: str, reverse: bool
+    ) -> Plan[int | None]:
+        self._check_conflict(on_conflict)
+        plan = plans.add_and_rank(self._spec, item, score, on_conflict, reverse=reverse)
+        return (yield from plan)
+
     def _to_update_score(self, item: T, score: Any, on_conflict: str) -> Plan[float | None]:
         self._check_conflict(on_conflict)
         return (yield from plans.update_score(self._spec, item, score, on_conflict))

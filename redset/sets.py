@@ -33,7 +33,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
     >>> jobs.clear()
     True
 
-    * one item: `add`, `update_score`, `increment`, `replace`, `discard`, `remove`, ``in``, `score`
+    * one item: `add`, `add_and_rank`, `update_score`, `increment`, `replace`, `discard`, `remove`,
+      ``in``, `score`
     * many: `update`, `add_scored`, `insert`, `clear`, ``len``, `scores`
     * iteration, ``reversed``, `items`
     * handing out: `pop`, `take`, `peek`, `peek_score`
@@ -87,6 +88,23 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
 
         """
         return self._run(self._to_add(item, score, on_conflict))
+
+    def add_and_rank(
+        self,
+        item: T,
+        score: Any = None,
+        *,
+        on_conflict: OnConflict = "replace",
+        reverse: bool = False,
+    ) -> int | None:
+        """Put *item* into the set as `add` does, and give its place in score order, as `rank` does.
+
+        ``None`` for an item that is refused (see *unique* of the set).
+        Cost: 1 round trip, or 2 if *unique* may refuse it, O(log n). Atomic, but that the place is
+        read a moment later.
+        Source: ``ZADD`` and ``ZRANK``, ``ZREVRANK`` for *reverse*.
+        """
+        return self._run(self._to_add_and_rank(item, score, on_conflict, reverse))
 
     def update_score(
         self, item: T, score: float, *, on_conflict: OnConflict = "replace"

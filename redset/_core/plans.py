@@ -68,6 +68,22 @@ def add_on_conflict(spec: Spec[T], item: T, score: Any, conflict: str) -> Plan[A
     return kept
 
 
+def add_and_rank(
+    spec: Spec[T], item: T, score: Any, conflict: str, *, reverse: bool
+) -> Plan[int | None]:
+    member, number = spec.encoding.encode(item), float(scored(spec, item, score))
+    added: list[Command[Any]] = []
+    if not spec.admits_all:
+        # Not in one batch: a script that the server doesn't know yet comes after what follows it.
+        yield from admit(spec, [(member, number)], conflict)
+    elif conflict == "replace":
+        added = [commands.add(spec.key, [member], [number])]
+    else:
+        added = commands.add_with(spec.key, member, number, conflict)
+    *_, rank = yield [*added, commands.rank(spec.key, member, reverse=reverse)]
+    return rank  # type: ignore[no-any-return]
+
+
 def admit(spec: Spec[T], pairs: list[tuple[bytes, float]], conflict: str) -> Plan[float | None]:
     """Add members but for those that have to stay out; give the last one's score, or ``None``."""
     *_, kept = yield [

@@ -58,6 +58,16 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
     async def add(self, item: T, score: Any = None, *, on_conflict: OnConflict = "replace") -> Any:
         return await self._run(self._to_add(item, score, on_conflict))
 
+    async def add_and_rank(
+        self,
+        item: T,
+        score: Any = None,
+        *,
+        on_conflict: OnConflict = "replace",
+        reverse: bool = False,
+    ) -> int | None:
+        return await self._run(self._to_add_and_rank(item, score, on_conflict, reverse))
+
     async def update_score(
         self, item: T, score: float, *, on_conflict: OnConflict = "replace"
     ) -> float | None:

@@ -16,6 +16,7 @@ from redset import (
     ScheduledSet,
     SortedSet,
 )
+from redset.operations import CONFLICTS
 from redset.serializers import JSONSerializer
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
@@ -86,6 +87,47 @@ def test_places_of_items(client: redis.Redis) -> None:
         words.ranks("a", [])
 
 
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(-2, 2)),
+    st.sampled_from("abc"),
+    st.integers(-2, 2),
+    st.sampled_from(CONFLICTS),
+    st.booleans(),
+)
+def test_add_and_rank_does_what_add_and_rank_do(
+    client: redis.Redis,
+    given: dict[str, int],
+    item: str,
+    score: int,
+    conflict: Any,
+    reverse: bool,
+) -> None:
+    for unique in ("until_taken", "until_done"):
+        one: RedisSortedSet[str] = RedisSortedSet(client, "one", unique=unique)  # type: ignore[arg-type,unused-ignore]
+        other: RedisSortedSet[str] = RedisSortedSet(client, "other")
+        for each in (one, other):
+            each.clear()
+            each.add_scored(given)
+        place = one.add_and_rank(item, score, on_conflict=conflict, reverse=reverse)
+        other.add(item, score, on_conflict=conflict)
+        assert place == other.rank(item, reverse=reverse)
+        assert list(one.items()) == list(other.items())
+
+
+def test_an_item_that_is_refused_has_no_rank(client: redis.Redis) -> None:
+    jobs: RedisSortedSet[str] = RedisSortedSet(client, "jobs", scorer=len, unique="until_done")
+    assert jobs.add_and_rank("long") == 0
+    assert jobs.add_and_rank("a") == 0
+    with jobs.lease() as lease:
+        assert jobs.add_and_rank("a") is None
+        lease.ack()
+    with pytest.raises(TypeError):
+        jobs.add_and_rank([])  # type: ignore[arg-type,unused-ignore]
+    with pytest.raises(InvalidValueError, match="on_conflict"):
+        jobs.add_and_rank("b", on_conflict="less")  # type: ignore[arg-type,unused-ignore]
+    assert list(jobs) == ["long"]
+
+
 def test_other_serializers_and_what_is_not_due(client: redis.Redis) -> None:
     documents: RedisSortedSet[Any] = RedisSortedSet(client, "d", serializer=JSONSerializer())
     documents.add_scored([({"id": 1}, 1), ({"id": 2}, 2)])
@@ -104,10 +146,11 @@ def test_each_is_one_round_trip(client: redis.Redis, round_trips: RoundTrips) ->
         del ours[0]
         ours.remove_at(slice(-2, None))
         ours.index("b")
+        ours.add_and_rank("b")
         ours.ranks(*LETTERS)
         ours.ranks()
         del ours[0:0]
-    assert count.value == 4
+    assert count.value == 5
     with round_trips(client) as count:
         del ours[::2]
     assert (count.value, list(ours)) == (2, ["c"])

@@ -454,6 +454,7 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "remove_at": lambda result, a: result.remove_at(0),
     "remove_at of a slice": lambda result, a: result.remove_at(slice(0, 1)),
     "remove_at with a step": lambda result, a: result.remove_at(slice(0, 9, 3)),
+    "add_and_rank": lambda result, a: result.add_and_rank(3, 1),
     "update_score": lambda result, a: result.update_score(3, 1),
     "update_score with a minimum": lambda result, a: result.update_score(3, 1, on_conflict="min"),
     "update_score with a sum": lambda result, a: result.update_score(3, 1, on_conflict="sum"),

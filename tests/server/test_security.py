@@ -92,6 +92,7 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
         pass
     for conflict in ("keep", "replace", "min", "max", "sum"):
         shared.update_score("b", 3, on_conflict=conflict)
+        shared.add_and_rank("b", 3, on_conflict=conflict)
         shared.add("moving"), shared.move("moving", other, on_conflict=conflict)
     shared.add("old"), shared.replace("old", "new")
     shared.pop()

@@ -136,6 +136,7 @@ def one_item(s: RedisSortedSet[int], names: SortedSet[str], tasks: Tasks) -> Non
     assert_type(s.remove(1), None)
     assert_type(s.score(1), float | None)
     assert_type(s.rank(1, reverse=True), int | None)
+    assert_type(s.add_and_rank(1, 2, on_conflict="max", reverse=True), int | None)
     assert_type(s.update_score(1, 2, on_conflict="max"), float | None)
     assert_type(s.replace(1, 2), float)
     assert_type(s.move(1, s, on_conflict="keep"), bool)
