@@ -164,7 +164,8 @@ class Base(Generic[T]):
     def _move(self, key: bytes, sign: bytes | None = None) -> None:
         """Stand for another set from now on: a lasting one, or a result with its sign."""
         self._name, self._sign, self._owner, self._lock = text_of(key), sign, None, None
-        self._spec = replace(self._spec, name=self._name, key=key)
+        is_result = sign is not None
+        self._spec = replace(self._spec, name=self._name, key=key, is_result=is_result)
         self._requests = self._slots()
         self._connect()
 

@@ -44,6 +44,9 @@ R = TypeVar("R", Taken, LeaseReply)
 # A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
 INSERT_AT_ONCE, ADMIT_AT_ONCE = 750, 500
 
+# How long the bytes are kept that could not be turned into an item of a result.
+UNDECODABLE_SECONDS = 600.0
+
 # How long a consumer that can be stopped waits before it asks whether it is to stop.
 GLANCE_SECONDS = 0.1
 
@@ -291,7 +294,9 @@ def _hand_out(
     items: list[Any] = (decoded_pairs if with_scores else decoded_all)(spec, pairs, broken)
     if broken:
         members, scores = zip(*broken, strict=True)
-        yield commands.add_all(spec.undecodable, members, scores)
+        kept = commands.add_all(spec.undecodable, members, scores)
+        ends = [commands.expire(spec.undecodable, UNDECODABLE_SECONDS)] if spec.is_result else []
+        yield [*kept, *ends]
     return pairs, items
 
 

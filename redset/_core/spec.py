@@ -43,6 +43,8 @@ class Spec(Generic[T]):
     scorer: Callable[[T], Any]
     # Until when an item that is added again is the one that was there: see `UNIQUE`.
     unique: str = "until_taken"
+    # Whether the set goes with its handle, and all that belongs to it.
+    is_result: bool = False
 
     @property
     def label(self) -> str:

@@ -973,6 +973,22 @@ def test_the_result_of_a_result_is_named_after_the_first_set(
     assert (kept | {1}).name.startswith("{kept}:result:")
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_what_of_a_result_cannot_be_deserialized_goes_with_it(
+    client: redis.Redis, a: Any, is_kept: bool
+) -> None:
+    client.zadd("a", {b"\xff": 9})
+    result = a | {9}
+    assert result.take(9) == [*range(6), 9]
+    [aside] = [key for key in left_over(client) if key.endswith(":undecodable")]
+    assert 0 < client.pttl(aside) <= 600_000
+    if is_kept:
+        result.rename("c")
+        assert client.pttl("{c}:undecodable") == -1
+    assert not lasting(client) - {"{c}:undecodable"}
+    assert result.stats().undecodable == 1
+
+
 def test_names_of_results_do_not_grow_in_thousands_of_steps(client: redis.Redis) -> None:
     union = numbers(client, "a", range(3))
     lengths = set()

@@ -63,6 +63,7 @@ if set ~= new then
 end
 if sign then
   redis.call('PERSIST', new)
+  for i = FIRST + number, FIRST + 2 * number - 1 do redis.call('PERSIST', KEYS[i]) end
   redis.call('UNLINK', sign)
 end
 return {'size', 1}
