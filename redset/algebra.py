@@ -216,7 +216,8 @@ class Algebra(Ordered[T]):
         Cost: O(log n) an item. Source: ``ZADD NX``, ``ZUNIONSTORE``; ``set.update``.
         """
         self._check_conflict(on_conflict)
-        self._run(self._to_update(self._operands(others, travel=True), on_conflict))
+        with self._while_read(*others):
+            self._run(self._to_update(self._operands(others, travel=True), on_conflict))
 
     def intersection_update(self, *others: Iterable[Any], on_conflict: OnConflict = "keep") -> None:
         """Keep only the items that all *others* have; scores as for `intersection`.
@@ -232,7 +233,8 @@ class Algebra(Ordered[T]):
         Cost: 1 round trip (for local items, one for each 5,000), O(log n) an item. Atomic for
         sets of one server; for local items, 1,750 at a time are.
         """
-        self._run(self._to_difference_update(self._operands(others)))
+        with self._while_read(*others):
+            self._run(self._to_difference_update(self._operands(others)))
 
     def symmetric_difference_update(self, other: Iterable[T], /) -> None:
         """Remove the items that both have, add those that only *other* has.

@@ -1,6 +1,8 @@
 """The handle: how a set runs its plans, and what it does with its key, in a synchronous program."""
 
 import os
+from collections.abc import Sized
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self, TypeVar
 
 from redset._core.connection import ClientConnection, check_client
@@ -8,7 +10,7 @@ from redset._core.driver import SubscriptionSlot, run
 from redset._core.spec import Plan
 from redset.locks import Lock
 from redset.operations import Operations
-from redset.results import ResultConnection, delete_keys, delete_when_collected
+from redset.results import ResultConnection, Use, delete_keys, delete_when_collected
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,6 +84,12 @@ class Handle(Operations[T]):
 
     def _own(self, keys: tuple[bytes, bytes]) -> None:
         self._owner = delete_when_collected(self, self._client, keys)
+
+    def _while_read(self, *sources: object) -> AbstractContextManager[None]:
+        """Keep a result that is changed by *sources*, which may take long to be read."""
+        if self._sign is None or all(isinstance(each, Sized) for each in sources):
+            return nullcontext()
+        return Use(self._connection)
 
     def _run(self, plan: Plan[R], slot: SubscriptionSlot | None = None) -> R:
         requests = self._requests

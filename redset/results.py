@@ -53,8 +53,9 @@ class ResultConnection(ClientConnection):
 class Use:
     """An iteration over a result, which is use of it also while it is at one page, or one item.
 
-    Between items it renews the result itself. As long as pages are left to be read, a thread does
-    so as well, as an item may take longer than a result lives without use.
+    So is a change of the result, the block of a ``with``, as long as it reads what it adds.
+    Between items the iteration renews the result itself. As long as pages are left to be read, a
+    thread does so as well, as an item may take longer than a result lives without use.
     """
 
     def __init__(self, connection: ResultConnection) -> None:
@@ -63,7 +64,7 @@ class Use:
     def of(self, page: Iterable[T], *, more: bool) -> Iterator[T]:
         """Give what is in *page*, which was read just now; *more* says if another one follows."""
         if more:
-            renewer_of(self._connection.client).begin(self, algebra.RESULT_SECONDS)
+            self.begin()
         due = due_after(algebra.RESULT_SECONDS)
         for each in page:
             yield each
@@ -71,9 +72,19 @@ class Use:
                 self._renew_between()
                 due = due_after(algebra.RESULT_SECONDS)
 
+    def begin(self) -> None:
+        """Have a thread renew the result from now on."""
+        renewer_of(self._connection.client).begin(self, algebra.RESULT_SECONDS)
+
     def end(self) -> None:
         """Leave the result to run out."""
         renewer_of(self._connection.client).end(self)
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def __exit__(self, *_error: object) -> None:
+        self.end()
 
     def _renew_between(self) -> None:
         try:

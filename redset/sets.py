@@ -214,7 +214,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
         Source: ``ZADD``; a script for ``"sum"``, which a repeated request doesn't add again.
 
         """
-        self._run(self._to_add_scored(items, on_conflict))
+        with self._while_read(items):
+            self._run(self._to_add_scored(items, on_conflict))
 
     def insert(self, *items: T) -> list[T]:
         """Add those of *items* that are not there, leave the others; return those that were new.

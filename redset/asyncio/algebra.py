@@ -101,7 +101,8 @@ class Algebra(Ordered[T]):
     async def update(self, *others: Items[T], on_conflict: OnConflict = "keep") -> None:
         self._check_conflict(on_conflict)
         operands = await self._operands(others, travel=True)
-        await self._run(self._to_update(operands, on_conflict))
+        with self._while_read(*others):
+            await self._run(self._to_update(operands, on_conflict))
 
     async def intersection_update(
         self, *others: Items[Any], on_conflict: OnConflict = "keep"
@@ -111,7 +112,9 @@ class Algebra(Ordered[T]):
         await self._run(self._to_store_own("intersection", operands, on_conflict))
 
     async def difference_update(self, *others: Items[Any]) -> None:
-        await self._run(self._to_difference_update(await self._operands(others)))
+        operands = await self._operands(others)
+        with self._while_read(*others):
+            await self._run(self._to_difference_update(operands))
 
     async def symmetric_difference_update(self, other: Items[T], /) -> None:
         self._check_admits_all()

@@ -4,7 +4,8 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -105,6 +106,12 @@ class Use:
         """Leave the result to run out."""
         if self._renewal is not None:
             self._renewal.stop()
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def __exit__(self, *_error: object) -> None:
+        self.end()
 
     async def _renew(self) -> bool:
         try:
@@ -211,6 +218,11 @@ class Handle(Operations[T]):
 
     def _options(self) -> dict[str, Any]:
         return super()._options() | {"pipelining": self._pipelining}
+
+    def _while_read(self, *sources: object) -> AbstractContextManager[None]:
+        if self._sign is None or all(isinstance(each, Sized) for each in sources):
+            return nullcontext()
+        return Use(self._connection)
 
     def _run(self, plan: Plan[R], slot: SubscriptionSlot | None = None) -> Coroutine[Any, Any, R]:
         running = run_async(plan, self._connection, self._translate_error, slot)

@@ -119,7 +119,8 @@ class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
         *,
         on_conflict: OnConflict = "replace",
     ) -> None:
-        await self._run(self._to_add_scored(items, on_conflict))
+        with self._while_read(items):
+            await self._run(self._to_add_scored(items, on_conflict))
 
     async def insert(self, *items: T) -> list[T]:
         return await self._run(self._to_insert(items))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-import redset
+import redset.renewals
 from redset import EmptySetError, KeyTypeError, RedsetError, ResultExpired
 from redset.asyncio import (
     RedisSortedSet,
@@ -184,6 +184,33 @@ def test_results_are_awaited_or_entered_and_go_with_their_block(
 
 def as_bytes(key: Any) -> bytes:
     return key if isinstance(key, bytes) else str(key).encode()
+
+
+def test_a_change_renews_a_result_while_what_it_is_changed_by_is_read(
+    server: TestServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 1e-5)
+
+    async def main() -> None:
+        async with connected(server) as awaited:
+            numbers: RedisSortedSet[int] = RedisSortedSet(awaited, "numbers")
+            await numbers.update([1, 2])
+            async with numbers.copy() as result:
+                sign = f"{result.name}:alive"
+
+                async def slow() -> AsyncIterator[int]:
+                    client.pexpire(sign, 60_000)
+                    async with asyncio.timeout(120):
+                        while client.pttl(sign) < 500_000:
+                            await asyncio.sleep(0.001)
+                    yield 2
+
+                await result.update(slow())
+                await result.difference_update(slow())
+                await result.add_scored((item, 1) async for item in slow())
+                assert await listed(result.items()) == [(1, 0.0), (2, 1.0)]
+
+    asyncio.run(main())
 
 
 def test_a_result_that_is_collected_is_deleted_by_the_loop(

@@ -580,6 +580,30 @@ def test_an_iteration_goes_on_over_what_it_has_read_when_the_server_is_gone(
         assert [*found, *reading] == [0, 1, 2, 7]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result, items: result.update(items),
+        lambda result, items: result.difference_update(items),
+        lambda result, items: result.add_scored((item, 1) for item in items),
+    ],
+)
+def test_a_change_renews_a_result_while_what_it_is_changed_by_is_read(
+    client: redis.Redis, a: Any, b: Any, monkeypatch: pytest.MonkeyPatch, change: Any
+) -> None:
+    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 1e-5)
+    result = a | b
+
+    def slow() -> Iterator[int]:
+        for item in (3, 77):
+            shorten(client, result)
+            wait_until_renewed(client, result)
+            yield item
+
+    change(result, slow())
+    assert not renewer_of(client)._due
+
+
 @pytest.mark.parametrize("read", READS)
 def test_an_iteration_over_a_result_that_has_gone_is_an_error(
     client: redis.Redis, read: Any
