@@ -11,6 +11,12 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 
 _BASES = (str, bool, int, float, list, dict, type(None))
 _HINT = "MsgpackSerializer() carries it"
+_REGISTERED = "a MsgpackSerializer with that type registered carries it"
+# What MessagePack carries beside JSON's types.
+_CARRIED = (
+    *(type(None), int, float, tuple, set, frozenset, bytes, bytearray),
+    *(scalar.cls for scalar in _scalars.SCALARS),
+)
 
 
 class JSONSerializer:
@@ -69,7 +75,7 @@ def _document(item: Any, depth: int) -> object:
         for key in item:
             if not isinstance(key, str):
                 raise InvalidTypeError(
-                    f"a key in JSON is a str, got {_scalars.shown(key)}; {_HINT}"
+                    f"a key in JSON is a str, got {_scalars.shown(key)}; {_hint(key)}"
                 )
         return {key: _document(value, depth + 1) for key, value in item.items()}
     if isinstance(item, list):
@@ -84,8 +90,14 @@ def _document(item: Any, depth: int) -> object:
     if own is not item:
         return _document(own, depth)
     raise InvalidTypeError(
-        f"JSON has no type {type(item).__qualname__}; {_HINT}; got {_scalars.shown(item)}"
+        f"JSON has no type {type(item).__qualname__}; {_hint(item)}; got {_scalars.shown(item)}"
     )
+
+
+def _hint(item: object) -> str:
+    """What carries *item*, as far as its own type tells."""
+    known = isinstance(item, _CARRIED) or native(item) is not item
+    return _HINT if known else _REGISTERED
 
 
 def _finite(text: str) -> float:

@@ -187,7 +187,7 @@ class _Pickler(pickle.Pickler):
         name = named.__qualname__
         known = self.writing.known
         if known is not None and (named.__module__, name) not in known:
-            need = f"PickleSerializer(allow=[{name}]) or secret=; got {_scalars.shown(obj)}"
+            need = f"{name} in allow=[...], or secret= without it; got {_scalars.shown(obj)}"
             if not isinstance(named, type):
                 need = "secret= and no allow=, since that function makes it"
             raise InvalidTypeError(f"an item with a {name} needs {need}")

@@ -7,8 +7,11 @@ An integer of more than 1,024 bits is hexadecimal, ``i:0x1f``; a Decimal beyond 
 carried is its digits and a power of ten, ``i:17*10^999999``. Everything is read in linear time.
 """
 
+import copyreg
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
 from typing import Any
 
@@ -112,18 +115,34 @@ def _encode(item: Any, depth: int) -> bytes:
     return _CONTAINERS[kind] + b" ".join([b"%d %b" % (len(part), part) for part in encoded])
 
 
+def _can_be_allowed(item: object) -> bool:
+    """Return whether *item* can be pickled by its class alone, and equals what comes back.
+
+    No code of the item's is run for that.
+    """
+    kind = type(item)
+    has_identity = kind.__eq__ is object.__eq__ and not isinstance(item, Enum)
+    module = sys.modules.get(kind.__module__)
+    is_named = getattr(module, kind.__qualname__, None) is kind
+    return is_named and not has_identity and kind not in copyreg.dispatch_table
+
+
 def _refusal(item: object) -> InvalidTypeError:
     try:
         hash(item)
     except TypeError as error:
-        return InvalidTypeError(
-            f"{error}; documents need serializer=JSONSerializer() or MsgpackSerializer()"
-        )
-    words = (
-        f"an item of type {type(item).__qualname__} needs a serializer of its own: "
-        f"PickleSerializer(allow=[{type(item).__name__}]), NamedtupleSerializer, or "
-        f"MsgpackSerializer with the type registered; got {_scalars.shown(item)}"
-    )
+        if isinstance(item, dict | list | set | tuple | frozenset | bytearray):
+            advice = (
+                "documents need serializer=MsgpackSerializer(), or JSONSerializer() if JSON will do"
+            )
+        else:
+            advice = "it needs a MsgpackSerializer with its type registered"
+        return InvalidTypeError(f"{error}; {advice}")
+    kind = type(item)
+    words = f"an item of type {kind.__qualname__} needs a serializer of its own: "
+    if _can_be_allowed(item):
+        words += f"PickleSerializer(allow=[{kind.__qualname__}]), or "
+    words += f"MsgpackSerializer with the type registered; got {_scalars.shown(item)}"
     if is_lookalike(item, tuple(_BASES)):
         return UncertainItemError(f"{words}; or convert it to the type of Python's that it equals")
     return InvalidTypeError(words)

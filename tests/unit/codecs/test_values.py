@@ -149,7 +149,7 @@ class CaseBlind(str):
 
 @pytest.mark.parametrize("item", [object(), Opaque.ONE, CaseBlind("a"), (object(),), range(2), int])
 def test_other_types_are_refused_with_their_name_and_the_alternatives(item: Any) -> None:
-    with pytest.raises(InvalidTypeError, match=r"type \w+ needs .*Pickle.*Namedtuple.*Msgpack"):
+    with pytest.raises(InvalidTypeError, match=r"type \w+ needs .*Msgpack"):
         dumps(item)
 
 
