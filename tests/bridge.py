@@ -111,8 +111,17 @@ class Loop:
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         self._thread.join()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._end_late_ones())
         self._loop.close()
+
+    async def _end_late_ones(self) -> None:
+        # A result that was collected while the loop ended has begun to be deleted.
+        late = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for client in self.clients():
+            await client.connection_pool.disconnect()
 
 
 async def _twin(client: Any) -> Any:
