@@ -5,6 +5,7 @@ place of redset's own, and says which of the tests it leaves out because they ar
 """
 
 import functools
+import importlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +19,13 @@ import redset.leases
 import redset.results
 from tests import bridge
 
-# What others import from: loaded first under the bridge, it would keep the bridge's sets.
-from tests.server import test_lost_replies as test_lost_replies
-
 SERVER = Path(__file__).parents[1]
 
 
 def loaded(name: str, *left_out: str) -> dict[str, Any]:
     """The names of a copy of the module *name*, without those tests: a part of a name will do."""
+    # What it imports from: loaded first under the bridge, that would keep the bridge's sets.
+    importlib.import_module(f"tests.server.{name}")
     with pytest.MonkeyPatch.context() as patch:
         for kind in bridge.BRIDGED:
             patch.setattr(redset, kind.__name__, kind)
