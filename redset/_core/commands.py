@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from redset._core import replies
@@ -157,7 +158,10 @@ def _call_once(
 def add(
     key: bytes, members: Sequence[bytes], scores: Sequence[float], *, flag: str | None = None
 ) -> Command[int]:
-    return Addition(("ZADD", key) if flag is None else ("ZADD", key, flag), members, scores)
+    head = ("ZADD", key) if flag is None else ("ZADD", key, flag)
+    if len(members) == 1:
+        return Command(head, (number(scores[0]), members[0]), replies.integer)
+    return Addition(head, members, scores)
 
 
 def add_all(
@@ -185,17 +189,28 @@ class Addition(Command[int]):
         return (*self._head, *_flat(list(zip(self._members, self._scores, strict=True))))
 
     def packed(self) -> bytes:
-        """As `Command.packed`, for members most of which share a score."""
-        known = _PackedNumbers()
-        pairs = zip(self._scores, self._members, strict=True)
-        rest = [b"%b$%d\r\n%b\r\n" % (known[score], len(each), each) for score, each in pairs]
-        number_of_words = len(self._head) + 2 * len(rest)
-        return b"*%d\r\n%b%b" % (number_of_words, _packed_once(self._head), b"".join(rest))
+        """As `Command.packed`, for members most of which share a score, and lengths too."""
+        size = len(self._members)
+        pieces = zip(
+            map(_PackedNumbers().__getitem__, self._scores),
+            map(_PackedLengths().__getitem__, map(len, self._members)),
+            self._members,
+            [b"\r\n"] * size,
+            strict=True,
+        )
+        rest = b"".join(chain.from_iterable(pieces))
+        return b"*%d\r\n%b%b" % (len(self._head) + 2 * size, _packed_once(self._head), rest)
 
 
 class _PackedNumbers(dict[float, bytes]):
     def __missing__(self, score: float) -> bytes:
         packed = self[score] = _packed([number(score)])
+        return packed
+
+
+class _PackedLengths(dict[int, bytes]):
+    def __missing__(self, length: int) -> bytes:
+        packed = self[length] = b"$%d\r\n" % length
         return packed
 
 
