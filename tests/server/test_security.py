@@ -210,6 +210,8 @@ def test_an_account_with_the_listed_rights_can_do_everything(
 def test_an_account_that_sees_nothing_but_its_sets_can_do_everything(
     server: TestServer, client: redis.Redis, make_client: MakeClient
 ) -> None:
+    if server.kind == "redis-6.2":
+        pytest.skip("takes no subcommands away")
     missing = MISSING.get(server.kind, set())
     commands = [f"+{word}" for word in listed_commands() if word not in missing]
     keys = [
