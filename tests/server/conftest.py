@@ -81,6 +81,13 @@ def round_trips() -> RoundTrips:
     return _count_round_trips
 
 
+def load_scripts(client: redis.Redis) -> None:
+    """Have the server know all scripts, whichever tests came before: one more is a round trip."""
+    for script in vars(commands).values():
+        if isinstance(script, commands.Script):
+            client.script_load(script.source)
+
+
 @contextmanager
 def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
     library = type(client).__module__.partition(".")[0]
@@ -90,9 +97,7 @@ def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
     # Results of earlier tests that the collector has not found yet would be deleted in between.
     gc.collect()
     ClientConnection(client).delete_collected()
-    for script in vars(commands).values():
-        if isinstance(script, commands.Script):
-            client.script_load(script.source)
+    load_scripts(client)
     local = threading.local()
     # A consumer that an earlier test left waiting asks for itself.
     others = set(threading.enumerate()) - {threading.current_thread()}

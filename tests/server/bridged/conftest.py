@@ -8,7 +8,7 @@ import pytest
 
 from tests import bridge
 from tests.server.asyncio_clients import counted_writes
-from tests.server.conftest import Count
+from tests.server.conftest import Count, load_scripts
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,8 @@ def round_trips() -> Callable[[Any], AbstractContextManager[Count]]:
     """As the fixture of that name, for what asyncio clients write."""
 
     @contextmanager
-    def count(_client: Any) -> Iterator[Count]:
+    def count(client: Any) -> Iterator[Count]:
+        load_scripts(client)
         with counted_writes() as counted:
             yield counted
 
