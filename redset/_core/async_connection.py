@@ -358,7 +358,8 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
                 try:
                     reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
                 except errors.ResponseError as error:
-                    reply = error
+                    # Its traceback would hold this frame, which holds it.
+                    reply = error.with_traceback(None)
                 replies.append(reply)
                 if read_timeout is not None and now() > due:
                     due = now() + read_timeout / 4

@@ -125,7 +125,7 @@ class PinnedConnections:
             except self._reply_error as error:
                 if compat.repeats_reply(connection, error):
                     raise
-                reply = error
+                reply = error.with_traceback(None)  # as in `exchange`
         except BaseException as error:
             [reply] = self._recover(client, pinned, error, [packed], [])
         if len(self._idle) >= self.keeps:
@@ -161,7 +161,9 @@ class PinnedConnections:
             try:
                 replies.append(connection.read_response(disable_decoding=True))
             except self._reply_error as error:
-                replies.append(error)
+                # Its traceback would hold this frame, which holds it: a result that is dropped
+                # would wait for the collector.
+                replies.append(error.with_traceback(None))
                 if repeat is None and compat.repeats_reply(connection, error):
                     repeat = error
         if repeat is not None:

@@ -1031,3 +1031,18 @@ def test_sets_in_braces_and_without_share_nothing(client: redis.Redis) -> None:
     assert braced.requeue() == 0
     braced.clear()
     assert list(plain.dead) == [0, 1, 2]
+
+
+def test_a_result_is_deleted_with_its_handle_also_after_a_script_was_unknown(
+    client: redis.Redis, a: Any
+) -> None:
+    """The server's refusal held, by its traceback, the frames that held the handle."""
+    result = copy.copy(a)
+    client.script_flush()
+    gc.disable()
+    try:
+        result.discard(1)
+        del result
+        assert keys(client) == {"a"}
+    finally:
+        gc.enable()
