@@ -86,17 +86,17 @@ def _as_bytes(word: Word) -> bytes:
 TAKE = Script("idempotency", "sign", "leasing", "take")
 INSERT = Script("idempotency", "sign", "insert")
 ALIVE = Script("sign", "alive")
-ALGEBRA = Script("idempotency", "comparing", "algebra")
+ALGEBRA = Script("idempotency", "scores", "comparing", "algebra")
 RENAME = Script("idempotency", "rename")
 COMPARE, OVERLAP = Script("comparing", "compare"), Script("comparing", "overlap")
 LEASE = Script("idempotency", "leasing", "lease")
 SETTLE = Script("idempotency", "leasing", "settle")
 PAGE = Script("page")
-STATS, ADMIT = Script("stats"), Script("admit")
+STATS, ADMIT = Script("stats"), Script("scores", "admit")
 DEAD, CANCEL = Script("dead"), Script("cancel")
 INCREASE = Script("idempotency", "sign", "increase")
 REMOVE_AT = Script("idempotency", "sign", "remove_at")
-MOVE = Script("idempotency", "sign", "move")
+MOVE = Script("idempotency", "sign", "scores", "move")
 LOWEST, HIGHEST = "-inf", "+inf"
 
 # Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more

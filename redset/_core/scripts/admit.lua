@@ -11,7 +11,6 @@
 -- Why      ZADD knows nothing of what left the set a moment ago
 local set, held, seen, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local for_good, conflict = ARGV[1] == 'for_good', ARGV[2]
-local FLAGS = {keep = 'NX', min = 'LT', max = 'GT'}
 local kept = false
 
 -- These fail before anything is changed if a key is of another type: a member must not be seen and
@@ -23,12 +22,6 @@ redis.call('ZCARD', dead)
 local function refuses(member)
   return not redis.call('ZSCORE', set, member) and (redis.call('HEXISTS', held, member) == 1
     or redis.call('ZSCORE', dead, member) or for_good and redis.call('SISMEMBER', seen, member) == 1)
-end
-
-local function number_of(score)
-  if score == 'inf' or score == '+inf' then return math.huge end
-  if score == '-inf' then return -math.huge end
-  return tonumber(score)
 end
 
 -- ZINCRBY would refuse such a sum when the members before it have changed.
@@ -50,13 +43,7 @@ for i = 3, #ARGV, 2 do
   local score, member = ARGV[i], ARGV[i + 1]
   kept = false
   if not refuses(member) then
-    if conflict == 'sum' then
-      redis.call('ZINCRBY', set, score, member)
-    elseif FLAGS[conflict] then
-      redis.call('ZADD', set, FLAGS[conflict], score, member)
-    else
-      redis.call('ZADD', set, score, member)
-    end
+    set_score(set, conflict, score, member)
     kept = redis.call('ZSCORE', set, member)
   end
   if for_good then redis.call('SADD', seen, member) end

@@ -177,12 +177,6 @@ local combinations = {
 
 -- The server writes 0 for inf plus -inf, and for 0 times inf. What is found here is refused.
 
-local function number_of(score)
-  if score == 'inf' then return math.huge end
-  if score == '-inf' then return -math.huge end
-  return tonumber(score)
-end
-
 local function is_infinite(number)
   return number == math.huge or number == -math.huge
 end

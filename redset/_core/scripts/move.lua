@@ -12,7 +12,6 @@
 -- Why      between two commands it would be in both sets or in none
 local set, reply_key, absent, target = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, keep, member, becomes, conflict = unpack(ARGV)
-local FLAGS = {keep = 'NX', min = 'LT', max = 'GT'}
 
 if is_gone(KEYS[5]) then return GONE end
 local state, words = recall(reply_key, id)
@@ -26,15 +25,7 @@ if not score then
   return words[1] or false  -- perhaps an earlier attempt has moved it
 end
 local stays = set == target and member == becomes
-if not stays then
-  if conflict == 'sum' then
-    redis.call('ZINCRBY', target, score, becomes)
-  elseif FLAGS[conflict] then
-    redis.call('ZADD', target, FLAGS[conflict], score, becomes)
-  else
-    redis.call('ZADD', target, score, becomes)
-  end
-end
+if not stays then set_score(target, conflict, score, becomes) end
 store_reply(reply_key, id, {score}, keep)
 if not stays then redis.call('ZREM', set, member) end
 return score
