@@ -21,13 +21,43 @@ PATIENCE_SECONDS = 60
 Fault = Literal["dropped", "cut", "stalled"]
 
 
-class LossyProxy:
-    """Passes bytes between clients and the server on *server_port*, but for lost replies."""
+class _Proxy:
+    """Takes connections, each of which is served in a thread of its own."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        """Pass bytes between *client* and the server until one of them ends."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Take no further connections; those that are open end with their clients."""
+        # Wakes the thread that waits in accept(); closing alone would not.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class LossyProxy(_Proxy):
+    """Passes bytes between clients and the server on *server_port*, but for lost replies."""
+
+    def __init__(self, server_port: int) -> None:
         self.lost = 0
         self.faults: Counter[Fault] = Counter()
         self._guard = threading.Lock()
@@ -38,7 +68,7 @@ class LossyProxy:
         self._one_in, self._stalls = 0, 0
         self._late_command = b""
         self._arrives, self._acted = threading.Event(), threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(server_port)
 
     def lose(self, command: str, *places: int) -> None:
         """Lose the replies to the first (1), second (2), … *command* from now on.
@@ -72,12 +102,6 @@ class LossyProxy:
         self._arrives.set()
         if not self._acted.wait(PATIENCE_SECONDS):
             raise RuntimeError("there was no such command, or the server doesn't answer it")
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
@@ -133,47 +157,25 @@ class LossyProxy:
                 self._late_command = b""
             return late
 
-    def close(self) -> None:
-        """Take no further connections; those that are open end with their clients."""
-        # Wakes the thread that waits in accept(); closing alone would not.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-class RecordingProxy:
+class RecordingProxy(_Proxy):
     """Passes bytes between clients and the server on *server_port*, and keeps what clients send."""
 
     def __init__(self, server_port: int) -> None:
-        self._server_port = server_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
         self._sent: list[bytearray] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(server_port)
 
     def requests(self) -> list[list[bytes]]:
         """The words of each request that was sent so far, connection by connection."""
         return [words for sent in self._sent for words in _requests(bytes(sent))]
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server_port))
-                self._sent.append(bytearray())
-                for source, target, kept in (
-                    (client, server, self._sent[-1]),
-                    (server, client, None),
-                ):
-                    threading.Thread(
-                        target=self._pass_bytes, args=(source, target, kept), daemon=True
-                    ).start()
+    def _serve(self, client: socket.socket) -> None:
+        server = socket.create_connection(("127.0.0.1", self._server_port))
+        sent = bytearray()
+        self._sent.append(sent)
+        back = threading.Thread(target=self._pass_bytes, args=(server, client, None), daemon=True)
+        back.start()
+        self._pass_bytes(client, server, sent)
 
     def _pass_bytes(
         self, source: socket.socket, target: socket.socket, kept: bytearray | None
@@ -185,18 +187,6 @@ class RecordingProxy:
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Take no further connections; those that are open end with their clients."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _requests(sent: bytes) -> Iterator[list[bytes]]:
