@@ -75,8 +75,7 @@ class Base(Generic[T]):
         if self._falls_back_to_str and serializer is not None and not has_methods(serializer):
             warnings.warn(
                 f"redset {shown(self._name)}: serializer has neither dumps nor loads, so "
-                "items are cast "
-                f"to and returned as str; got {shown(serializer)}",
+                f"items are cast to and returned as str; got {shown(serializer)}",
                 stacklevel=2,
             )
             serializer = None
@@ -206,8 +205,8 @@ class Base(Generic[T]):
         if code == "WRONGTYPE":
             return KeyTypeError(
                 f"redset {shown(self._name)}: the key holds another Redis type than a "
-                "sorted set, or "
-                "one of its companion keys does; choose another name, or delete that key"
+                "sorted set, or one of its companion keys does; choose another name, or delete "
+                "that key"
             )
         if code == "EXPIRED":
             return ResultExpired(self._name)

@@ -261,8 +261,7 @@ class Operations(Base[T]):
         if self._sign is not None:
             raise InvalidTypeError(
                 f"redset {shown(self._name)}: this is a result, and goes with what is on "
-                "lease; make a "
-                "lasting set of it with into=… or rename(…)"
+                "lease; make a lasting set of it with into=… or rename(…)"
             )
 
     def _to_consume(self, settings: Settings, done: Holds[T] | None) -> Plan[Holds[T]]:
@@ -712,8 +711,7 @@ class Operations(Base[T]):
         if not self._spec.admits_all:
             raise InvalidTypeError(
                 f"redset {shown(self._name)}: unique={shown(self._spec.unique)} may refuse "
-                "what this would "
-                "add; use difference_update() and update()"
+                "what this would add; use difference_update() and update()"
             )
 
     def _check_conflict(self, conflict: str) -> None:

@@ -226,8 +226,8 @@ def _check_verdict(spec: Spec[Any], word: str, number: int, ready: Sequence[Read
     if word == "type":
         raise KeyTypeError(
             f"redset {shown(spec.name)}: the key {shown(_name(ready, number))} holds "
-            "another Redis type "
-            "than a sorted set; use another set as the operand, or delete the key"
+            "another Redis type than a sorted set; use another set as the operand, or delete the "
+            "key"
         )
 
 
@@ -255,8 +255,7 @@ def _number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | 
     if number > MAX_OPERANDS:
         raise InvalidValueError(
             f"redset {shown(spec.name)}: {verb} of {len(operands)} sets, but one step on "
-            "the server "
-            f"takes {MAX_OPERANDS}; combine them in several steps"
+            f"the server takes {MAX_OPERANDS}; combine them in several steps"
         )
     return number
 
@@ -378,8 +377,7 @@ _STRANGER = b"redset:stranger:" + token_hex(16).encode()
 def _dropped(spec: Spec[Any]) -> InvalidValueError:
     return InvalidValueError(
         f"redset {shown(spec.name)}: the items of an iterable were dropped by the server "
-        "before all "
-        f"had come: one chunk may take {STAGED_SECONDS:g} seconds; give a list instead"
+        f"before all had come: one chunk may take {STAGED_SECONDS:g} seconds; give a list instead"
     )
 
 

@@ -68,8 +68,7 @@ def check_stop(name: str, stop: Any) -> Callable[[], bool] | None:
     if not callable(asked) or isinstance(stop, type):
         raise InvalidTypeError(
             f"redset {shown(name)}: stop must be callable or have is_set(), as "
-            "threading.Event has, "
-            f"got {type(stop).__name__} {shown(stop)}"
+            f"threading.Event has, got {type(stop).__name__} {shown(stop)}"
         )
     answered = False
 

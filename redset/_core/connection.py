@@ -247,8 +247,7 @@ def is_async(name: str, client: Any, wanted: str = "redis.Redis()") -> bool:
     if compat.is_multi_database(client):
         raise InvalidTypeError(
             f"redset {shown(name)}: redis_client is a {type(client).__name__}, which "
-            "changes between "
-            "databases that don't hold the same set; give the client of one of them"
+            "changes between databases that don't hold the same set; give the client of one of them"
         )
     return compat.is_asyncio(client)
 

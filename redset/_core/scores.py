@@ -64,8 +64,7 @@ def no_sum(name: str) -> InvalidValueError:
     """Return the error for a sum that would be no number, and that the server may write as 0."""
     return InvalidValueError(
         f"redset {shown(name)}: inf and -inf have no sum that could be a score, nor has inf "
-        "a product "
-        "with a weight of 0; nothing was changed"
+        "a product with a weight of 0; nothing was changed"
     )
 
 

@@ -158,8 +158,7 @@ class Algebra(Ordered[T]):
         if isinstance(other, Handle):
             raise InvalidTypeError(
                 f"redset {shown(self._name)}: {shown(other)} is a synchronous set, which "
-                "would block the "
-                "event loop; make it with the class of that name in redset.asyncio"
+                "would block the event loop; make it with the class of that name in redset.asyncio"
             )
         if isinstance(other, Algebra):
             together = self._shares_commands(other, cluster=self._connection.is_cluster)
