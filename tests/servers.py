@@ -108,7 +108,9 @@ class TestServer:
         log = self.directory / "log"
         command = [binary(self.kind), "--bind", "127.0.0.1", "--port", self.port]
         command += ["--unixsocket", self.unix_socket, "--dir", self.directory, "--logfile", log]
-        command += ["--save", "", "--appendonly", "no", *self.flags]
+        command += ["--save", "", "--appendonly", "no"]
+        # By default a replica is kept waiting for five seconds, in case that more of them come.
+        command += ["--repl-diskless-sync-delay", "0", *self.flags]
         self._process = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
