@@ -71,6 +71,49 @@ class Handle(Operations[T]):
             self._owner.detach()
         self._follow(key)
 
+    def expire(self, seconds: float) -> bool:
+        """Remove the whole set after *seconds*; return whether there is anything to remove.
+
+        All of it goes at that time: the items that are ready, on lease, delayed or dead, the bytes
+        that could not be deserialized, and what ``unique="for_good"`` has seen. A lease that is
+        settled after that raises `LeaseLost`.
+
+        The time-to-live belongs to the set as long as any of its keys exists, wherever its items
+        go: an item that returns, a new lease and a new dead letter have it too. `rename` and
+        changes in place keep it, another call replaces it, `persist` and `clear` end it. As in
+        Redis, a set of which no key is left begins anew without one. If nothing is ready but other
+        keys are left, what `add` and `update` put there joins the set's time-to-live with the next
+        call of `lease`, `consume` or `ttl`.
+
+        Args:
+            seconds: a number of seconds, at least 0.001, by the server's clock.
+
+        Cost: 1 round trip, O(1). Atomic. A request that the client sends again is done once.
+        Raises: ``ValueError`` if *seconds* is 0, negative or not finite; ``TypeError`` for a
+        result, which has a time-to-live of its own, and for `dead`, which goes with its set.
+        Source: a script around ``PEXPIRE``; ``expire`` of redis-py.
+
+        """
+        return self._run(self._to_expire(seconds))
+
+    def persist(self) -> bool:
+        """Remove the time-to-live of `expire`; return whether the set had one.
+
+        If the reply is lost, the client's own retry, or the next such call after an error, returns
+        the same.
+        Cost: 1 round trip, O(1). Atomic. Raises: ``TypeError`` as `expire`.
+        Source: a script around ``PERSIST``; ``persist`` of redis-py.
+        """
+        return self._run(self._to_persist())
+
+    def ttl(self) -> float | None:
+        """Return how many seconds the set has left; ``None`` if it has no end or doesn't exist.
+
+        Cost: 1 round trip, O(1). Atomic. Raises: ``TypeError`` as `expire`.
+        Source: a script around ``PTTL``; ``ttl`` of redis-py, in a float and without -1 and -2.
+        """
+        return self._run(self._to_ttl())
+
     def _check_client(self, client: Any) -> Any:
         return check_client(self._name, client)
 

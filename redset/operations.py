@@ -35,7 +35,14 @@ from redset._core.consuming import (
 )
 from redset._core.encoding import Encoding, RawSerializer
 from redset._core.idempotency import IdempotencySlot, IdempotencySlots, fingerprint
-from redset._core.keys import check_name, companion, slot_of
+from redset._core.keys import (
+    check_name,
+    companion,
+    leasing_keys,
+    owner_of,
+    slot_of,
+    text_of,
+)
 from redset._core.leasing import LEASE_AT_ONCE, Hold, Holds, Settling, Stats
 from redset._core.members import decoded, decoded_all, decoded_pairs, encode_sought
 from redset._core.scores import check_score
@@ -188,6 +195,38 @@ class Operations(Base[T]):
         with self._requests.store.acquire(("rename", key)) as slot:
             yield from algebra.rename(self._spec, slot, key, self._sign)
         return key
+
+    def _to_expire(self, seconds: float) -> Plan[bool]:
+        hint = "; clear() removes the set at once, persist() keeps it"
+        left = check_seconds(self._name, "seconds", seconds, least=MS, hint=hint)
+        return (yield from self._to_set_ttl("expire", left))
+
+    def _to_persist(self) -> Plan[bool]:
+        return (yield from self._to_set_ttl("persist", None))
+
+    def _to_set_ttl(self, call: str, seconds: float | None) -> Plan[bool]:
+        self._check_has_own_ttl(call)
+        # Only the same call repeats one that failed.
+        with self._requests.store.acquire((call, seconds)) as slot:
+            return (yield from plans.expire(slot, seconds))
+
+    def _to_ttl(self) -> Plan[float | None]:
+        self._check_has_own_ttl("ttl")
+        return (yield from plans.ttl(self._spec))
+
+    def _check_has_own_ttl(self, call: str) -> None:
+        if self._sign is not None:
+            raise InvalidTypeError(
+                f"redset {shown(self._name)}: this is a result, which the server keeps for "
+                f"{algebra.RESULT_SECONDS:g} seconds after each use; for {call}() make a lasting "
+                "set of it with into=… or rename(…)"
+            )
+        owner = owner_of(self._spec.key)
+        if owner is not None and self._spec.key == leasing_keys(owner).dead:
+            raise InvalidTypeError(
+                f"redset {shown(self._name)}: the dead go with the set that they belong to; call "
+                f"{call}() of {shown(text_of(owner))}"
+            )
 
     # Handing out
 

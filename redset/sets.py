@@ -43,7 +43,7 @@ class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[
       `union_count`, `intersection_count`, `difference_count`
     * in order: indexes and slices, `index`, `rank`, `ranks`, `remove_at`, `range`, `count`,
       `remove_range`, `random`, `sample`
-    * as a result: `close`, ``with``, `rename`
+    * as a key: `rename`, `expire`, `persist`, `ttl`; as a result: `close`, ``with``
 
     The lowest score comes first, items of equal score in order of their bytes. A handle is cheap,
     can be used by several threads, pickled, and sent to other processes.

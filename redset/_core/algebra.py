@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from redset._core import commands
 from redset._core.commands import FLAGS, MAX_OPERANDS, Command, Operand
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot
-from redset._core.keys import belongings, companion, lasting_set_of, moved_key, wake_channel
+from redset._core.keys import companion, lasting_set_of, leasing_keys, moved_key, wake_channel
 from redset._core.members import (
     CHUNK_BYTES,
     CHUNK_MEMBERS,
@@ -192,9 +192,9 @@ def _ask(
         once = (b"" if slot is None else slot.request_id(), REPLY_TTL)
         keys = _script_keys(spec, target)
         named = [operand for _, operand in ready]
-        replaced = _replaced(target, named)
+        life, companions = _life(target, named)
         asked = (verb, conflict) if limit is None else (f"count_{verb}", str(limit))
-        command = commands.algebra(keys, *asked, target.life, once, named, replaced)
+        command = commands.algebra(keys, *asked, life, once, named, companions)
         *_, (word, number) = yield [*_renewals(operands), *staging.take_waiting(), command]
     except Exception:
         if staging.sent and staging.keys:
@@ -260,12 +260,15 @@ def _number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | 
     return number
 
 
-def _replaced(target: Target, operands: Sequence[Operand]) -> Sequence[bytes]:
-    """The keys of what goes with the set at *target*; a set that takes part is only changed."""
-    replaces = target.life == "lasting" and target.slot is not None
-    if not replaces or any(operand.key == target.key for operand in operands):
-        return ()
-    return belongings(target.key)
+def _life(target: Target, operands: Sequence[Operand]) -> tuple[str | int, Sequence[bytes]]:
+    """Say how long a set lives at *target*, and the keys of what belongs to it.
+
+    One that takes part is only changed, and keeps its time-to-live.
+    """
+    if target.slot is None:
+        return target.life, ()
+    takes_part = any(operand.key == target.key for operand in operands)
+    return "own" if takes_part else target.life, leasing_keys(target.key)
 
 
 class _Staging(Generic[T]):
@@ -394,7 +397,7 @@ def _name(ready: Sequence[Ready], place: int) -> str:
 def rename(spec: Spec[T], slot: IdempotencySlot, new: bytes, sign: bytes | None) -> Plan[None]:
     """Give the set another key, with all that belongs to it."""
     keys = [spec.key, new, slot.reply_key, moved_key(spec.key)]
-    keys += [*belongings(spec.key), *belongings(new), *([] if sign is None else [sign])]
+    keys += [*leasing_keys(spec.key), *leasing_keys(new), *([] if sign is None else [sign])]
     once = (slot.request_id(), REPLY_TTL)
     [(word, _)] = yield [commands.rename(keys, once, wake_channel(new))]
     if word == "expired":

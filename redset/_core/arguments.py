@@ -30,10 +30,12 @@ def check_count(name: str, argument: str, value: object) -> int:
         ) from None
 
 
-def check_seconds(name: str, argument: str, value: Any, *, least: float = 0.0) -> float:
+def check_seconds(
+    name: str, argument: str, value: Any, *, least: float = 0.0, hint: str = ""
+) -> float:
     """Give *value* as a float, or say which argument is no number of seconds.
 
-    What is longer than `LONGEST_SECONDS` is taken for that.
+    What is longer than `LONGEST_SECONDS` is taken for that. *hint* says what to do instead.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTypeError(
@@ -47,7 +49,7 @@ def check_seconds(name: str, argument: str, value: Any, *, least: float = 0.0) -
     if not least <= seconds < math.inf:
         raise InvalidValueError(
             f"redset {shown(name)}: {argument} must be at least {least:g} seconds and finite, "
-            f"got {shown(value)}"
+            f"got {shown(value)}{hint}"
         )
     return min(seconds, LONGEST_SECONDS)
 

@@ -83,17 +83,19 @@ def _as_bytes(word: Word) -> bytes:
     return word if isinstance(word, bytes) else repr(word).encode()
 
 
-TAKE = Script("idempotency", "sign", "leasing", "take")
-INSERT = Script("idempotency", "sign", "insert")
+TAKE = Script("idempotency", "sign", "life", "leasing", "take")
+INSERT = Script("idempotency", "sign", "life", "insert")
 ALIVE = Script("sign", "alive")
-ALGEBRA = Script("idempotency", "scores", "comparing", "algebra")
+ALGEBRA = Script("idempotency", "life", "scores", "comparing", "algebra")
 RENAME = Script("idempotency", "rename")
 COMPARE, OVERLAP = Script("comparing", "compare"), Script("comparing", "overlap")
-LEASE = Script("idempotency", "leasing", "lease")
-SETTLE = Script("idempotency", "leasing", "settle")
+LEASE = Script("idempotency", "life", "leasing", "lease")
+SETTLE = Script("idempotency", "life", "leasing", "settle")
+PUT_ASIDE = Script("life", "leasing", "put_aside")
+EXPIRE, TTL = Script("idempotency", "expire"), Script("life", "ttl")
 PAGE = Script("page")
-STATS, ADMIT = Script("stats"), Script("scores", "admit")
-DEAD, CANCEL = Script("dead"), Script("cancel")
+STATS, ADMIT = Script("stats"), Script("life", "scores", "admit")
+DEAD, CANCEL = Script("life", "dead"), Script("cancel")
 INCREASE = Script("idempotency", "sign", "increase")
 REMOVE_AT = Script("idempotency", "sign", "remove_at")
 MOVE = Script("idempotency", "sign", "scores", "move")
@@ -427,6 +429,13 @@ def settle(
     return _call(SETTLE, keys, (*head, *members), replies.settled)
 
 
+def put_aside(
+    keys: Sequence[bytes], end: int | None, pairs: Sequence[replies.Pair]
+) -> Command[int]:
+    """Keep members that can't be turned into items; *end* as in `replies.Taken`."""
+    return _call_once(PUT_ASIDE, keys, ("" if end is None else end, *_flat(pairs)), replies.integer)
+
+
 def stats(keys: Sequence[bytes], highest: str) -> Command[tuple[list[int], float | None]]:
     return _call(STATS, keys, (highest,), replies.stats)
 
@@ -461,6 +470,18 @@ def expire(key: bytes, seconds: float) -> Command[int]:
     return Command(("PEXPIRE", key), (_milliseconds(seconds),), replies.integer)
 
 
+def expire_set(
+    keys: Sequence[bytes], request_id: bytes, keep: float, seconds: float | None
+) -> Command[bool]:
+    """Have a set go in so many *seconds*, ``None`` for never, with all that belongs to it."""
+    words = ("PERSIST",) if seconds is None else ("PEXPIRE", _milliseconds(seconds))
+    return _call(EXPIRE, keys, (request_id, _milliseconds(keep), *words), replies.truth)
+
+
+def ttl_of_set(keys: Sequence[bytes]) -> Command[float | None]:
+    return _call(TTL, keys, (), replies.seconds_left)
+
+
 def algebra(
     keys: Sequence[bytes],
     verb: str,
@@ -468,12 +489,12 @@ def algebra(
     life: Word,
     once: tuple[bytes, float],
     operands: Sequence[Operand],
-    replaced: Sequence[bytes] = (),
+    companions: Sequence[bytes] = (),
 ) -> Command[tuple[str, int]]:
     """Combine or compare *operands*; *keys* are those that the script wants before theirs.
 
-    *replaced* are the keys of what belongs to the set that the combination replaces. *once* is the
-    id of a request that must not be done twice, and the seconds to know it for.
+    *companions* are the keys of what belongs to the set that the combination replaces or changes.
+    *once* is the id of a request that must not be done twice, and the seconds to know it for.
     """
     temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
     signs = [operands[place].sign or b"" for place in temporary]
@@ -483,7 +504,7 @@ def algebra(
         *(number(operand.weight) for operand in operands),
         *temporary,
     )
-    all_keys = (*keys, *(operand.key for operand in operands), *signs, *replaced)
+    all_keys = (*keys, *(operand.key for operand in operands), *signs, *companions)
     return _call_once(ALGEBRA, all_keys, arguments, replies.verdict)
 
 

@@ -99,7 +99,10 @@ def lasting_set_of(key: bytes) -> bytes:
 
 
 class LeasingKeys(NamedTuple):
-    """The keys of what is on lease; ``scripts/leasing.lua`` says what each of them holds."""
+    """The keys of all that belongs to a set; ``scripts/leasing.lua`` says what each of them holds.
+
+    What is leased comes first, and what never exists last.
+    """
 
     leased: bytes
     held: bytes
@@ -107,24 +110,18 @@ class LeasingKeys(NamedTuple):
     dead: bytes
     letters: bytes
     delayed: bytes
+    undecodable: bytes
+    seen: bytes
     absent: bytes
 
 
 @lru_cache(maxsize=1024)
 def leasing_keys(key: bytes) -> LeasingKeys:
-    """Name what is on lease, who holds it, how often it came back, and what is dead, and why."""
-    return LeasingKeys(*(companion(key, purpose) for purpose in LeasingKeys._fields))
+    """Name all that belongs to the set under *key*, and moves, ends or goes with it.
 
-
-@lru_cache(maxsize=1024)
-def belongings(key: bytes) -> tuple[bytes, ...]:
-    """Name all that belongs to the set under *key*, and moves or goes with it.
-
-    What is leased comes first, and what never exists last. Not its lock, which is its name's, nor
-    what is a caller's: replies, results and their like.
+    Not its lock, which is its name's, nor what is a caller's: replies, results and their like.
     """
-    *leasing, absent = leasing_keys(key)
-    return *leasing, companion(key, "undecodable"), companion(key, "seen"), absent
+    return LeasingKeys(*(companion(key, purpose) for purpose in LeasingKeys._fields))
 
 
 def moved_key(key: bytes) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from redset._core import commands
 from redset._core.commands import HIGHEST, LOWEST, Command
 from redset._core.idempotency import REPLY_TTL, IdempotencySlot, IdempotencySlots
-from redset._core.keys import belongings, leasing_keys
+from redset._core.keys import leasing_keys
 from redset._core.members import (
     Chunk,
     chunks,
@@ -156,9 +156,20 @@ def size(spec: Spec[T], highest: str = HIGHEST) -> Plan[int]:
 
 
 def clear(spec: Spec[T], companions: list[bytes]) -> Plan[bool]:
-    others = [*belongings(spec.key), *companions]
+    others = [*leasing_keys(spec.key), *companions]
     there, *_ = yield [commands.delete(spec.key), *commands.delete_all(others)]
     return bool(there)
+
+
+def expire(slot: IdempotencySlot, seconds: float | None) -> Plan[bool]:
+    """Have the set go in so many *seconds*, ``None`` for never, with all that belongs to it."""
+    [changed] = yield [commands.expire_set(slot.keys, slot.request_id(), REPLY_TTL, seconds)]
+    return changed  # type: ignore[no-any-return]
+
+
+def ttl(spec: Spec[Any]) -> Plan[float | None]:
+    [seconds] = yield [commands.ttl_of_set((spec.key, *leasing_keys(spec.key)))]
+    return seconds  # type: ignore[no-any-return]
 
 
 def run_id() -> Plan[str]:
@@ -288,16 +299,23 @@ def _hand_out(
         request_id = slot.request_id()
         return commands.take(slot.keys, request_id, num, highest, REPLY_TTL, last=terms.last)
 
-    pairs, _ = yield from when_there(spec, terms, ask, lambda reply: bool(reply.pairs))
+    pairs, _, end = yield from when_there(spec, terms, ask, lambda reply: bool(reply.pairs))
     slot.completed = bool(pairs)
     broken: list[Pair] = []
     items: list[Any] = (decoded_pairs if with_scores else decoded_all)(spec, pairs, broken)
     if broken:
-        members, scores = zip(*broken, strict=True)
-        kept = commands.add_all(spec.undecodable, members, scores)
-        ends = [commands.expire(spec.undecodable, UNDECODABLE_SECONDS)] if spec.is_result else []
-        yield [*kept, *ends]
+        yield _put_aside(spec, slot, broken, end)
     return pairs, items
+
+
+def _put_aside(
+    spec: Spec[Any], slot: IdempotencySlot, broken: list[Pair], end: int | None
+) -> list[Command[Any]]:
+    if not spec.is_result:
+        return [commands.put_aside(slot.keys, end, part) for part in commands.parts(broken)]
+    members, scores = zip(*broken, strict=True)
+    kept = commands.add_all(spec.undecodable, members, scores)
+    return [*kept, commands.expire(spec.undecodable, UNDECODABLE_SECONDS)]
 
 
 def when_there(

@@ -12,10 +12,14 @@ Held = tuple[bytes, float, int]  # a member on lease, its score, how often it wa
 
 
 class Taken(NamedTuple):
-    """What was taken; *more* if another request may find what this one could not put right yet."""
+    """What was taken; *more* if another request may find what this one could not put right yet.
+
+    If the set has a time-to-live, *end* is that, in milliseconds of the server's clock.
+    """
 
     pairs: list[Pair]
     more: bool
+    end: int | None = None
 
 
 class LeaseReply(NamedTuple):
@@ -54,6 +58,10 @@ def integer(reply: Any) -> int:
     return int(reply)
 
 
+def truth(reply: Any) -> bool:
+    return bool(int(reply))
+
+
 def optional_integer(reply: Any) -> int | None:
     return None if reply is None else int(reply)
 
@@ -88,8 +96,16 @@ def seconds(reply: Any) -> float:
     return int(whole) + int(micro) / 1_000_000
 
 
+def seconds_left(reply: Any) -> float | None:
+    """Give seconds from milliseconds; ``None`` for no end."""
+    return None if int(reply) < 0 else int(reply) / 1000
+
+
 def taken(reply: Sequence[Any]) -> Taken:
-    return Taken([], more=True) if len(reply) == 1 else Taken(pairs(reply), more=False)
+    if len(reply) % 2 == 0:
+        return Taken(pairs(reply), more=False)
+    *words, end = reply
+    return Taken(pairs(words), more=False, end=int(end)) if words else Taken([], more=True)
 
 
 def leased(reply: Sequence[Any]) -> LeaseReply:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from redset._core import commands
 from redset._core.commands import HIGHEST, Command
 from redset._core.encoding import Encoding
-from redset._core.keys import companion, leasing_keys
+from redset._core.keys import leasing_keys
 from redset._core.outlook import Outlook
 from redset._core.scores import Clock
 from redset._core.sources import Pull
@@ -53,20 +53,17 @@ class Spec(Generic[T]):
 
     @property
     def undecodable(self) -> bytes:
-        return companion(self.key, "undecodable")
-
-    @property
-    def seen(self) -> bytes:
-        return companion(self.key, "seen")
+        return leasing_keys(self.key).undecodable
 
     @property
     def admits_all(self) -> bool:
         return self.unique == "until_taken"
 
-    def admission(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """The keys that tell which members have to stay out, the set's own first."""
+    def admission(self) -> tuple[bytes, ...]:
+        """The set's own key, those that tell which members have to stay out, and the others."""
         keys = leasing_keys(self.key)
-        return self.key, keys.held, self.seen, keys.dead
+        others = keys.deliveries, keys.letters, keys.undecodable
+        return self.key, keys.held, keys.seen, keys.dead, *others
 
 
 UNIQUE = ("until_taken", "until_done", "for_good")

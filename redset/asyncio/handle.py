@@ -196,6 +196,15 @@ class Handle(Operations[T]):
             self._owner.detach()
         self._follow(key)
 
+    async def expire(self, seconds: float) -> bool:
+        return await self._run(self._to_expire(seconds))
+
+    async def persist(self) -> bool:
+        return await self._run(self._to_persist())
+
+    async def ttl(self) -> float | None:
+        return await self._run(self._to_ttl())
+
     def _check_client(self, client: Any) -> Any:
         return check_async_client(self._name, client)
 

@@ -225,7 +225,7 @@ def test_take_back_that_overtakes_its_pop_makes_it_stale(client: redis.Redis) ->
     network.is_calm = True
     mine._requests.take._idle.clear()
     mine._run(mine._to_take_back())
-    assert ClientConnection(client).execute(late) == [([], False)]
+    assert ClientConnection(client).execute(late) == [([], False, None)]
     assert list(mine) == [1]
 
 

@@ -33,6 +33,7 @@ from redset._core import commands
 from redset._core.commands import Command
 from redset._core.connection import ClientConnection
 from redset._core.idempotency import IdempotencySlot
+from redset._core.keys import leasing_keys
 from redset.renewals import renewer_of
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
@@ -662,6 +663,8 @@ def test_a_result_that_has_outlived_is_an_error_and_never_empty(
 
 
 SLOT = IdempotencySlot(b"a")
+OWN = leasing_keys(b"a")
+ADMISSION = (OWN.held, OWN.seen, OWN.dead, OWN.deliveries, OWN.letters, OWN.undecodable)
 # What is asked for, its reply while the result is alive, how many items are in it then.
 WRITES: dict[str, tuple[Callable[[bytes], Command[Any]], Any, int]] = {
     "add": (lambda key: commands.add(key, [b"new"], [1.0]), 1, 10),
@@ -678,7 +681,7 @@ WRITES: dict[str, tuple[Callable[[bytes], Command[Any]], Any, int]] = {
     "remove_range": (lambda key: commands.remove_by_score(key, ("0", "3")), 4, 5),
     "insert": (
         lambda key: commands.insert(
-            (key, *SLOT.keys[1:3], b"{a}:seen", b"{a}:dead"),
+            (key, SLOT.reply_key, *ADMISSION),
             b"0.0",
             "until_taken",
             [(b"new", 1.0)],
@@ -706,7 +709,7 @@ WRITES: dict[str, tuple[Callable[[bytes], Command[Any]], Any, int]] = {
     ),
     "take": (
         lambda key: commands.take((key, *SLOT.keys[1:]), b"0.0", 9, "-inf", 9.0),
-        ([], False),
+        ([], False, None),
         9,
     ),
 }

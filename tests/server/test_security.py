@@ -104,6 +104,11 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
         batch.release(batch[1], delay=0.001)
         assert len(list(shared.leased())) > 0
     shared.lease(1, max_deliveries=1).release()
+    shared.expire(60), shared.persist(), shared.expire(60)
+    assert 50 < shared.ttl() <= 60
+    for each in shared.consume(2, max_deliveries=1, timeout=0):
+        if each is not None:
+            break
     shared.requeue(*shared.dead)
     shared.stats()
     list(shared.dead_letters()), shared.discard_dead(), shared.cancel("y")

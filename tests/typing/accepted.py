@@ -312,6 +312,10 @@ def methods_of_sets(s: RedisSortedSet[int], names: SortedSet[str], conflict: OnC
     assert_type(s.difference_update(names), None)
     assert_type(s.symmetric_difference_update([1]), None)
     assert_type(names.rename("others"), None)
+    assert_type(names.expire(9.5), bool)
+    assert_type(names.expire(9), bool)
+    assert_type(names.persist(), bool)
+    assert_type(names.ttl(), float | None)
     assert_type(names.name, str)
 
 

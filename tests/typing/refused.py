@@ -204,6 +204,11 @@ def methods_of_sets(s: RedisSortedSet[int], names: SortedSet[str], word: str) ->
     s.copy("kept")  # error
     s.copy(into=3)  # error
     s.rename(3)  # error
+    s.expire()  # error
+    s.expire("9")  # error
+    s.persist(9)  # error
+    s.ttl + 1  # error
+    s.ttl() + 1  # error
     s.name = "others"  # error
     s.issubset(1)  # error
     s.isdisjoint(1)  # error

@@ -3,13 +3,13 @@
 -- KEYS[1]  the set
 -- KEYS[2]  held, as leasing.lua has it
 -- KEYS[3]  seen: a set of all members that were ever admitted, if they are unique for good
--- KEYS[4]  dead, as leasing.lua has it
+-- KEYS[4]  dead; deliveries, letters and undecodable follow, as leasing.lua has them
 -- ARGV     "for_good" or "until_done", whose score wins where two meet, score, member, score, ...
 -- Reply    the score that the last member has, false if it was refused; an error, before anything
 --          was changed, for a sum of inf and -inf
 -- Cost     O(k log n) for k members
 -- Why      ZADD knows nothing of what left the set a moment ago
-local set, held, seen, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local set, held, seen, dead, deliveries, letters, undecodable = unpack(KEYS)
 local for_good, conflict = ARGV[1] == 'for_good', ARGV[2]
 local kept = false
 
@@ -18,6 +18,9 @@ local kept = false
 redis.call('ZCARD', set)
 redis.call('HLEN', held)
 redis.call('ZCARD', dead)
+-- A set that has members is not made anew, so that it alone has to be asked.
+local left = redis.call('PTTL', set)
+if left == -2 then left = time_left(set, held, seen, dead, deliveries, letters, undecodable) end
 
 local function refuses(member)
   return not redis.call('ZSCORE', set, member) and (redis.call('HEXISTS', held, member) == 1
@@ -48,4 +51,5 @@ for i = 3, #ARGV, 2 do
   end
   if for_good then redis.call('SADD', seen, member) end
 end
+inherit(left, set, seen)
 return kept

@@ -5,7 +5,7 @@
 -- KEYS[3], KEYS[4]  scratch
 -- KEYS[5]  the slot's reply key, as idempotency.lua has it
 -- KEYS[6…] the operands, the signs of those operands that are temporary themselves, and the keys of
---          what belongs to a set that is replaced at KEYS[1]
+--          what belongs to a set that is replaced or changed at KEYS[1], leased first
 -- ARGV[1]  union, intersection, difference, symmetric_difference,
 --          subset, proper_subset, equal or disjoint; or count_union, count_intersection,
 --          count_difference
@@ -242,7 +242,8 @@ if conflict ~= 'keep' and conflict ~= 'replace' then
   end
 end
 
-local left = life == 'own' and redis.call('PTTL', into) or -1
+local FIRST_COMPANION = 6 + n + signs
+local left = life == 'own' and time_left(into, unpack(KEYS, FIRST_COMPANION)) or -1
 combinations[verb](operands)
 local size = redis.call('ZCARD', scratch)
 if size == 0 then
@@ -253,10 +254,11 @@ else
   if redis.call('EXISTS', into) == 1 then redis.call('RENAME', into, spare) end
   redis.call('RENAME', scratch, into)
 end
-for i = 6 + n + signs, #KEYS do redis.call('UNLINK', KEYS[i]) end
 if life == 'own' then
-  if left >= 0 then redis.call('PEXPIRE', into, math.max(left, 1)) end
-elseif life ~= 'lasting' then
+  inherit(left, into)
+elseif life == 'lasting' then
+  for i = FIRST_COMPANION, #KEYS do redis.call('UNLINK', KEYS[i]) end
+else
   -- The sign goes first, so that a live sign vouches for a set that is not there: it is empty.
   redis.call('SET', sign, '', 'PX', life)
   redis.call('PEXPIRE', into, life + 60000)

@@ -20,6 +20,7 @@ redis.call('ZREM', absent, '')
 redis.call('HDEL', absent, '')
 redis.call('ZCARD', set)
 redis.call('HLEN', letters)
+local left = redis.call('PTTL', dead)
 local members = {unpack(ARGV, 5)}
 local all = #members == 0
 if all then members = redis.call('ZRANGE', dead, passed, passed + AT_ONCE - 1) end
@@ -45,4 +46,5 @@ for _, member in ipairs(members) do
     passed = passed + 1
   end
 end
+inherit(left, set)
 return {moved, all and #members == AT_ONCE and passed or -1}

@@ -5,14 +5,15 @@
 -- KEYS[3]  held, as leasing.lua has it
 -- KEYS[4]  seen, as admit.lua has it
 -- KEYS[5]  dead, as leasing.lua has it
--- KEYS[6]  the sign of a temporary set, if it is one
+-- KEYS[6]  deliveries, letters and undecodable follow, as leasing.lua has them
+-- KEYS[9]  the sign of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, "until_taken", "until_done" or
 --          "for_good", score, member, score, member, ...
 -- Reply    the positions (from 0) of the pairs that were new; the same again for the same call
 -- Cost     O(k log n) for k members
 -- Why      ZADD NX says how many were new, not which, and of a call that the client repeats after
 --          a lost reply that none was: such members would be new to nobody
-local set, reply_key, held, seen, dead, sign = unpack(KEYS)
+local set, reply_key, held, seen, dead, deliveries, letters, undecodable, sign = unpack(KEYS)
 local id, keep, unique = ARGV[1], ARGV[2], ARGV[3]
 local FIRST = 4
 
@@ -38,6 +39,9 @@ if unique ~= 'until_taken' then
   redis.call('HLEN', held)
   redis.call('ZCARD', dead)
 end
+-- A set that has members is not made anew, so that it alone has to be asked.
+local left = redis.call('PTTL', set)
+if left == -2 then left = time_left(set, held, seen, dead, deliveries, letters, undecodable) end
 local untold, new = {}, {}
 for _, mark in ipairs(added) do untold[mark] = true end
 
@@ -56,5 +60,6 @@ for i = FIRST, #ARGV, 2 do
   end
 end
 
+inherit(left, set, seen)
 if state ~= 'duplicate' then store_reply(reply_key, id, added, keep) end
 return new

@@ -20,6 +20,7 @@ local deadline = string.format('%.0f', now + ttl)
 
 local state, words = recall(reply_key, id)
 if state == 'stale' then return {deadline, '', ''} end
+local left, all_ready = time_left(set, leased, deliveries, seen, dead, letters, undecodable)
 -- An earlier attempt may have acknowledged the same, and then its answer counts.
 local lost = words[1] == earlier and words[2] or ''
 local ours, places = {}, {}
@@ -56,6 +57,7 @@ if state ~= 'fresh' then
       let_go(member)
     end
   end
+  inherit(left, set, deliveries)
   if state == 'duplicate' then
     if #still == 2 then reply[3] = 'more' end
     return reply
@@ -64,9 +66,10 @@ if state ~= 'fresh' then
   if #still > 2 then return reply end
 end
 
-local more = reclaim(now)
+local more = not all_ready and reclaim(now)
+inherit(left, set, deliveries, dead, letters)
 local taken, counts = nil, {}
-if redis.call('EXISTS', deliveries) == 0 then
+if all_ready or redis.call('EXISTS', deliveries) == 0 then
   taken = next_members(num, highest, last)
 else
   taken = next_members(1, highest, last)
@@ -113,6 +116,7 @@ if failed then
   store_reply(reply_key, id, {earlier, lost}, keep)
   return failed
 end
+inherit(left, leased, held)
 if #known > 0 then redis.call('HDEL', deliveries, unpack(known)) end
 -- What left the set in another way has left its count behind: a few of those go with each call.
 if #counts > 0 and redis.call('HLEN', deliveries) > redis.call('ZCARD', set) then

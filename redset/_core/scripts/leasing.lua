@@ -12,8 +12,12 @@
 -- KEYS[6]  dead: a sorted set of the members that came back too often
 -- KEYS[7]  letters: a hash, member of dead -> "reason milliseconds deliveries error"
 -- KEYS[8]  delayed: a set, the members of leased that nobody has: they wait for the end of a delay
--- KEYS[9]  absent: a key that never exists
-local set, reply_key, leased, held, deliveries, dead, letters, delayed, absent = unpack(KEYS)
+-- KEYS[9]  undecodable: a sorted set of the members that could not be turned into items when they were
+--          taken
+-- KEYS[10] seen: a set of all members that were ever admitted, if they are unique for good
+-- KEYS[11] absent: a key that never exists
+local set, reply_key, leased, held, deliveries, dead, letters, delayed, undecodable, seen, absent =
+  unpack(KEYS)
 
 -- More than a call can put right at once wait for the next one.
 local MOST_EXPIRED = 250
@@ -142,9 +146,9 @@ local function next_members(num, highest, last)
   return redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
 end
 
--- Remove those; give the error if that is not allowed.
+-- Remove those, whatever word follows them; give the error if that is not allowed.
 local function remove_next(pairs, highest, last)
-  local num = #pairs / 2
+  local num = math.floor(#pairs / 2)
   local first = last and redis.call('ZCOUNT', set, '-inf', highest) - num or 0
   local reply = redis.pcall('ZREMRANGEBYRANK', set, first, first + num - 1)
   return type(reply) == 'table' and reply.err and reply

@@ -41,6 +41,8 @@ for first = FIRST, #ARGV, MOST_ARGUMENTS do
 end
 
 begin_writing()
+local is_short = (verb == 'ack' and not score) or verb == 'extend' or verb == 'renew'
+local left = is_short and -1 or redis.call('PTTL', held)
 if verb == 'ack' then
   if score then
     for _, member in ipairs(ours) do redis.call('ZADD', set, score, member) end
@@ -88,6 +90,7 @@ else
   end
 end
 
+inherit(left, set, deliveries, dead, letters, delayed)
 answer = table.concat(answer, ' ')
 if id ~= '' then store_reply(reply_key, id, {answer}, keep) end
 return answer
