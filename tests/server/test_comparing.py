@@ -84,6 +84,17 @@ def test_a_read_only_replica_answers_all_comparisons(
     assert (items <= numbers) is (items <= mine)
 
 
+def test_a_read_only_replica_says_the_time_to_live(client: redis.Redis, replica: Any) -> None:
+    numbers = pairs(client)
+    numbers.add(1)
+    numbers.expire(1_000)
+    numbers.lease(1)
+    numbers.add(2)  # which makes the key anew, without a time-to-live that a replica could give it
+    replica.caught_up()
+    assert pairs(replica).ttl() == pytest.approx(1_000, abs=30)
+    assert client.ttl("numbers") == -1
+
+
 @pytest.mark.parametrize("number", [3_500, 3_501, 4_999, 5_000, 5_001, 10_000, 12_000])
 def test_a_replica_answers_for_more_local_items_than_one_call_takes(
     client: redis.Redis, replica: Any, number: int

@@ -355,6 +355,36 @@ def test_what_is_inserted_into_a_set_that_has_nothing_ready_goes_with_it(
     assert all_end(client)
 
 
+@pytest.mark.parametrize("unique", ["until_done", "for_good"])
+@pytest.mark.parametrize("place", PLACES)
+def test_what_may_be_refused_goes_with_a_set_that_has_nothing_ready(
+    client: redis.Redis, place: str, unique: Any
+) -> None:
+    left_with(client, place)
+    jobs = Set(client, "jobs", serializer=JSONSerializer(), unique=unique)
+    assert jobs.add("new", 1) == 1
+    assert ends(client).keys() >= ({"jobs", "seen"} if unique == "for_good" else {"jobs"})
+    assert all_end(client)
+
+
+@pytest.mark.parametrize("add", [lambda jobs: jobs.add("new"), lambda jobs: jobs.insert("new")])
+def test_what_is_seen_from_now_on_goes_with_the_set(client: redis.Redis, add: Any) -> None:
+    filled(client).expire(SECONDS)
+    add(Set(client, "jobs", serializer=JSONSerializer(), unique="for_good"))
+    assert set(ends(client)) == {"jobs", "seen"}
+    assert all_end(client)
+
+
+def test_expire_by_hand_is_taken_on_by_the_next_lease(client: redis.Redis) -> None:
+    jobs = filled(client)
+    jobs.lease(1).reject()
+    client.expire("jobs", round(SECONDS))
+    assert ends(client)["dead"] is None
+    assert jobs.ttl() == pytest.approx(SECONDS, abs=3)
+    jobs.lease(1)
+    assert all_end(client)
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_set_that_has_nothing_ready_and_changes_in_place_goes_with_the_rest(
     client: redis.Redis, place: str
@@ -383,6 +413,20 @@ def test_the_last_item_that_is_undecodable_goes_when_its_set_was_to_go(
     assert jobs.pop() is None
     assert set(ends(client)) == {"undecodable"}
     assert all_end(client)
+
+
+def test_members_are_put_aside_when_memory_is_short(client: redis.Redis) -> None:
+    client.zadd("jobs", {b"\xff": 0})
+    jobs = Set(client, "jobs", serializer=JSONSerializer())
+    jobs.expire(SECONDS)
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1")
+    try:
+        assert jobs.pop() is None
+        assert jobs.expire(9) is True
+    finally:
+        client.config_set("maxmemory", "0")
+    assert ends(client)["undecodable"] in {8, 9}
 
 
 def test_members_put_aside_go_by_what_the_set_is_now(client: redis.Redis) -> None:
@@ -451,6 +495,56 @@ def test_the_last_item_that_is_given_back_after_a_lost_reply_has_its_time_again(
         assert list(jobs) == ["b"]
         assert all_end(client)
         assert jobs.pop() == "b"
+
+
+def test_items_that_two_lost_replies_had_are_given_back_with_their_time(
+    client: redis.Redis, server: TestServer, make_client: MakeClient
+) -> None:
+    with LossyProxy(server.port) as proxy:
+        once = behind(proxy, make_client, client, 0)
+        jobs = filled(once, items="ab")
+        jobs.expire(SECONDS)
+        filled(once, "other").take(1)  # the server has the script now
+        for _ in range(2):
+            proxy.lose("EVAL", 1)
+            with pytest.raises(connection_error(client)):
+                jobs.take(2)
+        assert ends(client) == {}
+        assert jobs.take(1) == ["a"]
+        assert set(ends(client)) == {"jobs"}
+        assert all_end(client)
+
+
+def test_a_lease_that_is_asked_for_less_after_a_lost_reply_gives_back_with_the_time(
+    client: redis.Redis, server: TestServer, make_client: MakeClient
+) -> None:
+    with LossyProxy(server.port) as proxy:
+        once = behind(proxy, make_client, client, 0)
+        jobs = filled(once, items="ab")
+        jobs.expire(SECONDS)
+        for _ in range(2):
+            jobs.lease(2).release()
+        proxy.lose("EVAL", 1)
+        with pytest.raises(connection_error(client)):
+            jobs.lease(2)
+        assert set(ends(client)) == {"leased", "held"}
+        assert list(jobs.lease(1)) == ["a"]
+        assert set(ends(client)) == {"jobs", "leased", "held", "deliveries"}
+        assert all_end(client)
+
+
+def test_a_call_is_not_told_what_another_one_did_that_failed(
+    client: redis.Redis, server: TestServer, make_client: MakeClient
+) -> None:
+    with LossyProxy(server.port) as proxy:
+        once = behind(proxy, make_client, client, 0)
+        jobs = filled(once)
+        jobs.expire(SECONDS)
+        proxy.lose("EVAL", 1)
+        with pytest.raises(connection_error(client)):
+            jobs.expire(9)
+        client.persist("jobs")
+        assert jobs.persist() is False
 
 
 @pytest.mark.parametrize("call", ["expire", "persist"])

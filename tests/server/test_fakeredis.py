@@ -53,6 +53,20 @@ def test_leases_come_back_or_are_acknowledged(client: Any) -> None:
     assert jobs.requeue() == 1
 
 
+def test_a_set_goes_at_one_time(client: Any) -> None:
+    jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
+    jobs.update([1, 2, 3])
+    assert (jobs.expire(1e300), jobs.persist(), jobs.expire(100)) == (True, True, True)
+    jobs.lease(1).release(delay=60)
+    jobs.lease(1).reject()
+    lease = jobs.lease(1)
+    jobs.add(4)
+    assert jobs.ttl() == pytest.approx(100, abs=30)
+    lease.release()
+    found = client.keys()
+    assert (len(found) > 6, [key for key in found if client.ttl(key) == -1]) == (True, [])
+
+
 def test_sets_are_combined(client: Any) -> None:
     left, right = (RedisSortedSet[int](client, name) for name in ("left", "right"))
     left.update([1, 2, 3])

@@ -58,6 +58,19 @@ def test_items_are_handed_out_and_leased(client: Any) -> None:
     check_by_hand(client)
 
 
+def test_a_set_goes_at_one_time(client: Any) -> None:
+    jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
+    jobs.update([1, 2])
+    assert jobs.expire(1_000) is True
+    jobs.lease(1).reject()
+    jobs.lease(1)
+    jobs.update([3])
+    assert jobs.ttl() == pytest.approx(1_000, abs=30)
+    assert client.ttl("jobs") == pytest.approx(1_000, abs=30)
+    assert (jobs.persist(), client.ttl("{jobs}:dead")) == (True, -1)
+    check_by_hand(client)
+
+
 def test_sets_are_combined_in_one_slot_and_across_slots(client: Any) -> None:
     for names in (("{x}a", "{x}b"), ("a", "b")):
         left, right = (RedisSortedSet[int](client, name) for name in names)
