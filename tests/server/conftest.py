@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from redset._core.connection import ClientConnection
 from tests.servers import TestServer
 
 MakeClient = Callable[..., redis.Redis]
+
+# What must happen has so many seconds, however busy the machine is.
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +63,61 @@ def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
     with redis.Redis(unix_socket_path=server.unix_socket) as janitor:
         janitor.flushall()
     return make_client()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait until there is something."""
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise AssertionError("it did not happen")
+        time.sleep(0.005)
+    return found
+
+
+@pytest.fixture
+def replica(server: TestServer, client: redis.Redis, make_client: MakeClient) -> Iterator[Any]:
+    """A client of a replica of the shared server, once that has all that was written."""
+    with TestServer.start(server.kind, "--replicaof", "127.0.0.1", str(server.port)) as started:
+        made: Any = make_client(unix_socket_path=started.unix_socket)
+
+        def is_up_to_date() -> bool:
+            return b"master_link_status:up" in _info(made) and bool(
+                client.execute_command("WAIT", 1, 1)
+            )
+
+        until(is_up_to_date)
+        made.caught_up = lambda: until(is_up_to_date)
+        yield made
+
+
+def _info(client: Any) -> bytes:
+    found: Any = client.execute_command("INFO", "replication", NEVER_DECODE=True)
+    return found if isinstance(found, bytes) else str(found).encode().replace(b"': '", b":")
+
+
+READER = "reader"
+# The rights of an account that may only read: to commands that only read, or to keys too.
+READERS = {"commands": "~*", "keys": "%R~*"}
+
+
+@pytest.fixture(params=READERS)
+def reader(
+    request: pytest.FixtureRequest, server: TestServer, client: redis.Redis, make_client: MakeClient
+) -> Iterator[redis.Redis]:
+    """A client whose account may read what is on the shared server, and nothing else."""
+    if server.kind == "redis-6.2" and request.param == "keys":
+        pytest.skip("knows no rights to read keys")
+    scripts = [
+        "eval",
+        "evalsha",
+        *(() if server.kind == "redis-6.2" else ("eval_ro", "evalsha_ro")),
+    ]
+    commands = ["+@read", *(f"+{name}" for name in (*scripts, "multi", "exec", "script"))]
+    rights = ["reset", "on", ">secret", READERS[request.param], *commands]
+    client.execute_command("ACL", "SETUSER", READER, *rights)
+    yield make_client(username=READER, password="secret")
+    client.execute_command("ACL", "DELUSER", READER)
 
 
 @dataclass

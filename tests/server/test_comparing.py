@@ -1,6 +1,6 @@
 """Comparisons read only: a replica that nothing may write to answers them as its master does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from redset import RedisSortedSet
 from redset.exceptions import KeyTypeError, ResultExpired
-from tests.server.conftest import MakeClient, RoundTrips
-from tests.server.test_faults import until
-from tests.servers import TestServer
+from tests.server.conftest import RoundTrips
 
 Numbers = RedisSortedSet[Any]
 
@@ -27,27 +25,6 @@ METHODS: dict[str, Callable[[Any, Any], bool]] = {
     "issuperset": lambda one, other: one.issuperset(other),
     "isdisjoint": lambda one, other: one.isdisjoint(other),
 }
-
-
-@pytest.fixture
-def replica(server: TestServer, client: redis.Redis, make_client: MakeClient) -> Iterator[Any]:
-    """A client of a replica of the shared server, once that has all that was written."""
-    with TestServer.start(server.kind, "--replicaof", "127.0.0.1", str(server.port)) as started:
-        made: Any = make_client(unix_socket_path=started.unix_socket)
-
-        def is_up_to_date() -> bool:
-            return b"master_link_status:up" in _info(made) and bool(
-                client.execute_command("WAIT", 1, 1)
-            )
-
-        until(is_up_to_date)
-        made.caught_up = lambda: until(is_up_to_date)
-        yield made
-
-
-def _info(client: redis.Redis) -> bytes:
-    found: Any = client.execute_command("INFO", "replication", NEVER_DECODE=True)
-    return found if isinstance(found, bytes) else str(found).encode().replace(b"': '", b":")
 
 
 def pairs(client: Any, name: str = "numbers") -> Numbers:

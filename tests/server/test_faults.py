@@ -27,12 +27,11 @@ from redset.exceptions import LeaseLost
 from redset.leases import Lease
 from tests.processes import Mortals, in_processes
 from tests.proxy import LossyProxy
-from tests.server.conftest import MakeClient
+from tests.server.conftest import PATIENCE, MakeClient, until
 from tests.servers import TestServer
 
 ITEMS = int(os.environ.get("REDSET_FAULT_ITEMS", "0"))
 SEED = int(os.environ.get("REDSET_FAULT_SEED", "20240229"))
-PATIENCE = 60.0
 # Seconds for a run of so many items, on a machine that is slow and busy.
 LONG = 60 + max(ITEMS, 5_000) / 50
 
@@ -92,16 +91,6 @@ def repeating(client: redis.Redis, retries: int) -> dict[str, Any]:
 def numbers(client: redis.Redis, total: int, name: str = "numbers") -> Numbers:
     found: Numbers = RedisSortedSet(client, name, scorer=float)
     found.update(range(total))
-    return found
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait until there is something."""
-    end = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise AssertionError("it did not happen")
-        time.sleep(0.005)
     return found
 
 

@@ -16,8 +16,7 @@ from redset._core.commands import MAX_OPERANDS
 from redset.codecs import TextSerializer
 from redset.exceptions import InvalidValueError, KeyTypeError, RedsetError
 from tests.proxy import RecordingProxy
-from tests.server.conftest import MakeClient, RoundTrips
-from tests.server.test_faults import until
+from tests.server.conftest import MakeClient, RoundTrips, until
 from tests.server.test_waiting import wait_for_watchers
 from tests.servers import TestServer
 

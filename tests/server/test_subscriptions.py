@@ -22,8 +22,7 @@ from redset import ScheduledSet, SortedSet
 from redset._core.outlook import Outlook
 from redset._core.spec import WaitForChange
 from redset._core.watch import KeySubscription, _subscriptions_of, evict_one
-from tests.server.conftest import MakeClient
-from tests.server.test_faults import until
+from tests.server.conftest import MakeClient, until
 from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
 
 
