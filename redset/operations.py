@@ -15,7 +15,7 @@ from math import isinf
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
-from redset._core import algebra, leasing, plans
+from redset._core import algebra, counting, leasing, plans, reading
 from redset._core.algebra import Local, Remote, Target, new_result
 from redset._core.arguments import (
     FARTHEST,
@@ -45,6 +45,7 @@ from redset._core.keys import (
 )
 from redset._core.leasing import LEASE_AT_ONCE, Hold, Holds, Settling, Stats
 from redset._core.members import decoded, decoded_all, decoded_pairs, encode_sought
+from redset._core.reading import Combination
 from redset._core.scores import check_score
 from redset._core.sources import LARGE, Source, chained, checked_pairs, noticed
 from redset._core.spec import Plan, Terms
@@ -685,20 +686,47 @@ class Operations(Base[T]):
     def _to_count_common(
         self, operands: Sequence[Remote | Local[Any]], limit: int | None
     ) -> Plan[int]:
-        most = None if limit is None else self._place("limit", limit)
-        if most is not None and most < 0:
-            raise InvalidValueError(
-                f"redset {shown(self._name)}: limit must be 0 or more, got {shown(limit)}"
-            )
-        if most == 0:
-            return 0
-        return (yield from self._to_count_of("intersection", operands, most or 0))
+        most = self._check_limit(limit)
+        return (
+            0 if most == 0 else (yield from self._to_count_of("intersection", operands, most or 0))
+        )
 
     def _to_count_of(
         self, verb: str, operands: Sequence[Remote | Local[Any]], limit: int = 0
     ) -> Plan[int]:
         everyone = [self._remote(), *operands]
-        return (yield from algebra.size_of(self._spec, verb, everyone, limit))
+        return (yield from counting.count(self._spec, verb, everyone, limit))
+
+    def _to_read(
+        self, wanted: Combination, operands: Sequence[Remote | Local[Any]]
+    ) -> Plan[list[Any]]:
+        return (yield from reading.read(self._spec, wanted, [self._remote(), *operands]))
+
+    def _combination(
+        self,
+        verb: str,
+        number: int,
+        limit: int | None,
+        reverse: bool,
+        with_scores: bool,
+        conflict: str = "keep",
+        weights: Iterable[float] | None = None,
+    ) -> Combination | None:
+        """Say what is to be read of this set and a *number* of others; ``None`` for nothing."""
+        self._check_conflict(conflict)
+        factors = self._check_weights(weights, conflict, 1 + number)
+        most = self._check_limit(limit)
+        if most == 0:
+            return None
+        return Combination(verb, conflict, factors, most or 0, reverse, with_scores)
+
+    def _check_limit(self, limit: int | None) -> int | None:
+        most = None if limit is None else self._place("limit", limit)
+        if most is not None and most < 0:
+            raise InvalidValueError(
+                f"redset {shown(self._name)}: limit must be 0 or more, got {shown(limit)}"
+            )
+        return most
 
     def _to_update(self, operands: Sequence[Remote | Local[T]], conflict: str) -> Plan[None]:
         local = [operand.source for operand in operands if isinstance(operand, Local)]

@@ -13,11 +13,12 @@ from redset.algebra import Algebra
 from redset.codecs import TextSerializer
 from redset.handing_out import HandingOut
 from redset.operations import OnConflict
+from redset.readings import Readings
 
 T = TypeVar("T")
 
 
-class RedisSortedSet(Algebra[T], HandingOut[T], MutableSet[T]):  # type: ignore[misc]
+class RedisSortedSet(Readings[T], HandingOut[T], MutableSet[T]):  # type: ignore[misc]
     """A set that many processes share, ordered by score; every item goes to exactly one taker.
 
     >>> import redset

@@ -24,8 +24,9 @@ from redset._core.members import (
     scored,
     scored_all,
 )
+from redset._core.readonly import ask_reader
 from redset._core.scores import no_sum
-from redset._core.sources import Source, chained
+from redset._core.sources import Batch, Source, chained
 from redset._core.spec import Plan, Spec
 from redset._core.words import shown
 from redset.exceptions import InvalidValueError, KeyTypeError, ResultExpired
@@ -126,11 +127,21 @@ def _joined(operands: Sequence[Remote | Local[T]]) -> list[Remote | Local[T]]:
 
 def compare_stored(spec: Spec[Any], verb: str, one: Remote, other: Remote) -> Plan[bool]:
     """Answer whether *one* is a ``subset`` of *other* (or what *verb* says)."""
-    ready = [(each, Operand(each.key, sign=each.sign)) for each in (one, other)]
-    command = commands.compare(verb, [operand for _, operand in ready])
-    *_, (word, answer) = yield [*_renewals((one, other)), command]
-    _check_verdict(spec, word, answer, ready)
+    named = stored_operands((one, other))
+    command = commands.compare(verb, named)
+    word, answer = yield from ask_reader(command, renewals((one, other)))
+    check_verdict(spec, word, answer, list(zip((one, other), named, strict=True)))
     return bool(answer)
+
+
+def stored_operands(
+    stored: Sequence[Remote], weights: Sequence[float] | None = None
+) -> list[Operand]:
+    """What the scripts are told of operands that are all on the server."""
+    factors = weights or [1.0] * len(stored)
+    return [
+        Operand(each.key, weight, each.sign) for each, weight in zip(stored, factors, strict=True)
+    ]
 
 
 def compare_staged(
@@ -144,10 +155,13 @@ def compare_staged(
     return bool(answer)
 
 
-def size_of(
+def count_staged(
     spec: Spec[T], verb: str, operands: Sequence[Remote | Local[T]], limit: int = 0
 ) -> Plan[int]:
-    """Answer how many items a combination has, without making it; up to *limit*, 0 for all."""
+    """Answer how many items a combination has, without making it; up to *limit*, 0 for all.
+
+    The server keeps any number of local items meanwhile.
+    """
     target = Target(companion(spec.key, "scratch:into"), "lasting")
     if verb != "intersection":
         operands = _joined(operands)
@@ -176,7 +190,7 @@ def _ask(
     """Have the script combine, compare, or with a *limit* count *operands*; give its answer."""
     # What an operand has twice meets itself as two operands' items do; in a sum it counts once.
     flag = FLAGS.get(conflict, "NX")
-    folds = _number_when_folded(spec, verb, operands) < len(operands)
+    folds = number_when_folded(spec, verb, operands) < len(operands)
     staging = _Staging(spec, flag, strict=strict, with_scores=with_scores)
     ready: list[Ready] = []
     try:
@@ -195,17 +209,17 @@ def _ask(
         life, companions = _life(target, named)
         asked = (verb, conflict) if limit is None else (f"count_{verb}", str(limit))
         command = commands.algebra(keys, *asked, life, once, named, companions)
-        *_, (word, number) = yield [*_renewals(operands), *staging.take_waiting(), command]
+        *_, (word, number) = yield [*renewals(operands), *staging.take_waiting(), command]
     except Exception:
         if staging.sent and staging.keys:
             with suppress(Exception):  # then they run out
                 yield commands.delete_all(staging.keys)
         raise
-    _check_verdict(spec, word, number, ready)
+    check_verdict(spec, word, number, ready)
     return word, number
 
 
-def _renewals(operands: Iterable[Remote | Local[Any]]) -> list[Command[int]]:
+def renewals(operands: Iterable[Remote | Local[Any]]) -> list[Command[int]]:
     """What keeps those *operands* alive that are results."""
     return [
         command
@@ -215,7 +229,7 @@ def _renewals(operands: Iterable[Remote | Local[Any]]) -> list[Command[int]]:
     ]
 
 
-def _check_verdict(spec: Spec[Any], word: str, number: int, ready: Sequence[Ready]) -> None:
+def check_verdict(spec: Spec[Any], word: str, number: int, ready: Sequence[Ready]) -> None:
     """Raise what the *word* of the script says is wrong, if anything is."""
     if word == "dropped":
         raise _dropped(spec)
@@ -247,7 +261,7 @@ def _in_groups(
         yield from map(list, commands.parts(list(run), MAX_OPERANDS if is_local else 1))
 
 
-def _number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | Local[Any]]) -> int:
+def number_when_folded(spec: Spec[Any], verb: str, operands: Sequence[Remote | Local[Any]]) -> int:
     """How many *operands* are left for the last script call; refuse more than it can name."""
     if len(operands) <= MAX_OPERANDS:
         return len(operands)
@@ -330,7 +344,7 @@ class _Staging(Generic[T]):
         replies = yield asked
         self.waiting = commands.delete_all(signs)
         for place, (word, size) in zip(places, replies, strict=True):
-            _check_verdict(self._spec, word, size, ready)
+            check_verdict(self._spec, word, size, ready)
             if not size:  # an empty set has no key
                 local, operand = folded[place]
                 folded[place] = (local, Operand(operand.key))
@@ -354,22 +368,29 @@ class _Staging(Generic[T]):
         return companion(self._spec.key, f"staged:{_token()}")
 
     def _encoded(self, items: Sequence[T], scores: Sequence[Any], other: Any) -> Chunk:
-        spec = self._spec
-        members: Sequence[bytes | None]
-        if self._strict:
-            members = spec.encoding.encode_all(items)
-        else:
-            members = encode_all_known(spec, items, other)
-        if not self._with_scores:
-            checked = [0.0] * len(items)
-        elif None not in members:
-            checked = scored_all(spec, items, scores)
-        else:
-            checked = [
-                0.0 if member is None else scored(spec, item, score)
-                for member, item, score in zip(members, items, scores, strict=True)
-            ]
-        return Chunk([_STRANGER if each is None else each for each in members], checked)
+        batch = Batch(items, scores, other)
+        return encoded(self._spec, batch, strict=self._strict, with_scores=self._with_scores)
+
+
+def encoded(spec: Spec[T], batch: Batch, *, strict: bool, with_scores: bool) -> Chunk:
+    """The members of local items, with their scores.
+
+    What the set can't hold is an error if that is to be *strict*, else a member that no set has.
+    """
+    items, scores, other = batch
+    members: Sequence[bytes | None] = (
+        spec.encoding.encode_all(items) if strict else encode_all_known(spec, items, other)
+    )
+    if not with_scores:
+        checked = [0.0] * len(items)
+    elif None not in members:
+        checked = scored_all(spec, items, scores)
+    else:
+        checked = [
+            0.0 if member is None else scored(spec, item, score)
+            for member, item, score in zip(members, items, scores, strict=True)
+        ]
+    return Chunk([_STRANGER if each is None else each for each in members], checked)
 
 
 # Stands for all items that this set can't hold, so that a comparison with a local set knows of

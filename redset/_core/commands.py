@@ -57,7 +57,16 @@ class Command(Generic[R]):
         """The same call for a server that doesn't have the script yet."""
         if self.script is None:
             return self
-        return Command((), ("EVAL", self.script.source, *self.words[2:]), self.parse)
+        name, _, *rest = self.words
+        evaluated = "EVAL_RO" if name == "EVALSHA_RO" else "EVAL"
+        return Command((), (evaluated, self.script.source, *rest), self.parse)
+
+    def as_reader(self) -> "Command[R]":
+        """The same call of a script that only reads, for an account that may only read keys.
+
+        Redis 6.2 has no such call, nor such accounts.
+        """
+        return Command((), ("EVALSHA_RO", *self.words[1:]), self.parse, self.script)
 
     def packed(self) -> bytes:
         """The command as the server reads it, an array of strings in RESP."""
@@ -86,9 +95,10 @@ def _as_bytes(word: Word) -> bytes:
 TAKE = Script("idempotency", "sign", "life", "leasing", "take")
 INSERT = Script("idempotency", "sign", "life", "insert")
 ALIVE = Script("sign", "alive")
-ALGEBRA = Script("idempotency", "life", "scores", "comparing", "algebra")
+ALGEBRA = Script("idempotency", "life", "scores", "sums", "comparing", "algebra")
 RENAME = Script("idempotency", "rename")
 COMPARE, OVERLAP = Script("comparing", "compare"), Script("comparing", "overlap")
+COUNT, READ = Script("comparing", "count"), Script("scores", "sums", "comparing", "read")
 LEASE = Script("idempotency", "life", "leasing", "lease")
 SETTLE = Script("idempotency", "life", "leasing", "settle")
 PUT_ASIDE = Script("life", "leasing", "put_aside")
@@ -106,6 +116,8 @@ LOWEST, HIGHEST = "-inf", "+inf"
 MAX_MEMBERS = 1_750
 # A call of the script that looks members up names nothing else.
 MAX_LOOKED_UP = 3_500
+# A call of a script that only reads has so many words for its operands and some members.
+MAX_WORDS = 3_980
 # A call of the script for algebra has up to five words for each operand.
 MAX_OPERANDS = 750
 
@@ -496,24 +508,63 @@ def algebra(
     *companions* are the keys of what belongs to the set that the combination replaces or changes.
     *once* is the id of a request that must not be done twice, and the seconds to know it for.
     """
-    temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
-    signs = [operands[place].sign or b"" for place in temporary]
+    named, temporary = _keys_and_places(operands)
     arguments = (
         *(verb, conflict, life, once[0], _milliseconds(once[1]), len(operands)),
         *("staged" if operand.staged else "set" for operand in operands),
         *(number(operand.weight) for operand in operands),
         *temporary,
     )
-    all_keys = (*keys, *(operand.key for operand in operands), *signs, *companions)
+    all_keys = (*keys, *named, *companions)
     return _call_once(ALGEBRA, all_keys, arguments, replies.verdict)
 
 
 def compare(verb: str, operands: Sequence[Operand]) -> Command[tuple[str, int]]:
     """Compare two sets, of which none is staged."""
+    keys, temporary = _keys_and_places(operands)
+    return _call(COMPARE, keys, (verb, *temporary), replies.verdict)
+
+
+def _keys_and_places(operands: Sequence[Operand]) -> tuple[list[bytes], list[int]]:
+    """Give the keys of *operands* and the signs of those that have one, and which these are."""
     temporary = [place for place, operand in enumerate(operands) if operand.sign is not None]
     signs = [operands[place].sign or b"" for place in temporary]
-    keys = [*(operand.key for operand in operands), *signs]
-    return _call(COMPARE, keys, (verb, *temporary), replies.verdict)
+    return [*(operand.key for operand in operands), *signs], temporary
+
+
+def room_beside(operands: Sequence[Operand]) -> int:
+    """How many members a script that only reads can be given beside *operands*."""
+    keys, temporary = _keys_and_places(operands)
+    return min(MAX_LOOKED_UP, MAX_WORDS - len(operands) - len(keys) - len(temporary))
+
+
+def count_combined(
+    verb: str, operands: Sequence[Operand], limit: int, members: Sequence[bytes]
+) -> Command[tuple[str, list[int]]]:
+    """Count what a combination of *operands* would have, and *members* beside it: see count.lua."""
+    keys, temporary = _keys_and_places(operands)
+    head: tuple[Word, ...] = (verb, len(operands), limit)
+    arguments = (*head, *temporary, *members)
+    return _call_once(COUNT, keys, arguments, replies.counted)
+
+
+def read_combined(
+    verb: str,
+    operands: Sequence[Operand],
+    conflict: str,
+    limit: int,
+    *,
+    last: bool = False,
+    with_scores: bool = True,
+    members: Sequence[bytes] = (),
+) -> Command[replies.Reading]:
+    """Read a combination of *operands*, or what is needed to make it: see read.lua."""
+    keys, temporary = _keys_and_places(operands)
+    part, scored = "last" if last else "first", "scores" if with_scores else "members"
+    head: tuple[Word, ...] = (verb, len(operands), conflict, limit, part, scored)
+    weights = [number(operand.weight) for operand in operands]
+    arguments = (*head, *weights, *temporary, *members)
+    return _call_once(READ, keys, arguments, replies.reading)
 
 
 def overlap(key: bytes, members: Sequence[bytes]) -> Command[tuple[int, int]]:

@@ -5,26 +5,18 @@ one moment; a server that refuses that is asked chunk by chunk. Nothing here doe
 """
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from redset._core import commands, compat
 from redset._core.algebra import Local, Remote, compare_staged, compare_stored
 from redset._core.commands import MAX_LOOKED_UP
-from redset._core.members import (
-    CHUNK_BYTES,
-    CHUNK_MEMBERS,
-    Chunk,
-    each_chunk,
-    encode_all_known,
-    read_batch,
-)
-from redset._core.sources import AT_ONCE, Batch, Memory, Source, chained, remembered
+from redset._core.members import Chunk, each_chunk
+from redset._core.readonly import ask_reader
+from redset._core.seen import REMEMBERED, Seen
+from redset._core.sources import Batch, Memory, Source, chained, remembered
 from redset._core.spec import Plan, Spec
 
 T = TypeVar("T")
-
-# The first write comes when the second chunk is full: a server that refuses it is known by then.
-REMEMBERED = 2 * (CHUNK_MEMBERS + AT_ONCE)
 
 
 def compare(
@@ -67,12 +59,10 @@ def _compare_local(
 ) -> Plan[bool]:
     memory = Memory(REMEMBERED)
     source = remembered(local.source, memory)
-    seen = _Seen(spec)
-    batches = yield from read_batch(source)
-    while batches and seen.take_in(batches[0]) and memory.number <= 2 * MAX_LOOKED_UP:
-        batches = yield from read_batch(source)
-    if not batches:
-        [(size, found)] = yield [commands.overlap(spec.key, list(seen.members))]
+    seen = Seen(spec)
+    if (yield from seen.read_all(source, MAX_LOOKED_UP)):
+        command = commands.overlap(spec.key, list(seen.members))
+        size, found = yield from ask_reader(command)
         overlap = Overlap(size, found, len(seen.members), seen.strange)
         return overlap.answers(verb, local_first=local_first)
     read: Local[T] = Local(chained([iter(list(memory.batches or ())), source]))
@@ -80,7 +70,7 @@ def _compare_local(
     try:
         return (yield from compare_staged(spec, verb, *pair))
     except Exception as error:
-        if memory.batches is None or not compat.is_read_only(error):
+        if memory.batches is None or not compat.refuses_writes(error):
             raise
     overlap = yield from _overlap_of_many(spec, chained([iter(memory.batches), local.source]))
     return overlap.answers(verb, local_first=local_first)
@@ -88,7 +78,7 @@ def _compare_local(
 
 def _overlap_of_many(spec: Spec[T], source: Source) -> Plan[Overlap]:
     """Look members up, chunk by chunk: others may change the set between two chunks."""
-    seen = _Seen(spec)
+    seen = Seen(spec)
     total = 0
 
     def encoded(items: Sequence[T], scores: Sequence[Any], encoding: Any) -> Chunk:
@@ -98,32 +88,9 @@ def _overlap_of_many(spec: Spec[T], source: Source) -> Plan[Overlap]:
     def send(chunk: Chunk) -> Plan[None]:
         nonlocal total
         for part in commands.parts(chunk.members, MAX_LOOKED_UP):
-            [(_, found)] = yield [commands.overlap(spec.key, part)]
+            _, found = yield from ask_reader(commands.overlap(spec.key, part))
             total += found
 
     yield from each_chunk(source, encoded, send)
     [size] = yield [commands.size(spec.key)]
     return Overlap(size, total, len(seen.members), seen.strange)
-
-
-class _Seen(Generic[T]):
-    """The members of the items that were read, each once."""
-
-    def __init__(self, spec: Spec[T]) -> None:
-        self._spec = spec
-        self._room = CHUNK_BYTES
-        self.members: set[bytes] = set()
-        self.strange = False
-
-    def new(self, batch: Batch) -> set[bytes]:
-        """Return the members of the items in *batch* that were not there before."""
-        encoded = set(encode_all_known(self._spec, batch.items, batch.encoding))
-        self.strange = self.strange or None in encoded
-        new = {member for member in encoded if member is not None} - self.members
-        self.members |= new
-        return new
-
-    def take_in(self, batch: Batch) -> bool:
-        """Read *batch*; return whether one call still takes all that were read."""
-        self._room -= sum(map(len, self.new(batch)))
-        return len(self.members) <= MAX_LOOKED_UP and self._room >= 0

@@ -103,6 +103,11 @@ def is_denied(error: BaseException) -> bool:
     return "NoPermissionError" in names or error_code(error) == "NOPERM"
 
 
+def refuses_writes(error: BaseException) -> bool:
+    """Return whether the server replied that this client may not write, but perhaps may read."""
+    return is_read_only(error) or is_denied(error)
+
+
 # Which way commands may go
 
 

@@ -34,6 +34,16 @@ class LeaseReply(NamedTuple):
     more: bool
 
 
+class Reading(NamedTuple):
+    """What was read of a combination, as *word* says: see read.lua."""
+
+    word: str
+    number: int = 0
+    members: Sequence[bytes] = ()
+    runs: Sequence[Sequence[Pair]] = ()
+    scores: Sequence[Sequence[float | None]] = ()
+
+
 class Page(NamedTuple):
     """Members in a row, how many come before them, and their scores, or only that of the last."""
 
@@ -134,7 +144,28 @@ def _numbers(text: Any) -> list[int]:
 def verdict(reply: Any) -> tuple[str, int]:
     """Give the word and the number that a script answers with."""
     word, number = reply
-    return (word.decode() if isinstance(word, bytes) else word), int(number)
+    return _text(word), int(number)
+
+
+def counted(reply: Any) -> tuple[str, list[int]]:
+    """Give the word that a script answers with, and the numbers after it."""
+    word, *numbers = reply
+    return _text(word), [int(number) for number in numbers]
+
+
+def reading(reply: Any) -> Reading:
+    word, rest = _text(reply[0]), reply[1:]
+    if word == "members":
+        return Reading(word, members=members(rest[0]))
+    if word == "pairs":
+        return Reading(word, runs=[pairs(run) for run in rest])
+    if word == "scores":
+        return Reading(word, scores=[optional_scores(scores) for scores in rest])
+    return Reading(word, int(rest[0]))
+
+
+def _text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)
 
 
 def run_id(reply: Any) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from redset._core import commands
 from redset._core.members import cause_of, decoded, decoded_members
+from redset._core.readonly import ask_reader
 from redset._core.replies import Page, Pair
 from redset._core.spec import Plan, Spec
 
@@ -79,7 +80,8 @@ def _next_page(spec: Spec[T], walk: Walk, *, scored: bool) -> Plan[Page]:
         if found is not None:
             walk.go_on(found)
             return found  # type: ignore[no-any-return]
-    [page] = yield [commands.page_after(*where, reverse=walk.reverse, scored=scored)]
+    command = commands.page_after(*where, reverse=walk.reverse, scored=scored)
+    page = yield from ask_reader(command)
     walk.steady = page.rank == walk.rank and walk.transactions
     walk.go_on(page)
-    return page  # type: ignore[no-any-return]
+    return page

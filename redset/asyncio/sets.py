@@ -9,6 +9,7 @@ from redset._core.scores import Clock
 from redset.asyncio.algebra import Algebra
 from redset.asyncio.handing_out import HandingOut
 from redset.asyncio.operators import Operators
+from redset.asyncio.readings import Readings
 from redset.asyncio.twins import documented
 from redset.codecs import TextSerializer
 from redset.operations import OnConflict
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 
 @documented(redset.sets.RedisSortedSet)
-class RedisSortedSet(Algebra[T], HandingOut[T], Operators[T]):
+class RedisSortedSet(Readings[T], HandingOut[T], Operators[T]):
     """A set that many processes share, as `redset.RedisSortedSet`, for asyncio.
 
     >>> import asyncio, redset.asyncio

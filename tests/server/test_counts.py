@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from redset import InvalidTypeError, InvalidValueError, RedisSortedSet, SortedSet
 from redset.serializers import JSONSerializer
 from tests.server.conftest import MakeClient, RoundTrips
+from tests.servers import TestServer
 
 letters = st.sets(st.sampled_from("abcde"))
 # What the other operands are: sets on the server, or of this process.
@@ -23,8 +24,36 @@ def made(client: redis.Redis, name: str, items: Any) -> RedisSortedSet[Any]:
     return found
 
 
+@pytest.fixture(params=["with ZINTERCARD", "without"])
+def zintercard(request: pytest.FixtureRequest, server: TestServer, client: redis.Redis) -> Any:
+    """Servers with that command, and such as Redis 6.2, which have none."""
+    if server.kind == "redis-6.2":
+        pytest.skip("has none")
+    if request.param == "without":
+        client.execute_command("ACL", "SETUSER", "default", "-zintercard")
+    yield
+    client.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
 @given(letters, st.lists(st.tuples(kinds, letters), max_size=4), st.none() | st.integers(0, 4))
 def test_they_are_those_of_builtin_sets(
+    client: redis.Redis, one: set[str], given: list[tuple[str, set[str]]], limit: int | None
+) -> None:
+    check_counts(client, one, given, limit)
+
+
+@given(letters, st.lists(st.tuples(kinds, letters), max_size=4), st.none() | st.integers(0, 4))
+def test_they_are_so_without_zintercard_too(
+    client: redis.Redis,
+    zintercard: None,
+    one: set[str],
+    given: list[tuple[str, set[str]]],
+    limit: int | None,
+) -> None:
+    check_counts(client, one, given, limit)
+
+
+def check_counts(
     client: redis.Redis, one: set[str], given: list[tuple[str, set[str]]], limit: int | None
 ) -> None:
     ours, builtin = made(client, "ours", one), [items for _, items in given]
@@ -98,3 +127,130 @@ def test_infinite_scores_count(client: redis.Redis) -> None:
     third: RedisSortedSet[Any] = RedisSortedSet(client, "third")
     assert [ours.union_count(other, third), ours.intersection_count(other, third)] == [1, 1]
     assert ours.difference_count(other, third) == 0
+
+
+def every_count(client: Any, many: int = 0) -> list[int]:
+    """Count with sets, with local items, and with more of those than one call takes."""
+    a, b, c = (RedisSortedSet[Any](client, name) for name in ("a", "b", "c"))
+    local = [3, 4, 4, 77, 2_501, *range(5_000, 5_000 + many), *range(100_000, 100_000 + many)]
+    found = []
+    for others in ([], [b], [b, c], [local], [b, local], [local, c, b, [4, 5]], [c, c, a]):
+        found += [a.union_count(*others), a.difference_count(*others), c.difference_count(*others)]
+        found += [a.intersection_count(*others), a.intersection_count(*others, limit=2)]
+    return found
+
+
+def fill(client: redis.Redis) -> None:
+    for name, items in (("a", range(12_000)), ("b", range(2_000, 9_000)), ("c", range(4, 30, 2))):
+        made(client, name, items)
+
+
+def expected_counts(many: int = 0) -> list[int]:
+    a, b, c = set(range(12_000)), set(range(2_000, 9_000)), set(range(4, 30, 2))
+    local = [3, 4, 4, 77, 2_501, *range(5_000, 5_000 + many), *range(100_000, 100_000 + many)]
+    found = []
+    for others in ([], [b], [b, c], [local], [b, local], [local, c, b, [4, 5]], [c, c, a]):
+        common = len(a.intersection(*others))
+        found += [len(a.union(*others)), len(a.difference(*others)), len(c.difference(*others))]
+        found += [common, min(common, 2)]
+    return found
+
+
+def test_large_sets_are_counted(client: redis.Redis, zintercard: None) -> None:
+    fill(client)
+    assert every_count(client) == expected_counts()
+
+
+@pytest.mark.parametrize("many", [0, 1_700, 1_800, 2_600, 6_000])
+def test_a_read_only_replica_counts(client: redis.Redis, replica: Any, many: int) -> None:
+    fill(client)
+    replica.caught_up()
+    assert every_count(client, many) == expected_counts(many)
+    assert every_count(replica, many) == expected_counts(many)
+    assert len(client.keys()) == 3
+
+
+@pytest.mark.parametrize("many", [0, 3_000])
+def test_an_account_that_may_only_read_counts(
+    client: redis.Redis, reader: redis.Redis, many: int
+) -> None:
+    fill(client)
+    assert every_count(reader, many) == expected_counts(many)
+
+
+def test_counting_writes_nothing_unless_many_items_are_local(
+    client: redis.Redis, round_trips: RoundTrips
+) -> None:
+    fill(client)
+    every_count(client)
+    client.config_resetstat()
+    with round_trips(client) as trips:
+        number = len(every_count(client))
+    assert trips.value == number
+    stats: Any = client.info("commandstats")
+    names = {name.removeprefix("cmdstat_") for name in stats}
+    assert {name for name in names if "store" in name or name in {"zadd", "unlink"}} == set()
+
+
+def test_many_local_items_are_counted_at_one_moment_where_that_may_be_written(
+    client: redis.Redis,
+) -> None:
+    fill(client)
+    a: RedisSortedSet[Any] = RedisSortedSet(client, "a")
+    client.config_resetstat()
+    assert a.intersection_count(range(3_500)) == 3_500
+    assert (calls(client, "evalsha"), calls(client, "zadd")) == (1, 0)
+    assert a.intersection_count(range(3_600)) == 3_600
+    assert calls(client, "zadd") > 0
+
+
+def calls(client: redis.Redis, command: str) -> int:
+    stats: Any = client.info("commandstats")
+    return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+def test_small_sets_are_gone_through_and_not_the_large_one(client: redis.Redis) -> None:
+    fill(client)
+    a, b, c = (RedisSortedSet[Any](client, name) for name in ("a", "b", "c"))
+    d = made(client, "d", [1, 5, -1])
+    client.config_resetstat()
+    assert a.difference_count(c, d) == 12_000 - 13 - 2
+    assert c.union_count(a, d) == 12_001
+    assert calls(client, "zrange") <= 3
+    assert a.union_count(c, b, d) == 12_001
+    assert calls(client, "zrange") <= 3 + 2 + 7
+
+
+def test_an_intersection_without_zintercard_stops_at_its_limit(
+    client: redis.Redis, server: TestServer
+) -> None:
+    fill(client)
+    a, b = (RedisSortedSet[Any](client, name) for name in ("a", "b"))
+    if server.kind != "redis-6.2":
+        client.execute_command("ACL", "SETUSER", "default", "-zintercard")
+    try:
+        client.config_resetstat()
+        assert a.intersection_count(b, limit=1_500) == 1_500
+        assert calls(client, "zrange") == 2
+    finally:
+        client.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
+def test_a_huge_local_operand_is_not_sent_where_another_has_few_items(
+    client: redis.Redis, round_trips: RoundTrips
+) -> None:
+    fill(client)
+    a: RedisSortedSet[Any] = RedisSortedSet(client, "a")
+    with round_trips(client) as trips:
+        assert a.intersection_count([1, 2, -3], iter(range(2, 50_000))) == 1
+    assert trips.value == 1
+
+
+def test_many_operands_are_counted(client: redis.Redis) -> None:
+    ours = made(client, "ours", range(10))
+    results = [ours | {number} for number in range(749)]
+    assert ours.union_count(*results, [5_000]) == 750
+    assert ours.intersection_count(*results[1:], range(4, 3_000)) == 6
+    assert ours.difference_count(*results[:9], {1, 2}) == 0
+    with pytest.raises(InvalidValueError, match="redset 'ours': union of 751 sets"):
+        ours.union_count(*results, ours)

@@ -79,6 +79,24 @@ def test_sets_are_combined(client: Any) -> None:
     assert sorted(left) == [1, 4]
 
 
+def test_combinations_are_read_and_counted(client: Any) -> None:
+    left, right, third = (RedisSortedSet[int](client, name) for name in ("l", "r", "t"))
+    left.add_scored({1: 1, 2: 2, 3: 3})
+    right.add_scored({2: 9, 3: 1, 4: 0.5})
+    third.add_scored({3: 7, 5: 0})
+    assert left.read_union(right, with_scores=True) == [(4, 0.5), (1, 1), (2, 2), (3, 3)]
+    assert left.read_union(right, third, on_conflict="sum") == [5, 4, 1, 2, 3]
+    assert left.read_intersection(right, on_conflict="replace", with_scores=True) == [
+        (3, 1),
+        (2, 9),
+    ]
+    assert left.read_intersection(right, {3, 4}) == [3]
+    assert left.read_difference(third, reverse=True, limit=1) == [2]
+    assert left.read_symmetric_difference(right) == [4, 1]
+    assert (left.union_count(right, third, [6]), left.difference_count(right, third)) == (6, 1)
+    assert left.intersection_count(right, third) == 1
+
+
 def test_a_consumer_that_waits_polls(client: Any) -> None:
     later: ScheduledSet[str] = ScheduledSet(client, "later")
     later.add("due", score=0)

@@ -98,6 +98,22 @@ def combine(numbers: Numbers) -> None:
     assert len(numbers) == 1
 
 
+def read_and_count(numbers: Numbers) -> None:
+    numbers.update(range(MANY))
+    few: Numbers = RedisSortedSet(numbers._client, "{numbers}few")
+    few.update(range(10))
+    results = [few.copy() for _ in range(MAX_OPERANDS - 2)]
+    for others in ([], results):
+        number = MANY if not others else 10
+        assert len(numbers.read_intersection(*others, range(MANY))) == number
+        assert len(numbers.read_union(*others, range(MANY), on_conflict="max")) == MANY
+        assert numbers.read_difference(*others, range(MANY)) == []
+        for local in (range(3_000), range(MANY)):
+            assert numbers.union_count(*others, local) == MANY
+            assert numbers.intersection_count(*others, local) == min(number, len(local))
+            assert numbers.difference_count(*others, local) == MANY - len(local)
+
+
 def use_many_slots(numbers: Numbers) -> None:
     numbers.update(range(MANY))
     assert numbers.take(MANY) == numbers.insert(*range(MANY))
@@ -116,6 +132,7 @@ OPERATIONS: dict[str, tuple[Callable[[Numbers], Any], dict[str, Any]]] = {
     "all of delivery": (deliver, {}),
     "undecodable": (put_aside, {"serializer": Odd()}),
     "algebra": (combine, {}),
+    "readings and counts": (read_and_count, {}),
     "clear": (use_many_slots, {}),
     "4,000 operands": (lambda s: s.intersection(*[[1]] * 4_000), {}),
 }

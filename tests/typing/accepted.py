@@ -334,6 +334,19 @@ def comparisons(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
     assert_type(s.difference_count([1]), int)
 
 
+def readings(s: RedisSortedSet[int], names: SortedSet[str], conflict: OnConflict) -> None:
+    assert_type(s.read_union([1], {2}, limit=3), list[int])
+    assert_type(s.read_union(names, on_conflict=conflict, reverse=True), list[int | str])
+    pairs = s.read_union(names, on_conflict="sum", weights=[1, 0.5], with_scores=True)
+    assert_type(pairs, list[tuple[int | str, float]])
+    assert_type(s.read_intersection(names, ["a"], weights=(1, 2, 3), on_conflict="min"), list[int])
+    assert_type(names.read_intersection([1], with_scores=True), list[tuple[str, float]])
+    assert_type(s.read_difference(names, limit=2, with_scores=False), list[int])
+    assert_type(s.read_difference(names, with_scores=True), list[tuple[int, float]])
+    assert_type(s.read_symmetric_difference(names), list[int | str])
+    assert_type(s.read_symmetric_difference([1], with_scores=True), list[tuple[int, float]])
+
+
 def locks(s: RedisSortedSet[int], client: redis.Redis) -> None:
     assert_type(s.key, bytes)
     assert_type(RedisSortedSet[int](client, s.key), RedisSortedSet[int])

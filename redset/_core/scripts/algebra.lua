@@ -75,28 +75,8 @@ for i = 1, n do
   end
 end
 
-local counts = {
-  count_union = function()
-    if n > 2 then return store('ZUNIONSTORE', scratch, operands) end
-    local size = redis.call('ZCARD', operands[1])
-    if n == 1 then return size end
-    return size + redis.call('ZCARD', operands[2]) - shared(operands[1], operands[2], 0)
-  end,
-  count_intersection = function(limit)
-    if n <= 2 then return shared(operands[1], operands[n], limit) end
-    local words = {n}
-    for i = 1, n do words[1 + i] = operands[i] end
-    words[n + 2], words[n + 3] = 'LIMIT', limit
-    local answer = redis.pcall('ZINTERCARD', unpack(words))
-    return type(answer) == 'number' and answer or store('ZINTERSTORE', scratch, operands)
-  end,
-  count_difference = function()
-    if n > 2 then return store('ZDIFFSTORE', scratch, operands) end
-    local size = redis.call('ZCARD', operands[1])
-    return n == 1 and size or size - shared(operands[1], operands[2], 0)
-  end,
-}
-if counts[verb] then return done('answer', counts[verb](tonumber(conflict))) end
+local counted = counts[string.match(verb, '^count_(.*)')]
+if counted then return done('answer', counted(operands, tonumber(conflict))) end
 
 if comparisons[verb] then
   return done('answer', comparisons[verb](operands[1], operands[2]) and 1 or 0)
@@ -120,14 +100,6 @@ local function backwards(keys)
   local turned = {}
   for i = #keys, 1, -1 do turned[#turned + 1] = keys[i] end
   return turned
-end
-
-local function finite(key)
-  for _, rank in ipairs({0, -1}) do
-    local score = redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
-    if score == 'inf' or score == '-inf' then return false end
-  end
-  return true
 end
 
 -- The members that all sets have, with the scores of the first.
@@ -175,72 +147,7 @@ local combinations = {
   end,
 }
 
--- The server writes 0 for inf plus -inf, and for 0 times inf. What is found here is refused.
-
-local function is_infinite(number)
-  return number == math.huge or number == -math.huge
-end
-
--- The highest and the lowest sum that a member could have of parts of one sign.
-local function bounds()
-  local highest, lowest = 0, 0
-  for i = 1, n do
-    for rank = -1, 0 do
-      local score = redis.call('ZRANGE', operands[i], rank, rank, 'WITHSCORES')[2]
-      local product = score and number_of(score) * weights[i] or 0
-      if product ~= product then return math.huge, -math.huge end
-      highest, lowest = math.max(highest, product), math.min(lowest, product)
-    end
-  end
-  if conflict ~= 'sum' then return 0, 0 end
-  return highest * n, lowest * n
-end
-
-local function has_no_score(member)
-  local above, below, missing, undefined = 0, 0, false, false
-  for i = 1, n do
-    local score = redis.call('ZSCORE', operands[i], member)
-    if score then
-      local product = number_of(score) * weights[i]
-      if product ~= product then undefined = true end
-      if product > 0 then above = above + product end
-      if product < 0 then below = below + product end
-    else
-      missing = true
-    end
-  end
-  if missing and verb == 'intersection' then return false end
-  return undefined or (conflict == 'sum' and above == math.huge and below == -math.huge)
-end
-
--- Whether one of the members of the operand that are infinite, or become so, has no score.
-local function some_has_no_score(i)
-  local weight = math.abs(weights[i])
-  local edge = weight > 1 and string.format('%.17g', 1.797e308 / weight) or 'inf'
-  local size = redis.call('ZCARD', operands[i])
-  local ends = {
-    {0, redis.call('ZCOUNT', operands[i], '-inf', '-' .. edge) - 1},
-    {size - redis.call('ZCOUNT', operands[i], edge, '+inf'), size - 1},
-  }
-  for _, range in ipairs(ends) do
-    for first = range[1], range[2], 1000 do
-      local last = math.min(first + 999, range[2])
-      for _, member in ipairs(redis.call('ZRANGE', operands[i], first, last)) do
-        if has_no_score(member) then return true end
-      end
-    end
-  end
-  return false
-end
-
-if conflict ~= 'keep' and conflict ~= 'replace' then
-  local highest, lowest = bounds()
-  if is_infinite(highest) and is_infinite(lowest) then
-    for i = 1, n do
-      if some_has_no_score(i) then return done('no number', 0) end
-    end
-  end
-end
+if lacks_a_score(verb, conflict, operands, weights) then return done('no number', 0) end
 
 local FIRST_COMPANION = 6 + n + signs
 local left = life == 'own' and time_left(into, unpack(KEYS, FIRST_COMPANION)) or -1

@@ -1,58 +1,129 @@
--- What scripts share that compare sets; their own text follows this. Nothing here writes, so that a
--- read-only replica can answer.
+-- What scripts share that compare sets, count their members or read them; their own text follows
+-- this. Nothing here writes, so that a read-only replica can answer.
 
--- How many of some members are in a set.
-local function number_in(set, members)
-  local found = 0
-  for first = 1, #members, 1000 do
-    local last = math.min(first + 999, #members)
-    local scores = redis.call('ZMSCORE', set, unpack(members, first, last))
-    for i = 1, last - first + 1 do
-      if scores[i] then found = found + 1 end
+-- What is wrong with the operands KEYS[1…n], nil if nothing is. The keys after them are the signs of
+-- those that are temporary; ARGV names these operands, from its place *first* on.
+local function fault_of(n, first)
+  for i = 1, #KEYS - n do
+    if redis.call('EXISTS', KEYS[n + i]) == 0 then
+      return {'expired', tonumber(ARGV[first + i - 1])}
     end
   end
+  for i = 1, n do
+    local kind = redis.call('TYPE', KEYS[i]).ok
+    if kind ~= 'zset' and kind ~= 'none' then return {'type', i - 1} end
+  end
+end
+
+-- Call *visit* with some of *members* at a time, no more than Lua's stack takes.
+local function in_parts(members, visit)
+  for first = 1, #members, 1000 do
+    visit({unpack(members, first, math.min(first + 999, #members))})
+  end
+end
+
+-- Those of up to 1,000 members that are in a set, or those that are not.
+local function sifted(members, set, wanted)
+  if #members == 0 then return members end
+  local scores, left = redis.call('ZMSCORE', set, unpack(members)), {}
+  for i = 1, #members do
+    if (scores[i] and true or false) == wanted then left[#left + 1] = members[i] end
+  end
+  return left
+end
+
+-- How many of some members are in all sets of one list, and in none of another.
+local function number_of_those(members, within, outside)
+  local found = 0
+  in_parts(members, function(some)
+    for _, set in ipairs(within) do some = sifted(some, set, true) end
+    for _, set in ipairs(outside) do some = sifted(some, set, false) end
+    found = found + #some
+  end)
   return found
 end
 
--- How many members two sets share, counted up to a limit (0: all).
-local function shared(a, b, limit)
-  local answer = redis.pcall('ZINTERCARD', 2, a, b, 'LIMIT', limit)
-  if type(answer) == 'number' then return answer end
-  -- Redis 6.2 has no ZINTERCARD, and a read-only replica no place to store an intersection.
+-- The same for all members of a set, up to a limit (0: all). Pages keep Lua's memory small.
+local function number_of_all(set, within, outside, limit)
   local found = 0
-  if redis.call('ZCARD', a) > redis.call('ZCARD', b) then a, b = b, a end
-  for first = 0, redis.call('ZCARD', a) - 1, 1000 do
-    found = found + number_in(b, redis.call('ZRANGE', a, first, first + 999))
+  for first = 0, redis.call('ZCARD', set) - 1, 1000 do
+    local members = redis.call('ZRANGE', set, first, first + 999)
+    found = found + number_of_those(members, within, outside)
     if limit > 0 and found >= limit then return found end
   end
   return found
 end
 
+local function by_size(sets)
+  local sizes, sorted = {}, {unpack(sets)}
+  for _, set in ipairs(sets) do sizes[set] = redis.call('ZCARD', set) end
+  table.sort(sorted, function(a, b) return sizes[a] < sizes[b] end)
+  return sorted, sizes
+end
+
+-- How many members all sets share, counted up to a limit (0: all).
+local function shared(sets, limit)
+  if #sets == 1 then return redis.call('ZCARD', sets[1]) end
+  local words = {#sets, unpack(sets)}
+  words[#words + 1], words[#words + 2] = 'LIMIT', limit
+  local answer = redis.pcall('ZINTERCARD', unpack(words))
+  if type(answer) == 'number' then return answer end
+  -- Redis 6.2 has no ZINTERCARD, and a read-only replica no place to store an intersection.
+  local sorted = by_size(sets)
+  return number_of_all(sorted[1], {unpack(sorted, 2)}, {}, limit)
+end
+
+-- How many members of a set are in none of some others: the smaller side is gone through.
+local function number_outside(set, others)
+  local size = redis.call('ZCARD', set)
+  if #others == 0 then return size end
+  if #others == 1 then return size - shared({set, others[1]}, 0) end
+  local total = 0
+  for _, other in ipairs(others) do total = total + redis.call('ZCARD', other) end
+  if size <= total then return number_of_all(set, {}, others, 0) end
+  local earlier = {}
+  for i, other in ipairs(others) do
+    size = size - number_of_all(other, {set}, earlier, 0)
+    earlier[i] = other
+  end
+  return size
+end
+
+local counts = {
+  union = function(sets)
+    -- The largest is not gone through, and the others are looked for there first.
+    local sorted, earlier, total = by_size(sets), {}, 0
+    for i = #sorted, 1, -1 do
+      total = total + number_outside(sorted[i], earlier)
+      earlier[#earlier + 1] = sorted[i]
+    end
+    return total
+  end,
+  intersection = shared,
+  difference = function(sets)
+    return number_outside(sets[1], {unpack(sets, 2)})
+  end,
+}
+
 -- Whether the lowest members of one set are in another: most sets that differ are told here.
 local function starts_within(a, b)
-  local first = redis.call('ZRANGE', a, 0, 99)
-  if #first == 0 then return true end
-  local scores = redis.call('ZMSCORE', b, unpack(first))
-  for i = 1, #first do
-    if not scores[i] then return false end
-  end
-  return true
+  return #sifted(redis.call('ZRANGE', a, 0, 99), b, false) == 0
 end
 
 local comparisons = {
   subset = function(a, b)
     local size = redis.call('ZCARD', a)
-    return size <= redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
+    return size <= redis.call('ZCARD', b) and starts_within(a, b) and shared({a, b}, 0) == size
   end,
   proper_subset = function(a, b)
     local size = redis.call('ZCARD', a)
-    return size < redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
+    return size < redis.call('ZCARD', b) and starts_within(a, b) and shared({a, b}, 0) == size
   end,
   equal = function(a, b)
     local size = redis.call('ZCARD', a)
-    return size == redis.call('ZCARD', b) and starts_within(a, b) and shared(a, b, 0) == size
+    return size == redis.call('ZCARD', b) and starts_within(a, b) and shared({a, b}, 0) == size
   end,
   disjoint = function(a, b)
-    return shared(a, b, 1) == 0
+    return shared({a, b}, 1) == 0
   end,
 }

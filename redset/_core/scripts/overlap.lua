@@ -5,4 +5,4 @@
 -- Reply    the size of the set, and how many of the members are in it
 -- Cost     O(k) for k members
 -- Why      both are counted at one moment
-return {redis.call('ZCARD', KEYS[1]), number_in(KEYS[1], ARGV)}
+return {redis.call('ZCARD', KEYS[1]), number_of_those(ARGV, {KEYS[1]}, {})}

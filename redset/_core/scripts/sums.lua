@@ -1,0 +1,79 @@
+-- What scripts share that calculate with the scores of several sets.
+--
+-- The server makes 0 of inf plus -inf, and of 0 times inf. What is found here is refused.
+
+-- Whether no score of a set is infinite: its two ends tell.
+local function finite(key)
+  for _, rank in ipairs({0, -1}) do
+    local score = redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
+    if score == 'inf' or score == '-inf' then return false end
+  end
+  return true
+end
+
+local function is_infinite(number)
+  return number == math.huge or number == -math.huge
+end
+
+-- The highest and the lowest sum that a member could have of parts of one sign.
+local function bounds(conflict, sets, weights)
+  local highest, lowest = 0, 0
+  for i = 1, #sets do
+    for rank = -1, 0 do
+      local score = redis.call('ZRANGE', sets[i], rank, rank, 'WITHSCORES')[2]
+      local product = score and number_of(score) * weights[i] or 0
+      if product ~= product then return math.huge, -math.huge end
+      highest, lowest = math.max(highest, product), math.min(lowest, product)
+    end
+  end
+  if conflict ~= 'sum' then return 0, 0 end
+  return highest * #sets, lowest * #sets
+end
+
+local function member_lacks_a_score(member, verb, conflict, sets, weights)
+  local above, below, missing, undefined = 0, 0, false, false
+  for i = 1, #sets do
+    local score = redis.call('ZSCORE', sets[i], member)
+    if score then
+      local product = number_of(score) * weights[i]
+      if product ~= product then undefined = true end
+      if product > 0 then above = above + product end
+      if product < 0 then below = below + product end
+    else
+      missing = true
+    end
+  end
+  if missing and verb == 'intersection' then return false end
+  return undefined or (conflict == 'sum' and above == math.huge and below == -math.huge)
+end
+
+-- The ranks, from and to, of the members of a set that are infinite, or become so by a weight.
+local function infinite_ends(set, weight)
+  weight = math.abs(weight)
+  local edge = weight > 1 and string.format('%.17g', 1.797e308 / weight) or 'inf'
+  local size = redis.call('ZCARD', set)
+  return {
+    {0, redis.call('ZCOUNT', set, '-inf', '-' .. edge) - 1},
+    {size - redis.call('ZCOUNT', set, edge, '+inf'), size - 1},
+  }
+end
+
+-- Whether a member of a union or intersection has no score: inf meets -inf in a sum, or a weight
+-- of 0. Only infinite members are looked at, and only if there may be one.
+local function lacks_a_score(verb, conflict, sets, weights)
+  if conflict == 'keep' or conflict == 'replace' then return false end
+  local highest, lowest = bounds(conflict, sets, weights)
+  if not (is_infinite(highest) and is_infinite(lowest)) then return false end
+  for i = 1, #sets do
+    for _, range in ipairs(infinite_ends(sets[i], weights[i])) do
+      for first = range[1], range[2], 1000 do
+        local last = math.min(first + 999, range[2])
+        for _, member in ipairs(redis.call('ZRANGE', sets[i], first, last)) do
+          if member_lacks_a_score(member, verb, conflict, sets, weights) then return true end
+        end
+      end
+    end
+  end
+  return false
+end
+
