@@ -280,7 +280,8 @@ class Algebra(Ordered[T]):
 
         Cost: 1 round trip for a set of the same server, O(n) there, and early where the sizes or
         the first items differ; another iterable travels once. Atomic. A read-only replica answers
-        too, for more than 3,500 local items chunk by chunk, which is not one moment.
+        too, and an account that may only read; for more than 3,500 local items chunk by chunk,
+        which is not one moment.
         Source: ``ZINTERCARD`` (``ZMSCORE`` on Redis 6.2), ``ZMSCORE``; ``set.issubset``.
         """
         return self._compare("subset", self._remote(), self._operand(other))
@@ -298,23 +299,29 @@ class Algebra(Ordered[T]):
     def union_count(self, *others: Iterable[Any]) -> int:
         """Say how many items `union` would have, without making it.
 
-        Cost: 1 round trip for sets of the same server; for one other O(n) there, for more O(n log
-        n). Other iterables travel once. Atomic. Source: ``ZINTERCARD``, ``ZUNIONSTORE``.
+        Cost: 1 round trip for sets of the same server, O(n) there for the members of all but the
+        largest, for each further set; other iterables travel once. Atomic. Nothing is written, so
+        that a read-only replica answers, and an account that may only read; more than 3,500 local
+        items are staged, and where that is refused counted in steps, which are not one moment.
+        Source: ``ZINTERCARD``, ``ZMSCORE``.
         """
         return self._run(self._to_count_of("union", self._operands(others)))
 
     def intersection_count(self, *others: Iterable[Any], limit: int | None = None) -> int:
         """Say how many items `intersection` would have, without making it; *limit* at the most.
 
-        Cost: 1 round trip for sets of the same server, O(n) there, and less with a *limit*; other
-        iterables travel once. Atomic. Source: ``ZINTERCARD`` (``ZINTERSTORE`` on Redis 6.2).
+        Cost: 1 round trip for sets of the same server, O(n) there, and less with a *limit*. Of
+        other iterables only the items that all of them have travel, if the first one has up to
+        3,500. Atomic, and read-only, as `union_count`.
+        Source: ``ZINTERCARD`` (``ZMSCORE`` on Redis 6.2).
         """
         return self._run(self._to_count_common(self._operands(others), limit))
 
     def difference_count(self, *others: Iterable[Any]) -> int:
         """Say how many items `difference` would have, without making it.
 
-        Cost: as for `union_count`. Atomic. Source: ``ZINTERCARD``, ``ZDIFFSTORE``.
+        Cost: 1 round trip, O(n) there for the smaller side: this set, or all others together.
+        Atomic, and read-only, as `union_count`. Source: ``ZINTERCARD``, ``ZMSCORE``.
         """
         return self._run(self._to_count_of("difference", self._operands(others)))
 

@@ -85,6 +85,19 @@ def test_sets_are_combined_in_one_slot_and_across_slots(client: Any) -> None:
     check_by_hand(client)
 
 
+def test_combinations_are_read_and_counted_in_one_slot_and_across_slots(client: Any) -> None:
+    one: Any = redset.RedisSortedSet(client, "{slot}one")
+    one.add_scored({1: 1, 2: 2, 3: 3})
+    for name in ("{slot}two", "elsewhere"):
+        other: Any = redset.RedisSortedSet(client, name)
+        other.add_scored({2: 0, 3: 9, 4: 4})
+        assert one.read_union(other, on_conflict="replace") == [2, 1, 4, 3]
+        assert one.read_intersection(other, {3}, with_scores=True) == [(3, 3.0)]
+        assert (one.read_difference(other), one.read_symmetric_difference(other)) == ([1], [1, 4])
+        assert (one.union_count(other), one.intersection_count(other, {3})) == (4, 1)
+    check_by_hand(client)
+
+
 def test_a_set_is_renamed_with_its_leases_in_one_slot_and_not_across_slots(client: Any) -> None:
     jobs, other = RedisSortedSet[int](client, "{x}a"), RedisSortedSet[int](client, "{x}b")
     jobs.update(range(5))

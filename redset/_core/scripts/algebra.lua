@@ -8,7 +8,7 @@
 --          what belongs to a set that is replaced or changed at KEYS[1], leased first
 -- ARGV[1]  union, intersection, difference, symmetric_difference,
 --          subset, proper_subset, equal or disjoint; or count_union, count_intersection,
---          count_difference
+--          count_difference: these two kinds only if an operand is staged
 -- ARGV[2]  whose score wins: keep (the left one's), replace, min, max or sum; to count, up to how
 --          many, 0 for all
 -- ARGV[3]  life of KEYS[1]: 'own' (as it was), 'lasting', or milliseconds
