@@ -17,7 +17,7 @@ BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo demo-async test test-uvloop test-matrix test-clients test-servers
 .PHONY: test-storms test-programs test-long
-.PHONY: lint types bench bench-run bench-quick bench-compare clean
+.PHONY: generate lint types bench bench-run bench-quick bench-compare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -66,7 +66,11 @@ test-programs: $(DEV) ## sets inside uWSGI, gunicorn with gevent, forks and trac
 test-long: $(DEV) ## the equality laws on 100,000 generated examples
 	HYPOTHESIS_PROFILE=law $(BIN)/python -m pytest -m law --timeout 0 $(PYTEST_ARGS)
 
-lint: $(DEV) ## ruff's rules and format
+generate: $(DEV) ## write the synchronous surface from its source, the asyncio one
+	$(BIN)/python tools/generate.py
+
+lint: $(DEV) ## ruff's rules and format, and that the synchronous surface is as its source
+	$(BIN)/python tools/generate.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 

@@ -79,16 +79,23 @@ def cell(found: Ratio) -> str:
     return f"≈ ({spread})" if found.verdict == "neither" else f"**{found.median:.2f}** ({spread})"
 
 
+def brief(found: Ratio) -> str:
+    """Return a ratio for a table without verdicts and without spreads."""
+    return "≈" if found.verdict == "neither" else f"**{found.median:.2f}**"
+
+
 def by_hand(groups: Groups) -> Groups:
     return {title: group for title, group in groups.items() if BASE in group}
 
 
-def summary(groups: Groups, clock: str, names: list[str]) -> list[str]:
+def summary(
+    groups: Groups, clock: str, names: list[str], shown: Callable[[Ratio], str] = cell
+) -> list[str]:
     """Return one table of all operations: how many times as long as by hand each one takes."""
     lines = ["| | " + " | ".join(names) + " |", "| --- |" + " --: |" * len(names)]
     for title, group in by_hand(groups).items():
         cells = [
-            cell(ratio(group[name], group[BASE], clock)) if name in group else "" for name in names
+            shown(ratio(group[name], group[BASE], clock)) if name in group else "" for name in names
         ]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return lines
@@ -157,7 +164,7 @@ def save(figure: Any, name: str) -> None:
 
 
 # Why redset takes longer in a group, where that is known: by the first word of its title.
-REMEMBERED = "a script remembers on the server what was handed out, in case the reply is lost"
+REMEMBERED = "a script keeps on the server what was delivered, in case the reply is lost"
 REASONS = {
     "pop": REMEMBERED,
     "take": REMEMBERED,
@@ -246,14 +253,11 @@ def setting(run: Run) -> str:
 
 def readme(run: Run) -> list[str]:
     return [
-        f"Time for an operation; {SCALE}. In brackets the spread; where it includes 1.00 (≈), the "
-        "runs don't say which of the two is faster:",
+        f"Time for an operation; {SCALE}. ≈: the runs don't say which of the two is faster.",
         "",
-        *summary(run.operations, "wall", [*OURS, *PEERS]),
+        *summary(run.operations, "wall", [*OURS, *PEERS], brief),
         "",
-        f"The client's own CPU time for it; {SCALE}:",
-        "",
-        *summary(run.operations, "cpu", [*OURS, *PEERS]),
+        "Tasks per second, with two worker processes; in brackets the spread:",
         "",
         *throughput(run.tasks[TASKS_TITLE]),
         "",
@@ -271,6 +275,11 @@ def page(run: Run) -> list[str]:
         f"**How to read it: {SCALE}.** Serializers are compared with the fastest of their table.",
         "", READING, "", "![times as long as by hand](benchmarks.svg)", "",
         "Who does what:", "", *(f"- {kind.name}: {kind.note}" for kind in COMPETITORS), "",
+        f"Time for an operation; {SCALE}. In brackets the spread; where it includes 1.00 (≈), the "
+        "runs don't say which of the two is faster:", "",
+        *summary(run.operations, "wall", [*OURS, *PEERS]), "",
+        f"The client's own CPU time for it; {SCALE}:", "",
+        *summary(run.operations, "cpu", [*OURS, *PEERS]), "",
         "Where the same by hand was faster than redset:", "", *slower(run.operations, [BASE]), "",
         "Where another library was faster than redset:", "", *slower(run.operations, PEERS),
     ]  # fmt: skip

@@ -74,7 +74,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
     documents = JSONSerializer()
     async with redset.asyncio.connect() as client, asyncio.TaskGroup() as group:
         jobs = Jobs(
-            client, "jobs", serializer=documents, unique="for_good", max_deliveries=DELIVERIES
+            client, "jobs", serializer=documents, unique="forever", max_deliveries=DELIVERIES
         )
         done = Done(client, "done", serializer=documents)  # each with how often it was done
         consumers = [group.create_task(consume(jobs, done)) for _ in range(CONSUMERS)]

@@ -1,7 +1,7 @@
 """The set that many processes share, kept in Redis or Valkey and ordered by score."""
 
-from redset._core.consuming import backoff
-from redset._core.leasing import DeadLetter, Leased, Stats
+from redset._plans.consuming import backoff
+from redset._plans.leased import DeadLetter, LeaseInfo, Stats
 from redset.clients import connect
 from redset.clocks import ServerClock
 from redset.consumers import Consumer
@@ -32,8 +32,8 @@ __all__ = [
     "InvalidValueError",
     "KeyTypeError",
     "Lease",
+    "LeaseInfo",
     "LeaseLost",
-    "Leased",
     "Lock",
     "LockTimeout",
     "MissingItemError",

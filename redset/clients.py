@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from redset._core.words import shown
+from redset._support.words import shown
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
 C = TypeVar("C")

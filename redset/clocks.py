@@ -3,11 +3,11 @@
 import time
 from typing import Any
 
-from redset._core import plans
-from redset._core.connection import ClientConnection, check_client
-from redset._core.driver import run
-from redset._core.forks import reentrant_lock
-from redset.portable import PortableClient
+from redset._plans.many import server_time
+from redset._support.forks import reentrant_lock
+from redset._transport.connection import ClientConnection, check_client
+from redset._transport.driver import drive
+from redset._transport.pickling import PicklableClient
 
 
 class BaseClock:
@@ -50,12 +50,12 @@ class ServerClock(BaseClock):
         with self._lock.get():
             now = time.monotonic()
             if self._is_due(now):
-                now = self._learn(run(plans.server_time(), self._connection), now)
+                now = self._learn(drive(server_time(), self._connection), now)
             return now + self._offset
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (PortableClient(self._client), self._refresh)
+        return _rebuild, (PicklableClient(self._client), self._refresh)
 
 
-def _rebuild(client: PortableClient, refresh: float) -> ServerClock:
+def _rebuild(client: PicklableClient, refresh: float) -> ServerClock:
     return ServerClock(client.client, refresh=refresh)

@@ -1,25 +1,25 @@
-"""Consumers: the loop of a worker, each of whose items is done when it asks for the next one."""
+# Written by tools/generate.py from redset/asyncio/consumers.py: change that, then `make generate`.
+"""Consumers: the loop of a worker, whose items are done when it asks for the next."""
 
 from collections.abc import Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
-from redset._core.consuming import Work
-from redset._core.driver import SubscriptionReuse
+from redset._plans import leases, settling
+from redset._plans.consuming import Work
+from redset._transport.driver import SubscriptionReuse
+from redset._transport.runner import Runner
 from redset.leases import Lease
-
-if TYPE_CHECKING:
-    from redset.handing_out import HandingOut
 
 T = TypeVar("T")
 
 
 class Consumer(Iterator[T]):
-    """The items that one worker is handed out, one after the other; from `consume` of a set.
+    """The items that one worker is handed out, one after the other; from `consume`.
 
-    A ``for`` loop is enough. As a context manager around the loop it also learns of the error that
-    leaves it: `dead_letters` has its text, and ``SystemExit`` or ``KeyboardInterrupt`` don't count
-    as a delivery.
+    A ``for`` loop is enough. As a context manager around the loop it also learns of the
+    error that leaves it: `dead_letters` has its text, and ``SystemExit`` or
+    ``KeyboardInterrupt`` don't count as a delivery.
 
     >>> import redset
     >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs", max_deliveries=2)
@@ -34,9 +34,9 @@ class Consumer(Iterator[T]):
 
     """
 
-    def __init__(self, handle: "HandingOut[T]", work: Work[T]) -> None:
-        self._handle, self._work = handle, work
-        self._items = _consume(handle, work)
+    def __init__(self, runner: Runner[T], work: Work[T]) -> None:
+        self._runner, self._work = runner, work
+        self._items = _consume(runner, work)
 
     def __next__(self) -> T:
         return next(self._items)
@@ -80,12 +80,13 @@ class Consumer(Iterator[T]):
         """Give the item at hand back."""
         work = self._work
         try:
-            work.log_and_tell(self._handle._spec.label, error)
+            work.log_and_tell(self._runner.config.label, error)
         finally:
-            hold = work.at_hand
-            if hold is not None and hold.member in work.lease.open:
-                how = self._handle._failure(work.delay(error), error)
-                work.lease._leave(self._handle._to_settle(work.lease, how, [hold.member]))
+            item, lease = work.at_hand, work.lease
+            if item is not None and item.member in lease._held.unsettled:
+                how = settling.failure(work.delay(error), error)
+                members = [item.member]
+                lease._leave(settling.settle, lease._held, how, members)
 
 
 class Attempt(Generic[T]):
@@ -111,8 +112,8 @@ class Attempt(Generic[T]):
         return False
 
 
-def _consume(handle: "HandingOut[T]", work: Work[T]) -> Generator[T, None, None]:
-    """Hand out items; refers to no `Consumer`, so that one that is dropped ends at once."""
+def _consume(runner: Runner[T], work: Work[T]) -> Generator[T, None, None]:
+    """Hand out items; refers to no `Consumer`, so that one that is dropped ends soon."""
     settings = work.settings
     stopped = settings.stopped
     reuse = SubscriptionReuse()
@@ -122,23 +123,24 @@ def _consume(handle: "HandingOut[T]", work: Work[T]) -> Generator[T, None, None]
         while not (stopped and stopped()):
             if lease is not None:
                 lease._end_renewal()
-            done = None if lease is None or lease._is_a_copy() else lease
-            holds = handle._run(handle._to_consume(settings, done), reuse.slot(handle.key))
+            done = None if lease is None or lease._in_forked_child() else lease._held
+            slot = reuse.slot(runner.config.key)
+            held = runner.run_in(slot, leases.consume, settings, done)
             if lease is not None:
-                lease.log_lost()
+                lease._held.log_lost()
             lease = None
-            if not holds:
+            if not held.items:
                 return
-            lease = Lease(handle, holds, settings.ttl, renew=settings.renew)
+            lease = Lease(runner, held, settings.ttl, renew=settings.renew)
             work.begin(lease)
-            for hold in list(lease.open.values()):
+            for leased in list(held.unsettled.values()):
                 if stopped and stopped():
                     return
                 lease._check_time()
-                if hold.member in lease.open:
-                    work.at_hand = hold
+                if leased.member in held.unsettled:
+                    work.at_hand = leased
                     try:
-                        yield hold.item
+                        yield leased.item
                     except BaseException as error:
                         at_hand = work.error or error
                         raise
@@ -146,17 +148,15 @@ def _consume(handle: "HandingOut[T]", work: Work[T]) -> Generator[T, None, None]
                 work.done += 1
     finally:
         try:
-            if lease is not None and not lease._is_a_copy():
-                _leave(handle, work, lease, at_hand)
+            if lease is not None and not lease._in_forked_child():
+                _leave(work, lease, at_hand)
         finally:
             reuse.end()
             # An error refers to this frame: nothing is to wait for the collector.
             at_hand = work.error = None
 
 
-def _leave(
-    handle: "HandingOut[T]", work: Work[T], lease: Lease[T], error: BaseException | None
-) -> None:
+def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
     """Settle what is left of the last lease; *error* ended the item at hand, if there is one."""
     lease._end_renewal()
     delay = 0.0
@@ -164,5 +164,5 @@ def _leave(
         if error is not None:
             delay = work.delay(error)
     finally:
-        lease._leave(handle._to_leave(lease, work.done, delay, error))
-        lease.log_lost()
+        lease._leave(settling.leave, lease._held, work.done, delay, error)
+        lease._held.log_lost()

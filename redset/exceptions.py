@@ -6,7 +6,7 @@ What the client raises (a server that is down, a wrong password) passes through 
 
 from typing import Any
 
-from redset._core.words import shortened, shown
+from redset._support.words import shortened, shown
 
 
 class RedsetError(Exception):

@@ -1,36 +1,32 @@
-"""Leases: items that were handed out until a deadline, and come back unless they are acknowledged.
-
-Owns what a taker does with them.
-"""
+# Written by tools/generate.py from redset/asyncio/leases.py: change that, then `make generate`.
+"""Leases: items that were handed out until a deadline, and come back after it."""
 
 import contextlib
 import logging
 import os
+from collections.abc import Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
-from redset._core.forks import ReentrantLock, reentrant_lock
-from redset._core.leasing import Holds
-from redset._core.spec import Plan
+from redset._plans import settling
+from redset._plans.leased import LeasedItems
+from redset._transport.renewals import Renewer, new_guard, renewer_of
+from redset._transport.runner import Operation, P, Runner, is_of_the_call
 from redset.exceptions import LeaseLost
-from redset.renewals import Renewer, renewer_of
-
-if TYPE_CHECKING:
-    from redset.handing_out import HandingOut
 
 T = TypeVar("T")
 
 logger = logging.getLogger("redset")
 
 
-class Lease(Holds[T]):
-    """A sequence of items that nobody else is given until ``deadline``; from `lease` of a set.
+class Lease(Sequence[T]):
+    """A sequence of items that nobody else is given until ``deadline``; from `lease`.
 
     As a context manager it acknowledges, at a normal exit, all items that were neither
     acknowledged nor released; at an exception it releases them. ``KeyboardInterrupt`` and
-    ``SystemExit`` come from outside, and the delivery doesn't count then. Methods may be called
-    from several threads.
+    ``SystemExit`` come from outside, and the delivery doesn't count then. Methods may be
+    called from several threads.
 
     >>> import redset
     >>> tasks = redset.RedisSortedSet(redset.connect(), "tasks")
@@ -46,21 +42,39 @@ class Lease(Holds[T]):
 
     """
 
-    def __init__(
-        self, handle: "HandingOut[T]", holds: Holds[T], ttl: float, *, renew: bool
-    ) -> None:
-        vars(self).update(vars(holds))  # which nobody uses any more
-        self._handle, self._ttl = handle, ttl
+    def __init__(self, runner: Runner[T], held: LeasedItems[T], ttl: float, *, renew: bool) -> None:
+        self._runner, self._held, self._ttl = runner, held, ttl
         self._process = os.getpid()
         self._renewer: Renewer | None = None
-        if renew and holds:
+        if renew and held.items:
             self._begin_renewal()
+
+    @property
+    def deadline(self) -> float:
+        """When it runs out, in UNIX seconds of the server's clock. No I/O."""
+        return self._held.deadline
+
+    def deliveries(self, item: T) -> int:
+        """How often *item* was handed out, this time included. No I/O."""
+        return self._held.deliveries(item)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        return self._held.items[index]
+
+    def __len__(self) -> int:
+        return len(self._held.items)
 
     def ack(self, *items: T, again_at: Any = None) -> None:
         """Acknowledge *items*, or all that are left: they are done and gone.
 
         With *again_at*, a score, they are ready again at that, in the same step: for jobs that
-        recur, also where ``unique="until_done"`` keeps out what is added while it is on lease.
+        recur, also where ``unique="until_acked"`` keeps out what is added while it is on lease.
 
         Cost: 1 round trip for 1,000 items (250 with *again_at*), O(log n) an item. Atomic for so
         many; 1 more, to learn where the set was renamed to, if it doesn't hold some of them. A call
@@ -68,7 +82,7 @@ class Lease(Holds[T]):
         Raises: `LeaseLost` for items that are not held any more (the others are acknowledged);
         ``ValueError`` for what is not in this lease.
         """
-        self._settle(self._handle._to_ack(self, items, again_at))
+        self._settle(settling.ack, self._held, items, again_at)
 
     def release(
         self,
@@ -92,7 +106,7 @@ class Lease(Holds[T]):
         Cost: 1 round trip for 250 items, O(log n) an item. Atomic for so many. Errors: as `ack`.
 
         """
-        self._settle(self._handle._to_release(self, items, delay, score, count, error))
+        self._settle(settling.release, self._held, items, delay, score, count, error)
 
     def reject(self, *items: T, error: object = None) -> None:
         """Put *items*, or all that are left, among the dead at once; nobody is given them again.
@@ -100,7 +114,7 @@ class Lease(Holds[T]):
         For what no other try can do; *error* says why. `dead_letters` shows them, `requeue` makes
         them ready again. Cost: as `release`. Errors: as `ack`.
         """
-        self._settle(self._handle._to_reject(self, items, error))
+        self._settle(settling.reject, self._held, items, error)
 
     def extend(self, ttl: float | None = None) -> None:
         """Hold what is left for *ttl* seconds from now (the lease's own without one).
@@ -110,13 +124,37 @@ class Lease(Holds[T]):
         Cost: 1 round trip for 1,000 items, O(log n) an item. Raises: `LeaseLost` for items that
         are not held any more; the others are.
         """
-        self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
-        if self._renewer is not None and self.open and self._is_a_copy():
+        self._settle(settling.extend, self._held, self._ttl if ttl is None else ttl)
+        if self._renewer is not None and self._held.unsettled and self._in_forked_child():
             self._begin_renewal()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._in_forked_child():
+            return
+        self._end_renewal()
+        self._finish() if error is None else self._give_back(error)
+
+    def _finish(self) -> None:
+        with contextlib.suppress(LeaseLost):
+            self._settle(settling.finish, self._held)
+        if self._held.lost:
+            raise self._held.loss()
+
+    def _give_back(self, error: BaseException) -> None:
+        self._leave(settling.give_back, self._held, error)
+        self._held.log_lost()
 
     def _begin_renewal(self) -> None:
         """Have the lease renewed, by the process that works on it."""
-        self._renewer = renewer_of(self._handle._client)
+        self._renewer = renewer_of(self._runner.client)
         self._renewer.begin(self, self._ttl)
 
     def _end_renewal(self) -> None:
@@ -128,74 +166,45 @@ class Lease(Holds[T]):
 
         What is lost is told at the end of the block.
         """
-        if not self.open:
+        if not self._held.unsettled:
             return None
         try:
             self._hold_on()
         except Exception:
-            logger.exception("redset %r: can't renew a lease", self.spec.label)
+            logger.exception("redset %r: can't renew a lease", self._runner.config.label)
         return self._ttl
 
     def _hold_on(self) -> None:
-        """Hold what is left for longer; `lost` has what was lost."""
+        """Hold what is left for longer; `LeasedItems.lost` has what was lost."""
         with contextlib.suppress(LeaseLost):
-            self._settle(self._handle._to_extend(self, self._ttl, "renew"))
+            self._settle(settling.extend, self._held, self._ttl, "renew")
 
     def _check_time(self) -> None:
         """Learn what is still held, if the lease may have run out: a process may be stopped."""
-        if monotonic() >= self.until and self.open:
+        if monotonic() >= self._held.until and self._held.unsettled:
             self._hold_on()
 
-    def _leave(self, plan: Plan[None]) -> None:
-        """Settle what is left when a block is being left; `lost` has what was lost.
+    def _leave(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Settle what is left when a block is being left; `LeasedItems.lost` has what was lost.
 
         What else goes wrong is logged: it must not hide why the block is left, and what stays on
         lease comes back by itself.
         """
         try:
             with contextlib.suppress(LeaseLost):
-                self._settle(plan)
+                self._settle(operation, *args, **kwargs)
         except Exception as failure:
-            if not _is_of_the_call(failure):
+            if not is_of_the_call(failure):
                 raise
-            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
+            label = self._runner.config.label
+            logger.exception("redset %r: can't give items of a lease back", label)
 
-    def _settle(self, plan: Plan[None]) -> None:
+    def _settle(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         # Made here, as most leases of a consumer need none.
-        guard: ReentrantLock = vars(self).setdefault("_guard", reentrant_lock())
+        guard = vars(self).setdefault("_guard", new_guard())
         with guard.get():
-            self._handle._run(plan)
+            self._runner.run(operation, *args, **kwargs)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._is_a_copy():
-            return
-        self._end_renewal()
-        if error is None:
-            self._finish()
-        else:
-            self._leave(self._handle._to_give_back(self, error))
-            self.log_lost()
-
-    def _is_a_copy(self) -> bool:
+    def _in_forked_child(self) -> bool:
         """Whether this is a forked child's, which leaves the blocks of its parent too."""
         return self._process != os.getpid()
-
-    def _finish(self) -> None:
-        with contextlib.suppress(LeaseLost):
-            self._settle(self._handle._to_finish(self))
-        if self.lost:
-            raise self.loss()
-
-
-def _is_of_the_call(error: Exception) -> bool:
-    """Return whether the client, the server or redset raised *error*, not a signal handler."""
-    libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return isinstance(error, OSError) or not libraries.isdisjoint({"redset", "redis", "valkey"})

@@ -15,10 +15,10 @@ from numbers import Real
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from redset._core import compat
-from redset._core.arguments import LONGEST_SECONDS
-from redset._core.keys import encoded_name
-from redset._core.words import shown
+from redset._protocol.arguments import LONGEST_SECONDS
+from redset._protocol.keys import encoded_name
+from redset._support.words import shown
+from redset._transport import compat
 from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
 
 __all__ = ["Lock", "LockTimeout"]

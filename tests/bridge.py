@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 
 import redset
 import redset.asyncio
-from redset.asyncio.handle import Opening
-from redset.asyncio.operators import ABSENT
+from redset.asyncio.awaitables import AwaitableContext
+from redset.asyncio.operators import UNSUPPORTED
 
 # What a connection is made of in both worlds.
 SHARED = (
@@ -156,7 +156,7 @@ def delete_collected() -> None:
 
 def _wrapped(value: Any) -> Any:
     """What a synchronous caller sees of *value*."""
-    if isinstance(value, Opening) or inspect.isawaitable(value):
+    if isinstance(value, AwaitableContext) or inspect.isawaitable(value):
         return _wrapped(_current[-1].run(value))
     if isinstance(value, redset.asyncio.RedisSortedSet):
         return TWINS[type(value)]._around(value)
@@ -305,6 +305,16 @@ class Attempt:
         return bool(_current[-1].run(self._attempt.__aexit__(*error)))
 
 
+class Runner:
+    """What tests see of the runner of a set."""
+
+    def __init__(self, runner: Any, client: Any) -> None:
+        self._inner, self.client = runner, client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class RedisSortedSet(collections.abc.MutableSet[Any]):
     """`redset.RedisSortedSet` over the class of that name in `redset.asyncio`."""
 
@@ -324,8 +334,13 @@ class RedisSortedSet(collections.abc.MutableSet[Any]):
     def _around(cls, inner: Any) -> Any:
         made = object.__new__(cls)
         made._set = inner
-        made._client = _current[-1].original(inner._client)
+        made._client = _current[-1].original(inner._runner.client)
         return made
+
+    @property
+    def _runner(self) -> Any:
+        """The set's runner, but with the synchronous client."""
+        return Runner(self._set._runner, self._client)
 
     def __reduce__(self) -> Any:
         return _reopened, (type(self), self._set)
@@ -440,7 +455,7 @@ for _name, _combine in REFLECTED.items():
 
 
 def _reopened(kind: type[RedisSortedSet], inner: Any) -> Any:
-    _current[-1].keep(inner._client)
+    _current[-1].keep(inner._runner.client)
     return kind._around(inner)
 
 
@@ -458,4 +473,4 @@ class ScheduledSet(TimeSortedSet):
 
 BRIDGED = (RedisSortedSet, SortedSet, TimeSortedSet, ScheduledSet)
 TWINS = {kind.kind: kind for kind in BRIDGED}
-assert set(OPERATORS) | set(IN_PLACE) | set(REFLECTED) <= set(ABSENT) | {"__eq__"}
+assert set(OPERATORS) | set(IN_PLACE) | set(REFLECTED) <= set(UNSUPPORTED) | {"__eq__"}

@@ -4,8 +4,8 @@
 ``valkey.asyncio``; the exceptions are those of `redset`.
 """
 
-from redset._core.consuming import backoff
-from redset._core.leasing import DeadLetter, Leased, Stats
+from redset._plans.consuming import backoff
+from redset._plans.leased import DeadLetter, LeaseInfo, Stats
 from redset.asyncio.clients import connect
 from redset.asyncio.clocks import ServerClock
 from redset.asyncio.consumers import Consumer
@@ -17,7 +17,7 @@ __all__ = [
     "Consumer",
     "DeadLetter",
     "Lease",
-    "Leased",
+    "LeaseInfo",
     "Lock",
     "RedisSortedSet",
     "ScheduledSet",

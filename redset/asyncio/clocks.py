@@ -3,12 +3,12 @@
 import time
 from typing import Any
 
-from redset._core import plans
-from redset._core.async_connection import AsyncClientConnection, check_async_client
-from redset._core.driver import run_async
+from redset._plans.many import server_time
+from redset._transport.async_connection import AsyncClientConnection, check_async_client
+from redset._transport.driver import drive_async
+from redset._transport.pickling import PicklableClient
 from redset.clocks import BaseClock
 from redset.exceptions import InvalidValueError
-from redset.portable import PortableClient
 
 
 class ServerClock(BaseClock):
@@ -29,7 +29,7 @@ class ServerClock(BaseClock):
         """
         before = time.monotonic()
         if self._is_due(before):
-            self._learn(await run_async(plans.server_time(), self._connection), before)
+            self._learn(await drive_async(server_time(), self._connection), before)
 
     def __call__(self) -> float:
         """Give the server's UNIX time in seconds, as it is now. No I/O."""
@@ -38,8 +38,8 @@ class ServerClock(BaseClock):
         return time.monotonic() + self._offset
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (PortableClient(self._client), self._refresh)
+        return _rebuild, (PicklableClient(self._client), self._refresh)
 
 
-def _rebuild(client: PortableClient, refresh: float) -> ServerClock:
+def _rebuild(client: PicklableClient, refresh: float) -> ServerClock:
     return ServerClock(client.client, refresh=refresh)

@@ -1,56 +1,88 @@
-"""Consumers, awaited: `redset.consumers` for asyncio."""
+# asyncio
+"""Consumers, for asyncio: the loop of a worker, whose items are done when it asks for the next.
+
+The one source of both surfaces, as `redset.asyncio._methods` is.
+"""
+# end
+# sync: """Consumers: the loop of a worker, whose items are done when it asks for the next."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
-import redset.consumers
-from redset._core.consuming import Work
-from redset._core.driver import SubscriptionReuse
+from redset._plans import leases, settling
+from redset._plans.consuming import Work
+from redset._transport.async_runner import AsyncRunner, run_shielded
+from redset._transport.driver import SubscriptionReuse
 from redset.asyncio.leases import Lease
-from redset.asyncio.tasks import to_the_end
-from redset.asyncio.twins import documented
-
-if TYPE_CHECKING:
-    from redset.asyncio.handing_out import HandingOut
 
 T = TypeVar("T")
 
 
-@documented(redset.consumers.Consumer)
 class Consumer(AsyncIterator[T]):
+    # asyncio
     """The items that one worker is handed out, one after the other; from `consume` of a set.
 
     As `redset.Consumer`, with ``async for`` and ``async with``. A task that is cancelled at work
     gives its item back, and the delivery doesn't count, if the loop stands in such a block.
     """
 
-    def __init__(self, handle: "HandingOut[T]", work: Work[T]) -> None:
-        self._handle, self._work = handle, work
-        self._items = _consume(handle, work)
+    # end
+    # sync: """The items that one worker is handed out, one after the other; from `consume`.
+    # sync:
+    # sync: A ``for`` loop is enough. As a context manager around the loop it also learns of the
+    # sync: error that leaves it: `dead_letters` has its text, and ``SystemExit`` or
+    # sync: ``KeyboardInterrupt`` don't count as a delivery.
+    # sync:
+    # sync: >>> import redset
+    # sync: >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs", max_deliveries=2)
+    # sync: >>> jobs.update(["7", "seven"])
+    # sync: >>> with jobs.consume(timeout=0, on_error=lambda job, error: None) as work:
+    # sync: ...     for job in work:
+    # sync: ...         with work.attempt():
+    # sync: ...             print(int(job), work.deliveries)
+    # sync: 7 1
+    # sync: >>> [(letter.item, letter.reason, letter.deliveries) for letter in jobs.dead_letters()]
+    # sync: [('seven', 'failed', 2)]
+    # sync:
+    # sync: """
+
+    def __init__(self, runner: AsyncRunner[T], work: Work[T]) -> None:
+        self._runner, self._work = runner, work
+        self._items = _consume(runner, work)
 
     async def __anext__(self) -> T:
         return await anext(self._items)
 
     @property
     def lease(self) -> Lease[T]:
+        """The lease of the item at hand. No I/O. Raises: ``ValueError`` before the first one."""
         lease: Lease[T] = self._work.current_lease()
         return lease
 
     @property
     def deliveries(self) -> int:
+        """How often the item at hand was handed out, this time included; 0 without one. No I/O."""
         return self._work.deliveries
 
     def attempt(self) -> "Attempt[T]":
+        """Give the item at hand back if the block fails, so that the loop goes on with the next.
+
+        An ``Exception`` ends there, and is logged unless there is an ``on_error``; the item is
+        ready again after ``retry_delay``. ``SystemExit`` and the like pass through.
+        """
         return Attempt(self)
 
     async def close(self) -> None:
+        """End: what is done is acknowledged, the rest given back. For a loop that was left."""
         await self._items.aclose()
 
+    # asyncio
     async def aclose(self) -> None:
         """As `close`, under the name that `contextlib.aclosing` knows."""
         await self.close()
 
+    # end
     async def __aenter__(self) -> Self:
         return self
 
@@ -67,13 +99,13 @@ class Consumer(AsyncIterator[T]):
         """Give the item at hand back."""
         work = self._work
         try:
-            work.log_and_tell(self._handle._spec.label, error)
+            work.log_and_tell(self._runner.config.label, error)
         finally:
-            hold = work.at_hand
-            if hold is not None and hold.member in work.lease.open:
-                how = self._handle._failure(work.delay(error), error)
-                plan = self._handle._to_settle(work.lease, how, [hold.member])
-                await to_the_end(work.lease._leave(plan))
+            item, lease = work.at_hand, work.lease
+            if item is not None and item.member in lease._held.unsettled:
+                how = settling.failure(work.delay(error), error)
+                members = [item.member]
+                await run_shielded(lease._leave(settling.settle, lease._held, how, members))
 
 
 class Attempt(Generic[T]):
@@ -99,7 +131,7 @@ class Attempt(Generic[T]):
         return False
 
 
-async def _consume(handle: "HandingOut[T]", work: Work[T]) -> AsyncGenerator[T, None]:
+async def _consume(runner: AsyncRunner[T], work: Work[T]) -> AsyncGenerator[T, None]:
     """Hand out items; refers to no `Consumer`, so that one that is dropped ends soon."""
     settings = work.settings
     stopped = settings.stopped
@@ -110,22 +142,24 @@ async def _consume(handle: "HandingOut[T]", work: Work[T]) -> AsyncGenerator[T, 
         while not (stopped and stopped()):
             if lease is not None:
                 lease._end_renewal()
-            holds = await handle._run(handle._to_consume(settings, lease), reuse.slot(handle.key))
+            done = None if lease is None or lease._in_forked_child() else lease._held
+            slot = reuse.slot(runner.config.key)
+            held = await runner.run_in(slot, leases.consume, settings, done)
             if lease is not None:
-                lease.log_lost()
+                lease._held.log_lost()
             lease = None
-            if not holds:
+            if not held.items:
                 return
-            lease = Lease(handle, holds, settings.ttl, renew=settings.renew)
+            lease = Lease(runner, held, settings.ttl, renew=settings.renew)
             work.begin(lease)
-            for hold in list(lease.open.values()):
+            for leased in list(held.unsettled.values()):
                 if stopped and stopped():
                     return
                 await lease._check_time()
-                if hold.member in lease.open:
-                    work.at_hand = hold
+                if leased.member in held.unsettled:
+                    work.at_hand = leased
                     try:
-                        yield hold.item
+                        yield leased.item
                     except BaseException as error:
                         at_hand = work.error or error
                         raise
@@ -133,18 +167,18 @@ async def _consume(handle: "HandingOut[T]", work: Work[T]) -> AsyncGenerator[T, 
                 work.done += 1
     finally:
         try:
-            if lease is not None:
+            if lease is not None and not lease._in_forked_child():
+                # asyncio
                 # Who is cancelled here has done his work, or given it back, all the same.
-                await to_the_end(_leave(handle, work, lease, at_hand))
+                # end
+                await run_shielded(_leave(work, lease, at_hand))
         finally:
             reuse.end()
             # An error refers to this frame: nothing is to wait for the collector.
             at_hand = work.error = None
 
 
-async def _leave(
-    handle: "HandingOut[T]", work: Work[T], lease: Lease[T], error: BaseException | None
-) -> None:
+async def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
     """Settle what is left of the last lease; *error* ended the item at hand, if there is one."""
     lease._end_renewal()
     delay = 0.0
@@ -152,5 +186,5 @@ async def _leave(
         if error is not None:
             delay = work.delay(error)
     finally:
-        await lease._leave(handle._to_leave(lease, work.done, delay, error))
-        lease.log_lost()
+        await lease._leave(settling.leave, lease._held, work.done, delay, error)
+        lease._held.log_lost()

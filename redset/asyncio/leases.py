@@ -1,30 +1,33 @@
-"""Leases, awaited: `redset.leases` for asyncio."""
+# asyncio
+"""Leases, for asyncio: items that were handed out until a deadline, and come back after it.
 
-import asyncio
+The one source of both surfaces, as `redset.asyncio._methods` is.
+"""
+# end
+# sync: """Leases: items that were handed out until a deadline, and come back after it."""
+
 import contextlib
 import logging
+import os
+from collections.abc import Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
-import redset.leases
-from redset._core.leasing import Holds
-from redset._core.spec import Plan
-from redset.asyncio.renewals import Renewal
-from redset.asyncio.tasks import to_the_end
-from redset.asyncio.twins import documented
+from redset._plans import settling
+from redset._plans.leased import LeasedItems
+from redset._transport.async_renewals import Renewer, new_guard, renewer_of
+from redset._transport.async_runner import AsyncRunner, is_of_the_call, run_shielded
+from redset._transport.runner import Operation, P
 from redset.exceptions import LeaseLost
-
-if TYPE_CHECKING:
-    from redset.asyncio.handing_out import HandingOut
 
 T = TypeVar("T")
 
 logger = logging.getLogger("redset")
 
 
-@documented(redset.leases.Lease)
-class Lease(Holds[T]):
+class Lease(Sequence[T]):
+    # asyncio
     """A sequence of items that nobody else is given until ``deadline``; from `lease` of a set.
 
     As an asynchronous context manager it acknowledges, at a normal exit, all items that were
@@ -37,17 +40,71 @@ class Lease(Holds[T]):
 
     """
 
+    # end
+    # sync: """A sequence of items that nobody else is given until ``deadline``; from `lease`.
+    # sync:
+    # sync: As a context manager it acknowledges, at a normal exit, all items that were neither
+    # sync: acknowledged nor released; at an exception it releases them. ``KeyboardInterrupt`` and
+    # sync: ``SystemExit`` come from outside, and the delivery doesn't count then. Methods may be
+    # sync: called from several threads.
+    # sync:
+    # sync: >>> import redset
+    # sync: >>> tasks = redset.RedisSortedSet(redset.connect(), "tasks")
+    # sync: >>> tasks.update(["a", "b"])
+    # sync: >>> with tasks.lease(10, ttl=60) as batch:
+    # sync: ...     [task.upper() for task in batch]
+    # sync: ['A', 'B']
+    # sync: >>> tasks.stats().leased, len(tasks)
+    # sync: (0, 0)
+    # sync:
+    # sync: Attributes:
+    # sync:     deadline: when it runs out, in UNIX seconds of the server's clock.
+    # sync:
+    # sync: """
+
     def __init__(
-        self, handle: "HandingOut[T]", holds: Holds[T], ttl: float, *, renew: bool
+        self, runner: AsyncRunner[T], held: LeasedItems[T], ttl: float, *, renew: bool
     ) -> None:
-        vars(self).update(vars(holds))  # which nobody uses any more
-        self._handle, self._ttl = handle, ttl
-        self._guard = asyncio.Lock()
-        name = f"redset lease of {self.spec.label}"
-        self._renewal = Renewal(self, ttl, name) if renew and holds else None
+        self._runner, self._held, self._ttl = runner, held, ttl
+        self._process = os.getpid()
+        self._renewer: Renewer | None = None
+        if renew and held.items:
+            self._begin_renewal()
+
+    @property
+    def deadline(self) -> float:
+        """When it runs out, in UNIX seconds of the server's clock. No I/O."""
+        return self._held.deadline
+
+    def deliveries(self, item: T) -> int:
+        """How often *item* was handed out, this time included. No I/O."""
+        return self._held.deliveries(item)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        return self._held.items[index]
+
+    def __len__(self) -> int:
+        return len(self._held.items)
 
     async def ack(self, *items: T, again_at: Any = None) -> None:
-        await self._settle(self._handle._to_ack(self, items, again_at))
+        """Acknowledge *items*, or all that are left: they are done and gone.
+
+        With *again_at*, a score, they are ready again at that, in the same step: for jobs that
+        recur, also where ``unique="until_acked"`` keeps out what is added while it is on lease.
+
+        Cost: 1 round trip for 1,000 items (250 with *again_at*), O(log n) an item. Atomic for so
+        many; 1 more, to learn where the set was renamed to, if it doesn't hold some of them. A call
+        that is repeated after a lost reply is answered as it was the first time.
+        Raises: `LeaseLost` for items that are not held any more (the others are acknowledged);
+        ``ValueError`` for what is not in this lease.
+        """
+        await self._settle(settling.ack, self._held, items, again_at)
 
     async def release(
         self,
@@ -57,48 +114,41 @@ class Lease(Holds[T]):
         count: bool = True,
         error: object = None,
     ) -> None:
-        await self._settle(self._handle._to_release(self, items, delay, score, count, error))
+        """Give *items* back, or all that are left, so that others take them.
+
+        Args:
+            items: of this lease.
+            delay: seconds until they are ready again.
+            score: the one they shall have then; ``None`` for the one they had.
+            count: whether this delivery counts. ``False`` for a worker that is told to stop, so
+                that restarts don't use up ``max_deliveries``.
+            error: why, an exception or a text; `dead_letters` shows it (1,000 characters).
+
+        One that was handed out as often as its set's ``max_deliveries`` goes to ``dead`` instead.
+        Cost: 1 round trip for 250 items, O(log n) an item. Atomic for so many. Errors: as `ack`.
+
+        """
+        await self._settle(settling.release, self._held, items, delay, score, count, error)
 
     async def reject(self, *items: T, error: object = None) -> None:
-        await self._settle(self._handle._to_reject(self, items, error))
+        """Put *items*, or all that are left, among the dead at once; nobody is given them again.
+
+        For what no other try can do; *error* says why. `dead_letters` shows them, `requeue` makes
+        them ready again. Cost: as `release`. Errors: as `ack`.
+        """
+        await self._settle(settling.reject, self._held, items, error)
 
     async def extend(self, ttl: float | None = None) -> None:
-        await self._settle(self._handle._to_extend(self, self._ttl if ttl is None else ttl))
+        """Hold what is left for *ttl* seconds from now (the lease's own without one).
 
-    async def _renew(self) -> bool:
-        """Hold what is left for longer; say whether anything is left."""
-        if self.open:
-            try:
-                await self._hold_on()
-            except Exception:
-                logger.exception("redset %r: can't renew a lease", self.spec.label)
-        return bool(self.open)
-
-    async def _hold_on(self) -> None:
-        """Hold what is left for longer; `lost` has what was lost."""
-        with contextlib.suppress(LeaseLost):
-            await self._settle(self._handle._to_extend(self, self._ttl, "renew"))
-
-    async def _check_time(self) -> None:
-        """Learn what is still held, if the lease may have run out: a process may be stopped."""
-        if monotonic() >= self.until and self.open:
-            await self._hold_on()
-
-    def _end_renewal(self) -> None:
-        if self._renewal is not None:
-            self._renewal.stop()
-
-    async def _leave(self, plan: Plan[None]) -> None:
-        """Settle what is left when a block is being left; see `redset.leases`."""
-        try:
-            with contextlib.suppress(LeaseLost):
-                await self._settle(plan)
-        except Exception:
-            logger.exception("redset %r: can't give items of a lease back", self.spec.label)
-
-    async def _settle(self, plan: Plan[None]) -> None:
-        async with self._guard:
-            await self._handle._run(plan)
+        In a forked child it also begins the renewal of a lease with ``renew=True``, which goes on
+        in the parent alone otherwise.
+        Cost: 1 round trip for 1,000 items, O(log n) an item. Raises: `LeaseLost` for items that
+        are not held any more; the others are.
+        """
+        await self._settle(settling.extend, self._held, self._ttl if ttl is None else ttl)
+        if self._renewer is not None and self._held.unsettled and self._in_forked_child():
+            self._begin_renewal()
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,16 +159,81 @@ class Lease(Holds[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._in_forked_child():
+            return
         self._end_renewal()
+        # asyncio
         # Who is cancelled here has done his work, or given it back, all the same.
-        await to_the_end(self._finish() if error is None else self._give_back(error))
-
-    async def _give_back(self, error: BaseException) -> None:
-        await self._leave(self._handle._to_give_back(self, error))
-        self.log_lost()
+        # end
+        await run_shielded(self._finish() if error is None else self._give_back(error))
 
     async def _finish(self) -> None:
         with contextlib.suppress(LeaseLost):
-            await self._settle(self._handle._to_finish(self))
-        if self.lost:
-            raise self.loss()
+            await self._settle(settling.finish, self._held)
+        if self._held.lost:
+            raise self._held.loss()
+
+    async def _give_back(self, error: BaseException) -> None:
+        await self._leave(settling.give_back, self._held, error)
+        self._held.log_lost()
+
+    def _begin_renewal(self) -> None:
+        """Have the lease renewed, by the process that works on it."""
+        self._renewer = renewer_of(self._runner.client)
+        self._renewer.begin(self, self._ttl)
+
+    def _end_renewal(self) -> None:
+        if self._renewer is not None:
+            self._renewer.end(self)
+
+    async def _renew(self) -> float | None:
+        """Hold what is left for longer; give the seconds, ``None`` if nothing is left.
+
+        What is lost is told at the end of the block.
+        """
+        if not self._held.unsettled:
+            return None
+        try:
+            await self._hold_on()
+        except Exception:
+            logger.exception("redset %r: can't renew a lease", self._runner.config.label)
+        return self._ttl
+
+    async def _hold_on(self) -> None:
+        """Hold what is left for longer; `LeasedItems.lost` has what was lost."""
+        with contextlib.suppress(LeaseLost):
+            await self._settle(settling.extend, self._held, self._ttl, "renew")
+
+    async def _check_time(self) -> None:
+        """Learn what is still held, if the lease may have run out: a process may be stopped."""
+        if monotonic() >= self._held.until and self._held.unsettled:
+            await self._hold_on()
+
+    async def _leave(
+        self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Settle what is left when a block is being left; `LeasedItems.lost` has what was lost.
+
+        What else goes wrong is logged: it must not hide why the block is left, and what stays on
+        lease comes back by itself.
+        """
+        try:
+            with contextlib.suppress(LeaseLost):
+                await self._settle(operation, *args, **kwargs)
+        except Exception as failure:
+            if not is_of_the_call(failure):
+                raise
+            label = self._runner.config.label
+            logger.exception("redset %r: can't give items of a lease back", label)
+
+    async def _settle(
+        self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        # Made here, as most leases of a consumer need none.
+        guard = vars(self).setdefault("_guard", new_guard())
+        async with guard.get():
+            await self._runner.run(operation, *args, **kwargs)
+
+    def _in_forked_child(self) -> bool:
+        """Whether this is a forked child's, which leaves the blocks of its parent too."""
+        return self._process != os.getpid()

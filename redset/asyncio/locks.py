@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
-from redset._core import compat
-from redset.asyncio.tasks import begin, to_the_end
+from redset._transport import compat
+from redset._transport.tasks import run_shielded, spawn
 from redset.locks import BaseLock
 
 
@@ -64,17 +64,17 @@ class Lock(BaseLock):
                 # A forked child inherits the token, but the lock stays its parent's.
                 return False
             # It is freed in any case, also if this task is cancelled meanwhile.
-            if await to_the_end(_release(lock, token)):
+            if await run_shielded(_release(lock, token)):
                 return True
         self._warn()
         return False
 
     async def _try(self, lock: Any, token: bytes) -> bool:
-        attempt = begin(self._attempt(lock, token))
+        attempt = spawn(self._attempt(lock, token))
         try:
             return await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            begin(_undo(attempt, lock, token))
+            spawn(_undo(attempt, lock, token))
             raise
 
     async def _attempt(self, lock: Any, token: bytes) -> bool:

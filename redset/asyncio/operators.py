@@ -6,14 +6,14 @@ Type checkers are not told of them, so that they refuse them as well.
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from redset._core.words import shown
-from redset.base import Base
+from redset._support.words import shown
+from redset.base import BaseSet
 from redset.exceptions import InvalidTypeError
 
 T = TypeVar("T")
 
 # What Python calls for an operator, how it is written, and what to write instead.
-ABSENT = {
+UNSUPPORTED = {
     "__len__": ("len(s)", "await s.size()"),
     "__contains__": ("item in s", "await s.contains(item)"),
     "__delitem__": ("del s[i]", "await s.remove_at(i)"),
@@ -40,12 +40,12 @@ ABSENT = {
 }
 
 
-def _absent(name: str) -> Callable[..., NoReturn]:
-    written, instead = ABSENT[name]
+def _unsupported(name: str) -> Callable[..., NoReturn]:
+    written, instead = UNSUPPORTED[name]
 
     def operator(self: Any, *_: object) -> NoReturn:
         raise InvalidTypeError(
-            f"redset {shown(self._name)}: `{written}` would block the event loop; use `{instead}`"
+            f"redset {shown(self.name)}: `{written}` would block the event loop; use `{instead}`"
         )
 
     operator.__name__ = name
@@ -53,12 +53,12 @@ def _absent(name: str) -> Callable[..., NoReturn]:
     return operator
 
 
-class Operators(Base[T]):
+class UnsupportedOperators(BaseSet[T]):
     """What a set of asyncio can't do, and says so."""
 
     if not TYPE_CHECKING:
-        for _name in ABSENT:
-            vars()[_name] = _absent(_name)
+        for _name in UNSUPPORTED:
+            vars()[_name] = _unsupported(_name)
         del _name
 
         def __exit__(self, *_error):
@@ -67,7 +67,7 @@ class Operators(Base[T]):
     def __bool__(self) -> NoReturn:
         """Not there: use ``await s.size()``, or ``s is not None``."""
         raise InvalidTypeError(
-            f"redset {shown(self._name)}: whether it is empty is `await s.size() == 0`; "
+            f"redset {shown(self.name)}: whether it is empty is `await s.size() == 0`; "
             "whether there is one, `s is not None`"
         )
 
@@ -75,10 +75,10 @@ class Operators(Base[T]):
         """Compare with what is no set; for sets use ``await s.equals(other)``."""
         if self is other:
             return True
-        if not isinstance(other, Set | Operators):
+        if not isinstance(other, Set | UnsupportedOperators):
             return NotImplemented
         raise InvalidTypeError(
-            f"redset {shown(self._name)}: `s == other` would block the event loop; "
+            f"redset {shown(self.name)}: `s == other` would block the event loop; "
             "use `await s.equals(other)`"
         )
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from redset._core.words import Foreign, described, one_line
-from redset._core.words import shown as shown  # noqa: PLC0414 - the codecs have it from here
+from redset._support.words import Foreign, described, one_line
+from redset._support.words import shown as shown  # noqa: PLC0414 - the codecs have it from here
 from redset.exceptions import (
     InvalidTypeError,
     InvalidValueError,

@@ -4,8 +4,8 @@ import json
 from math import isfinite
 from typing import Any, NoReturn
 
-from redset._core.native import native
-from redset._core.words import shown
+from redset._support.native import native
+from redset._support.words import shown
 from redset.codecs import _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import msgpack
 
-from redset._core.native import is_lookalike, native
-from redset._core.words import shown
+from redset._support.native import is_lookalike, native
+from redset._support.words import shown
 from redset.codecs import _scalars
 from redset.exceptions import (
     InvalidTypeError,

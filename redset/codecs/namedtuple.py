@@ -7,7 +7,7 @@ of their class, which has to be known beforehand: nothing is ever imported for a
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
-from redset._core.words import shown
+from redset._support.words import shown
 from redset.codecs import _scalars
 from redset.codecs.msgpack import Extension, MsgpackSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, SerializerError

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from redset._core.words import shown
+from redset._support.words import shown
 from redset.codecs import _identity, _pickle_reader, _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError, RedsetError
 

@@ -15,7 +15,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from redset._core.native import is_lookalike, native
+from redset._support.native import is_lookalike, native
 from redset.codecs import _scalars
 from redset.exceptions import (
     InvalidTypeError,

@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +15,15 @@ import pytest
 import redis
 
 import redset
-from redset import demo
+from redset import demo, embedded
 from tests.servers import TestServer
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-TABLE = ROOT / "docs" / "redset-0.4.md"
-DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+TABLE = DOCS / "redset-0.4.md"
+DOCUMENTS = [README, *sorted(DOCS.glob("*.md"))]
+WITH_LINKS = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
 MODULES = [
     "redset",
     *(
@@ -60,6 +64,11 @@ NAMES_OF_0_4 = [
 ]
 
 
+def name_of(document: Path) -> str:
+    """The name that pytest shows."""
+    return document.relative_to(ROOT).as_posix()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[TestServer]:
     with TestServer.start("valkey-9.1") as started:
@@ -75,6 +84,15 @@ def empty_server(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> redis.R
     return client
 
 
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current directory of the examples, without servers when they have ended."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for made in tmp_path.iterdir():
+        embedded.shared_server(made).close()
+
+
 def run_examples(test: doctest.DocTest) -> None:
     said: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
@@ -82,7 +100,10 @@ def run_examples(test: doctest.DocTest) -> None:
 
 
 def examples_of(document: Path) -> doctest.DocTest:
-    """All the ``>>>`` of a document's python blocks, as one session with its own line numbers."""
+    """All the ``>>>`` of a document's python blocks, as one session with its own line numbers.
+
+    Those in comments belong to it: they remove what a reader may keep.
+    """
     lines: list[str] = []
     inside = False
     for line in document.read_text().splitlines():
@@ -93,7 +114,8 @@ def examples_of(document: Path) -> doctest.DocTest:
     return parser.get_doctest("\n".join(lines), {}, document.name, str(document), 0)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+@pytest.mark.usefixtures("directory")
 def test_examples_of_a_document_run_as_written(document: Path, empty_server: redis.Redis) -> None:
     run_examples(examples_of(document))
     assert empty_server.keys() == [], "a document's examples leave something on the server"
@@ -113,14 +135,14 @@ def test_docstring_examples_of_a_module_run_as_written(
         run_examples(test)
 
 
-def test_readme_shows_the_worker_of_the_demo_as_it_is() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def test_worker_of_the_demo_is_shown_as_it_is() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "frontier.md").read_text(), re.DOTALL)
     [shown] = [block for block in blocks if block.startswith("def work(")]
     assert without_docstring(shown) == without_docstring(inspect.getsource(demo.work))
 
 
 def test_the_web_example_is_shown_as_it_is() -> None:
-    text = (ROOT / "docs" / "asyncio.md").read_text()
+    text = (DOCS / "asyncio.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     [shown] = [block for block in blocks if block.startswith("async def consume(")]
     example = ast.parse((ROOT / "examples" / "web.py").read_text()).body
@@ -139,11 +161,102 @@ def without_docstring(source: str) -> str:
     return ast.unparse(function)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_of_a_document_lead_to_files(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
-    missing = [target for target in targets if not (document.parent / target).exists()]
+@pytest.mark.parametrize("document", WITH_LINKS, ids=name_of)
+def test_links_of_a_document_lead_to_files_and_headings(document: Path) -> None:
+    missing = []
+    for target, heading in re.findall(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)", document.read_text()):
+        path = document.parent / target if target else document
+        if not path.exists() or (heading and heading not in anchors(path)):
+            missing.append(f"{target}#{heading}")
     assert missing == []
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# A reader whose first language isn't English has to look these up, or can't.
+UNCLEAR = [
+    "but for", "but that", "without that", "anew", "meanwhile", "so many", "at the most",
+    "for good", "stands for", "stand for", "on its way", "is had", "told of", "a moment later",
+    "all the same", "for ever", "nobody", "somebody", "whoever",
+    "handed out", "hand out", "hands out",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_documents_use_plain_words(document: Path) -> None:
+    text = " ".join(document.read_text().split()).lower()
+    found = [words for words in UNCLEAR if re.search(rf"\b{words}\b", text)]
+    assert found == []
+
+
+def test_map_of_the_documents_leads_to_each_of_them() -> None:
+    linked = set(re.findall(r"\]\(([\w.-]+\.md)\)", (DOCS / "README.md").read_text()))
+    assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} == linked
+
+
+@pytest.mark.parametrize("page", ["sets.md", "which-set.md"])
+def test_calls_that_a_table_names_exist(page: str) -> None:
+    """Of calls on a set; those of a lease, and what is called by its module, stand apart."""
+    named = re.findall(r"(?<![\w.])`(?:\w\.)?([a-z_]+)\(", (DOCS / page).read_text())
+    assert named
+    elsewhere = {"reversed", "len", "help", "attempt"}
+    missing = [
+        name for name in named if name not in elsewhere and not hasattr(redset.ScheduledSet, name)
+    ]
+    assert missing == []
+
+
+def test_every_call_of_a_set_is_named_in_the_reference() -> None:
+    named = set(re.findall(r"`(\w+)", (DOCS / "sets.md").read_text()))
+    calls = {name for name in dir(redset.ScheduledSet) if not name.startswith("_")}
+    assert calls - named == set()
+
+
+def test_every_error_is_in_the_table_of_errors() -> None:
+    named = set(re.findall(r"`(\w+)`", (DOCS / "errors.md").read_text()))
+    errors = {
+        name
+        for name, kind in vars(redset.exceptions).items()
+        if not name.startswith("_") and inspect.isclass(kind) and issubclass(kind, Exception)
+    }
+    assert errors - named == set()
+
+
+TERMINAL = """
+import doctest, sys
+doctest.testfile(sys.argv[1], module_relative=False)
+print("ended", flush=True)
+input()
+"""
+
+
+@pytest.mark.usefixtures("empty_server")
+def test_quick_start_runs_in_two_terminals(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each block in a process of its own; the first one lives while the second runs."""
+    [section] = re.findall(r"^## Quick start.*?(?=^## )", README.read_text(), re.DOTALL | re.M)
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 2
+    running = []
+    try:
+        for number, block in enumerate(blocks):
+            path = tmp_path_factory.mktemp("terminal") / f"terminal-{number}.txt"
+            path.write_text(block)
+            command = [sys.executable, "-c", TERMINAL, str(path)]
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(command, cwd=directory, stdin=pipe, stdout=pipe, text=True)
+            running.append(process)
+            assert process.stdout is not None
+            shown = "".join(iter(process.stdout.readline, "ended\n"))
+            assert shown == ""
+    finally:
+        for process in running:
+            process.communicate("\n")
 
 
 def test_commands_of_the_readme_are_targets_of_the_makefile() -> None:
@@ -156,7 +269,8 @@ def test_commands_of_the_readme_are_targets_of_the_makefile() -> None:
 
 def rows() -> list[list[str]]:
     """The cells of each row, without the heads of the tables."""
-    lines = [line for line in TABLE.read_text().splitlines() if line.startswith("| `")]
+    _, _, tables = TABLE.read_text().partition("\n## Sets\n")
+    lines = [line for line in tables.splitlines() if line.startswith("| `")]
     return [re.split(r"\s*(?<!\\)\|\s*", line.strip("| ")) for line in lines]
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import redis
 
-from redset._core import commands
-from redset._core.connection import ClientConnection
+from redset._protocol import commands
+from redset._transport.connection import ClientConnection
 from tests.servers import TestServer
 
 MakeClient = Callable[..., redis.Redis]

@@ -16,8 +16,8 @@ from redset import (
     ScheduledSet,
     SortedSet,
 )
-from redset._core.plans import INSERT_AT_ONCE
-from redset.operations import CONFLICTS
+from redset._plans.arguments import CONFLICTS
+from redset._plans.many import INSERT_AT_ONCE
 from redset.serializers import JSONSerializer
 from tests.server.conftest import RoundTrips
 
@@ -133,7 +133,7 @@ def test_a_sum_of_infinities_changes_nothing(client: redis.Redis) -> None:
 
 
 def test_a_unique_set_refuses_what_is_on_lease(client: redis.Redis) -> None:
-    jobs: RedisSortedSet[str] = RedisSortedSet(client, "jobs", unique="until_done")
+    jobs: RedisSortedSet[str] = RedisSortedSet(client, "jobs", unique="until_acked")
     jobs.add_scored({"a": 1, "b": 2})
     with jobs.lease() as lease:
         jobs.add_scored({"a": 5, "b": 6, "c": 7}, on_conflict="sum")

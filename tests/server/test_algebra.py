@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redset import InvalidValueError, KeyTypeError, RedisSortedSet, SortedSet, TimeSortedSet
-from redset._core import algebra
-from redset._core.sources import unscored
-from redset.algebra import OnConflict
+from redset._plans import algebra, operands
+from redset._plans.arguments import OnConflict
+from redset._protocol.sources import unscored
 from redset.codecs import JSONSerializer
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -308,7 +308,7 @@ def test_many_infinite_scores_are_searched_for_one_without_a_sum(client: redis.R
     assert left.score(1_700) == INF
 
 
-@pytest.mark.parametrize("unique", ["until_done", "for_good"])
+@pytest.mark.parametrize("unique", ["until_acked", "forever"])
 def test_update_with_a_sum_that_is_no_number_changes_nothing_with_unique(
     client: redis.Redis, unique: Any
 ) -> None:
@@ -320,7 +320,7 @@ def test_update_with_a_sum_that_is_no_number_changes_nothing_with_unique(
     jobs.discard("b")
     jobs.update(more, on_conflict="sum")
     there = {"a": 3.0, "c": -INF, "d": 1.0}
-    assert dict(jobs.items()) == there | ({"b": -INF} if unique == "until_done" else {})
+    assert dict(jobs.items()) == there | ({"b": -INF} if unique == "until_acked" else {})
 
 
 @pytest.mark.parametrize(
@@ -554,16 +554,17 @@ def test_into_makes_a_lasting_set_and_replaces_what_was_there(
 
 
 def test_a_repeated_command_makes_the_same_result(client: redis.Redis, a: Redset) -> None:
+    config = a._runner.config
     plan = algebra.combine(
-        a._spec,
+        config,
         "union",
-        [a._remote(), algebra.Local(unscored(range(6_000)))],
-        algebra.new_result(a._spec),
+        [operands.stored(config), operands.LocalOperand(unscored(range(6_000)))],
+        operands.new_result(config),
     )
     batch: Any = next(plan)
-    batch = plan.send(a._connection.execute(batch))
+    batch = plan.send(a._runner.connection.execute(batch))
     for _ in range(2):  # as a client does whose reply got lost
-        assert a._connection.execute(batch)[-1] == ("size", 6_000)
+        assert a._runner.connection.execute(batch)[-1] == ("size", 6_000)
 
 
 def test_redis_without_zintercard_compares_by_storing(

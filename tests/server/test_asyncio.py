@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-import redset.renewals
+import redset._transport.renewals
 from redset import EmptySetError, KeyTypeError, RedsetError, ResultExpired
 from redset.asyncio import (
     RedisSortedSet,
@@ -189,7 +189,7 @@ def as_bytes(key: Any) -> bytes:
 def test_a_change_renews_a_result_while_what_it_is_changed_by_is_read(
     server: TestServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 1e-5)
+    monkeypatch.setattr(redset._transport.renewals, "RENEW_AFTER", 1e-5)
 
     async def main() -> None:
         async with connected(server) as awaited:
@@ -307,7 +307,7 @@ def test_a_synchronous_set_is_refused_as_an_operand(
             a: RedisSortedSet[int] = RedisSortedSet(own, "a")
             with pytest.raises(TypeError, match="synchronous set"):
                 await a.union(redset.RedisSortedSet(client, "b"))
-            with pytest.raises(TypeError, match="async for"):
+            with pytest.raises(TypeError, match="awaited"):
                 redset.RedisSortedSet(client, "b").update(a)  # type: ignore[arg-type]
 
     asyncio.run(main())
@@ -388,8 +388,8 @@ def test_a_handle_can_be_pickled(server: TestServer) -> None:
             await jobs.add("four")
             sent = pickle.loads(pickle.dumps(jobs))
             assert await listed(sent.items()) == [("four", 4.0)]
-            assert sent._pipelining is False
-            await sent._client.connection_pool.disconnect()
+            assert sent._runner.pipelining is False
+            await sent._runner.client.connection_pool.disconnect()
 
     asyncio.run(main())
 
@@ -416,7 +416,7 @@ def test_a_handle_may_be_used_in_one_loop_after_another(server: TestServer) -> N
 # What is absent
 
 
-ABSENT: list[tuple[Callable[[Any], Any], str]] = [
+UNSUPPORTED: list[tuple[Callable[[Any], Any], str]] = [
     (len, "size"),
     (bool, "size"),
     (list, "async for"),
@@ -439,7 +439,9 @@ ABSENT: list[tuple[Callable[[Any], Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("operate", "instead"), ABSENT, ids=[words for _, words in ABSENT])
+@pytest.mark.parametrize(
+    ("operate", "instead"), UNSUPPORTED, ids=[words for _, words in UNSUPPORTED]
+)
 def test_an_operator_that_would_block_says_what_to_await(
     server: TestServer, operate: Callable[[Any], Any], instead: str
 ) -> None:

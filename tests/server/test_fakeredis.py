@@ -49,7 +49,7 @@ def test_leases_come_back_or_are_acknowledged(client: Any) -> None:
     jobs.add(4)
     for _ in range(2):
         jobs.lease(1).release()
-    assert list(jobs.dead) == [4]
+    assert list(jobs.dead_items) == [4]
     assert jobs.requeue() == 1
 
 

@@ -22,7 +22,7 @@ import pytest
 import redis
 
 from redset import RedisSortedSet, ScheduledSet
-from redset._core.keys import leasing_keys
+from redset._protocol.keys import leasing_keys
 from redset.exceptions import LeaseLost
 from redset.leases import Lease
 from tests.processes import Mortals, in_processes
@@ -99,7 +99,7 @@ def answered(items: Numbers, call: Callable[[], T]) -> T:
 
     valkey-py doesn't repeat by itself what goes wrong while it connects.
     """
-    errors, end = errors_of(items._client), time.monotonic() + PATIENCE
+    errors, end = errors_of(items._runner.client), time.monotonic() + PATIENCE
     while True:
         try:
             return call()
@@ -140,7 +140,7 @@ def lease_and_acknowledge(items: Numbers) -> list[int]:
 
 def zpopmin(items: Numbers) -> list[int]:
     given: list[int] = []
-    while batch := answered(items, lambda: items._client.zpopmin(items.name, 2)):
+    while batch := answered(items, lambda: items._runner.client.zpopmin(items.name, 2)):
         given += [int(score) for _, score in batch]
     return given
 
@@ -306,7 +306,7 @@ def test_each_item_is_acknowledged_once_while_consumers_are_killed(
             assert set(consumers.join()) == {0}
         assert not any(items.stats())
         done = {int(item): int(times) for item, times in log.hgetall("done").items()}
-        member_of = items._spec.encoding.encode
+        member_of = items._runner.config.encoding.encode
         members = {member_of(item) for item in range(total)}
         own.stop()
         journal = Journal(own.directory, b"numbers")
@@ -584,7 +584,7 @@ def wait_and_pop(items: Numbers, _over: threading.Event) -> list[int]:
 def wait_and_consume(items: Numbers, _over: threading.Event) -> list[int]:
     given: list[int] = []
     while True:
-        with contextlib.suppress(*errors_of(items._client)):
+        with contextlib.suppress(*errors_of(items._runner.client)):
             for item in items.consume(2, ttl=2.0, timeout=WAIT):
                 if item < 0:
                     return given

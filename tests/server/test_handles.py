@@ -62,7 +62,7 @@ def sent(handle: Any) -> Any:
 
 
 def settings(handle: Any) -> dict[str, Any]:
-    return dict(handle._client.connection_pool.connection_kwargs)
+    return dict(handle._runner.client.connection_pool.connection_kwargs)
 
 
 # Pickled
@@ -127,8 +127,8 @@ def test_a_sent_handle_keeps_the_clients_settings(make_client: MakeClient) -> No
     except ValueError as error:
         pytest.skip(f"redis-py 7.0 has no RESP3 over unix sockets: {error}")
     copy = sent(SortedSet[str](made, "jobs"))
-    assert type(copy._client) is type(made)
-    assert copy._client.connection_pool.max_connections == 4
+    assert type(copy._runner.client) is type(made)
+    assert copy._runner.client.connection_pool.max_connections == 4
     kept = settings(copy)
     for option in ("db", "protocol", "decode_responses", "socket_timeout", "client_name"):
         assert kept[option] == made.connection_pool.connection_kwargs[option]
@@ -165,7 +165,7 @@ def test_a_sent_handle_keeps_the_clients_user_and_password(
     made = make_client(username="guest", password=password)
     copy = sent(SortedSet[str](made, "jobs"))
     copy.add("a")
-    whoami = copy._client.execute_command("ACL WHOAMI")
+    whoami = copy._runner.client.execute_command("ACL WHOAMI")
     assert whoami in {"guest", b"guest"}
 
 
@@ -174,8 +174,8 @@ def test_handles_that_were_sent_share_one_client(
 ) -> None:
     jobs, seen = sent(SortedSet[str](client, "jobs")), sent(SortedSet[str](client, "seen"))
     elsewhere = sent(SortedSet[str](make_client(db=3), "jobs"))
-    assert jobs._client is seen._client
-    assert jobs._client is not elsewhere._client
+    assert jobs._runner.client is seen._runner.client
+    assert jobs._runner.client is not elsewhere._runner.client
 
 
 def test_a_set_with_a_lambda_can_not_be_sent(client: redis.Redis) -> None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redset import RedisSortedSet
-from redset._core.commands import Command
-from redset._core.connection import ClientConnection
+from redset._plans import queue
+from redset._protocol.commands import Command
+from redset._transport.connection import ClientConnection
 
 FATES = ("answered", "answered", "answered", "reply lost", "delayed", "twice", "lost", "late copy")
 
@@ -80,7 +81,7 @@ def begin(client: redis.Redis) -> None:
 
 def handle(client: redis.Redis, network: Network) -> Numbers:
     made: Numbers = RedisSortedSet(client, "numbers")
-    made._connection = Connection(client, network)
+    made._runner.connection = Connection(client, network)
     return made
 
 
@@ -127,8 +128,8 @@ def test_each_item_is_handed_out_once_whatever_happens_to_requests(
 
     def take_back(taker: Numbers) -> None:
         # Only what failed is taken back, as after a cancelled call.
-        if taker._requests.take._failed:
-            repeated(lambda: taker._run(taker._to_take_back()))
+        if taker._runner.config.requests.take._failed:
+            repeated(lambda: taker._runner.run(queue.take_back, last=False))
 
     for _ in range(data.draw(st.integers(1, 14))):
         taker = data.draw(st.sampled_from(handles))
@@ -142,7 +143,7 @@ def test_each_item_is_handed_out_once_whatever_happens_to_requests(
     # What a call that failed was given is given to the next one of its handle.
     network.is_calm = True
     for taker in handles:
-        while taker._requests.take._failed:
+        while taker._runner.config.requests.take._failed:
             got.update(taker.take(3))
     network.deliver_all()
     got.update(ready(client))
@@ -218,20 +219,20 @@ def test_take_back_that_overtakes_its_pop_makes_it_stale(client: redis.Redis) ->
     network = Network(lambda _strategy: False)
     mine = handle(client, network)
     RedisSortedSet[int](client, "numbers").add(1)
-    with mine._requests.take.acquire() as slot:
+    with mine._runner.config.requests.take.acquire() as slot:
         late = [command.with_source() for command in _take(mine, slot)]
         slot.completed = False
-        mine._requests.take._failed.append((None, slot))
+        mine._runner.config.requests.take._failed.append((None, slot))
     network.is_calm = True
-    mine._requests.take._idle.clear()
-    mine._run(mine._to_take_back())
+    mine._runner.config.requests.take._idle.clear()
+    mine._runner.run(queue.take_back, last=False)
     assert ClientConnection(client).execute(late) == [([], False, None)]
     assert list(mine) == [1]
 
 
 def _take(mine: Numbers, slot: Any) -> list[Command[Any]]:
-    from redset._core import commands
-    from redset._core.idempotency import REPLY_TTL
+    from redset._protocol import commands
+    from redset._protocol.idempotency import REPLY_TTL
 
     return [commands.take(slot.keys, slot.request_id(), 1, "+inf", REPLY_TTL)]
 
@@ -242,13 +243,13 @@ def test_delayed_copy_of_insert_adds_nothing_that_was_popped_since(client: redis
     mine = handle(client, network)
     sent: list[list[Command[Any]]] = []
     network.is_calm = True
-    original = mine._connection._send
+    original = mine._runner.connection._send
 
     def recorded(batch: Sequence[Command[Any]]) -> list[Any]:
         sent.append([command.with_source() for command in batch])
-        return original(batch)  # type: ignore[no-any-return]
+        return original(batch)
 
-    mine._connection._send = recorded
+    mine._runner.connection._send = recorded  # type: ignore[method-assign]
     assert mine.insert(1) == [1]
     [copy] = sent[:1]
     assert mine.pop() == 1

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redset import RedisSortedSet
-from redset._core import walking
+from redset._plans import iteration
 from tests.server.conftest import RoundTrips
 
 TOTAL = 2_000
@@ -244,8 +244,8 @@ def test_any_interleaving_reads_what_stays_exactly_once_and_nothing_that_never_w
     steady, ever = dict(start), set(start.items())
     found: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walking, "FIRST_PAGE", 1)
-        patch.setattr(walking, "LAST_PAGE", 2)
+        patch.setattr(iteration, "FIRST_PAGE", 1)
+        patch.setattr(iteration, "LAST_PAGE", 2)
         reading = read(items)
         for step, given_with in [*steps, ("read", None)]:
             if step == "read":

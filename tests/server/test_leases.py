@@ -312,10 +312,12 @@ def test_a_lease_is_renewed_while_its_block_runs(numbers: Numbers) -> None:
 
 def test_a_renewal_that_comes_too_late_is_an_error_at_the_end(numbers: Numbers) -> None:
     with pytest.raises(LeaseLost) as caught, numbers.lease(2, ttl=3, renew=True) as batch:
-        expire(Lease(numbers, batch, 1.0, renew=False))  # as a process that was suspended
+        expire(
+            Lease(numbers._runner, batch._held, 1.0, renew=False)
+        )  # as a process that was suspended
         assert numbers.take(2) == [0, 1]
         renewed_by = time.monotonic() + WAIT
-        while batch.open and time.monotonic() < renewed_by:
+        while batch._held.unsettled and time.monotonic() < renewed_by:
             time.sleep(0.01)
     assert caught.value.items == [0, 1]
 
@@ -390,10 +392,10 @@ def test_what_came_back_too_often_is_dead(
     of_set, of_lease = (2, None) if by_set else (None, 2)
     numbers = RedisSortedSet(client, "numbers", scorer=int, max_deliveries=of_set)
     for _ in range(2):
-        assert 0 not in numbers.dead
+        assert 0 not in numbers.dead_items
         how(numbers.lease(1, max_deliveries=of_lease))
     assert numbers.take(1) == [1]
-    assert list(numbers.dead.items()) == [(0, 0.0)]
+    assert list(numbers.dead_items.items()) == [(0, 0.0)]
     assert numbers.stats().dead == 1
 
 
@@ -402,27 +404,27 @@ def test_anybody_sees_to_it_that_the_dead_stay_dead(numbers: Numbers) -> None:
     for _ in range(2):
         expire(numbers.lease(1, max_deliveries=1))
     assert numbers.pop() == 2
-    assert list(numbers.dead) == [0, 1]
+    assert list(numbers.dead_items) == [0, 1]
 
 
 def test_the_dead_can_be_requeued_read_and_cleared(numbers: Numbers) -> None:
     numbers.lease(4, max_deliveries=1).release()
-    assert list(numbers.dead) == [0, 1, 2, 3]
+    assert list(numbers.dead_items) == [0, 1, 2, 3]
     assert numbers.requeue(2, 3, 77) == 2
     assert list(numbers.items())[:2] == [(2, 2.0), (3, 3.0)]
     assert numbers.lease(1).deliveries(2) == 1
     assert numbers.requeue() == 2
     assert numbers.requeue() == 0
-    assert len(numbers.dead) == 0
+    assert len(numbers.dead_items) == 0
     numbers.lease(3, max_deliveries=1).release()
-    assert numbers.dead.clear()
-    assert not numbers.dead
+    assert numbers.dead_items.clear()
+    assert not numbers.dead_items
 
 
 def test_a_handle_of_the_dead_shares_no_lease_with_the_set(numbers: Numbers) -> None:
     numbers.lease(1, max_deliveries=1).release()
-    assert numbers.dead.name == "{numbers}:dead"
-    assert numbers.dead.pop() == 0
+    assert numbers.dead_items.name == "{numbers}:dead"
+    assert numbers.dead_items.pop() == 0
 
 
 def test_bytes_that_cannot_be_deserialized_are_dead_at_once(
@@ -537,7 +539,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def all_are_where_they_should_be(self) -> None:
         handle = self.handles[0]
         assert dict(handle.items()) == self.ready
-        assert set(handle.dead) == self.dead
+        assert set(handle.dead_items) == self.dead
         held = {item: score for _, each in self.leases for item, score in each.items()}
         assert {leased.item: leased.score for leased in handle.leased()} == held
         stats = handle.stats()
@@ -596,8 +598,8 @@ def test_an_item_added_again_keeps_its_new_score_when_the_old_one_comes_back(
     assert numbers.score(0) == 50
 
 
-def test_unique_until_done_refuses_what_is_on_lease(client: redis.Redis) -> None:
-    jobs: SortedSet[str] = SortedSet(client, "jobs", unique="until_done")
+def test_unique_until_acked_refuses_what_is_on_lease(client: redis.Redis) -> None:
+    jobs: SortedSet[str] = SortedSet(client, "jobs", unique="until_acked")
     assert jobs.add("a", 1) == 1
     assert jobs.add("a", 2) == 2
     batch = jobs.lease(1)
@@ -614,15 +616,15 @@ def test_unique_until_done_refuses_what_is_on_lease(client: redis.Redis) -> None
     assert jobs.add("a") == 0  # taken is done
 
 
-def test_unique_until_done_lets_back_what_was_released(client: redis.Redis) -> None:
-    jobs: SortedSet[str] = SortedSet(client, "jobs", unique="until_done")
+def test_unique_until_acked_lets_back_what_was_released(client: redis.Redis) -> None:
+    jobs: SortedSet[str] = SortedSet(client, "jobs", unique="until_acked")
     jobs.add("a")
     jobs.lease(1).release()
     assert jobs.take(1) == ["a"]
 
 
-def test_unique_for_good_takes_an_item_once(client: redis.Redis) -> None:
-    pages: SortedSet[str] = SortedSet(client, "pages", unique="for_good")
+def test_unique_forever_takes_an_item_once(client: redis.Redis) -> None:
+    pages: SortedSet[str] = SortedSet(client, "pages", unique="forever")
     assert pages.insert("a", "b") == ["a", "b"]
     assert pages.add("a", 5) == 5
     with pages.lease(1) as batch:
@@ -636,10 +638,10 @@ def test_unique_for_good_takes_an_item_once(client: redis.Redis) -> None:
     assert pages.add("a") == 0
 
 
-def test_unique_for_good_knows_what_is_added_from_another_set(
+def test_unique_forever_knows_what_is_added_from_another_set(
     client: redis.Redis, make_client: MakeClient
 ) -> None:
-    pages: SortedSet[str] = SortedSet(client, "pages", unique="for_good")
+    pages: SortedSet[str] = SortedSet(client, "pages", unique="forever")
     other: SortedSet[str] = SortedSet(make_client(), "other")
     pages.add("a")
     pages.pop()
@@ -647,7 +649,7 @@ def test_unique_for_good_knows_what_is_added_from_another_set(
     other.add("b", 4)
     pages |= other
     assert list(pages.items()) == [("b", 4.0)]
-    with pytest.raises(InvalidTypeError, match="for_good"):
+    with pytest.raises(InvalidTypeError, match="forever"):
         pages ^= other
 
 
@@ -655,11 +657,11 @@ def test_how_unique_a_set_is_travels_with_it(client: redis.Redis) -> None:
     import copy
     import pickle
 
-    pages: SortedSet[str] = SortedSet(client, "pages", unique="for_good", max_deliveries=1)
+    pages: SortedSet[str] = SortedSet(client, "pages", unique="forever", max_deliveries=1)
     pages.add("a")
     there: SortedSet[str] = pickle.loads(pickle.dumps(pages))
     there.lease(1).release()
-    assert list(pages.dead) == ["a"]
+    assert list(pages.dead_items) == ["a"]
     assert there.add("a") is None
     with copy.copy(pages) as snapshot:  # a result takes what it is given
         assert snapshot.add("a") == 0
@@ -835,7 +837,7 @@ def test_many_leases_of_a_client_are_renewed_by_one_thread_as_long_as_somebody_h
         *range(5)
     ]
     assert numbers.take(10) == [*range(5, 10)]
-    assert all(lease.open for lease in kept)
+    assert all(lease._held.unsettled for lease in kept)
 
 
 def test_renewal_shortens_no_lease_and_the_deadline_is_told(numbers: Numbers) -> None:

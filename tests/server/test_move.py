@@ -17,7 +17,7 @@ from redset import (
     ScheduledSet,
     SortedSet,
 )
-from redset.operations import CONFLICTS
+from redset._plans.arguments import CONFLICTS
 from redset.serializers import JSONSerializer
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
@@ -132,7 +132,7 @@ def test_where_it_cannot_go_is_refused(
             ours.move("a", other)
     with ours.copy() as result, pytest.raises(InvalidTypeError, match="lasting set"):
         ours.move("a", result)
-    unique: RedisSortedSet[str] = RedisSortedSet(client, "unique", unique="until_done")
+    unique: RedisSortedSet[str] = RedisSortedSet(client, "unique", unique="until_acked")
     with pytest.raises(InvalidTypeError, match="'unique'"):
         ours.move("a", unique)
     with pytest.raises(InvalidTypeError, match="'unique'"):

@@ -24,7 +24,7 @@ from redset import (
     SortedSet,
     TimeSortedSet,
 )
-from redset.algebra import OnConflict
+from redset._plans.arguments import OnConflict
 from tests.server.conftest import RoundTrips
 
 Call = Callable[[Any], object]
@@ -79,9 +79,9 @@ def spoilt(client: redis.Redis) -> RedisSortedSet[Any]:
 
 def fill(texts: SortedSet[str], content: dict[str, float]) -> list[str]:
     """Make *content* all that the set holds; give the items in the order that they must have."""
-    texts._client.delete("texts")
+    texts._runner.client.delete("texts")
     if content:
-        texts._client.zadd("texts", content)
+        texts._runner.client.zadd("texts", content)
     return sorted(content, key=lambda item: (content[item], item.encode()))
 
 
@@ -398,7 +398,7 @@ OPERATIONS: dict[str, Call] = {
 def test_it_takes_one_round_trip(
     letters: RedisSortedSet[Any], round_trips: RoundTrips, name: str
 ) -> None:
-    with round_trips(letters._client) as count:
+    with round_trips(letters._runner.client) as count:
         OPERATIONS[name](letters)
     assert count.value == 1
 
@@ -426,7 +426,7 @@ def refuses(
     words: str,
 ) -> None:
     """Check that *call* raises an error that names the set and says *words*, and sends nothing."""
-    with round_trips(letters._client) as count, pytest.raises(error, match=words) as caught:
+    with round_trips(letters._runner.client) as count, pytest.raises(error, match=words) as caught:
         call(letters)
     assert count.value == 0
     assert str(caught.value).startswith("redset 'letters': ")
@@ -527,7 +527,7 @@ UNHASHABLE: dict[str, Call] = {
 def test_an_unhashable_item_is_refused_before_anything_is_sent(
     letters: RedisSortedSet[Any], round_trips: RoundTrips, name: str
 ) -> None:
-    with round_trips(letters._client) as count, pytest.raises(TypeError, match="unhashable"):
+    with round_trips(letters._runner.client) as count, pytest.raises(TypeError, match="unhashable"):
         UNHASHABLE[name](letters)
     assert count.value == 0
 
@@ -545,7 +545,7 @@ NOTHING_TO_ASK: dict[str, Call] = {
 def test_what_is_empty_anyway_sends_nothing(
     letters: RedisSortedSet[Any], round_trips: RoundTrips, name: str
 ) -> None:
-    with round_trips(letters._client) as count:
+    with round_trips(letters._runner.client) as count:
         assert NOTHING_TO_ASK[name](letters) == []
     assert count.value == 0
 

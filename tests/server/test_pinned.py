@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from redset import RedisSortedSet, SortedSet
-from redset._core.pinned import POOL_DIVISOR, PinnedConnections, pinned_connections_for
+from redset._transport.pinned import POOL_DIVISOR, PinnedConnections, pinned_connections_for
 from tests.server.conftest import MakeClient
 
 Strings = SortedSet[str]

@@ -18,7 +18,7 @@ from redset import (
     ResultExpired,
     SortedSet,
 )
-from redset.algebra import OnConflict
+from redset._plans.arguments import OnConflict
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.server.test_algebra import INF, keys, sums
 
@@ -355,8 +355,8 @@ def test_what_is_wrong_with_an_operand_is_named(client: redis.Redis) -> None:
 def seen_by(client: Any, result: Any) -> Redset:
     """A handle of the same result over another client."""
     handle: Redset = RedisSortedSet(client, "ours")
-    inner = getattr(handle, "_set", handle)
-    inner._move(result._spec.key, result._sign)
+    of_result = result._runner.config
+    handle._runner.rebind(of_result.key, of_result.liveness_key)
     return handle
 
 

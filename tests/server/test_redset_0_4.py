@@ -387,7 +387,7 @@ def test_serializer_without_both_falls_back_to_str_with_a_warning(
 def test_serializer_without_both_falls_back_to_str_on_the_asyncio_surface() -> None:
     with pytest.warns(UserWarning, match=r"redset 'neither': serializer has neither"):
         ss = redset.asyncio.SortedSet[Any](redis.asyncio.Redis(), "neither", serializer=object())
-    assert type(ss._spec.encoding.serializer) is redset.serializers.TextSerializer
+    assert type(ss._runner.config.encoding.serializer) is redset.serializers.TextSerializer
 
 
 # TimeSortedSet and ScheduledSet

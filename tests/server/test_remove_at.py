@@ -16,7 +16,7 @@ from redset import (
     ScheduledSet,
     SortedSet,
 )
-from redset.operations import CONFLICTS
+from redset._plans.arguments import CONFLICTS
 from redset.serializers import JSONSerializer
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
@@ -102,7 +102,7 @@ def test_add_and_rank_does_what_add_and_rank_do(
     conflict: Any,
     reverse: bool,
 ) -> None:
-    for unique in ("until_taken", "until_done"):
+    for unique in ("until_taken", "until_acked"):
         one: RedisSortedSet[str] = RedisSortedSet(client, "one", unique=unique)  # type: ignore[arg-type,unused-ignore]
         other: RedisSortedSet[str] = RedisSortedSet(client, "other")
         for each in (one, other):
@@ -115,7 +115,7 @@ def test_add_and_rank_does_what_add_and_rank_do(
 
 
 def test_an_item_that_is_refused_has_no_rank(client: redis.Redis) -> None:
-    jobs: RedisSortedSet[str] = RedisSortedSet(client, "jobs", scorer=len, unique="until_done")
+    jobs: RedisSortedSet[str] = RedisSortedSet(client, "jobs", scorer=len, unique="until_acked")
     assert jobs.add_and_rank("long") == 0
     assert jobs.add_and_rank("a") == 0
     with jobs.lease() as lease:

@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 )
 
 from redset import RedisSortedSet
-from redset._core.commands import Command
-from redset._core.connection import ClientConnection
+from redset._protocol.commands import Command
+from redset._transport.connection import ClientConnection
 from redset.codecs import JSONSerializer
 from redset.exceptions import KeyTypeError, LeaseLost
 from redset.leases import Lease
@@ -52,7 +52,7 @@ def keys(client: redis.Redis) -> set[str]:
 
 def in_all_places(client: redis.Redis, name: str, mark: str) -> tuple[Strings, Lease[Any]]:
     """A set with something in each place that there is, and the lease of two of its items."""
-    made = Strings(client, name, serializer=JSONSerializer(), unique="for_good")
+    made = Strings(client, name, serializer=JSONSerializer(), unique="forever")
     for score, place in enumerate(["dead", "delayed", "back", "one", "two", "ready"]):
         made.add(mark + place, score)
     dead = made.lease(1)
@@ -89,7 +89,7 @@ def test_rename_moves_all_that_belongs_to_the_set(
     assert keys(client) == {key.replace("old", "new") for key in before} | {"{old}:moved"}
     assert found_in(made) == expected
     lease.ack()
-    same = Strings(client, "new", serializer=JSONSerializer(), unique="for_good")
+    same = Strings(client, "new", serializer=JSONSerializer(), unique="forever")
     assert same.lease(1)[0] == "Xback"
     assert same.lease(1).deliveries("Xready") == 1
     assert client.sismember("{new}:seen", '"Xone"')
@@ -99,7 +99,7 @@ def test_rename_moves_all_that_belongs_to_the_set(
 
 def test_the_old_name_is_an_empty_set_after_a_rename(client: redis.Redis) -> None:
     made, _lease = in_all_places(client, "old", "X")
-    left = Strings(client, "old", serializer=JSONSerializer(), unique="for_good")
+    left = Strings(client, "old", serializer=JSONSerializer(), unique="forever")
     made.rename("new")
     assert (len(left), list(left.leased()), list(left.dead_letters())) == (0, [], [])
     assert set(left.stats()) == {0}
@@ -109,7 +109,7 @@ def test_the_old_name_is_an_empty_set_after_a_rename(client: redis.Redis) -> Non
 REPLACE: dict[str, Callable[[Any, Any], Any]] = {
     "rename": lambda source, target: source.rename(target),
     "rename of an empty set": lambda source, target: type(source)(
-        source._client, "empty", serializer=JSONSerializer()
+        source._runner.client, "empty", serializer=JSONSerializer()
     ).rename(target),
     "union": lambda source, target: source.union(["q"], into=target),
     "two sets": lambda source, target: source.union(source, on_conflict="sum", into=target),
@@ -166,7 +166,7 @@ def test_a_set_that_is_only_changed_keeps_what_belongs_to_it(
     jobs.lease(1).reject()
     lease = jobs.lease(2)
     change(jobs, other)
-    assert (jobs.stats().leased, list(jobs.dead)) == (2, ["a"])
+    assert (jobs.stats().leased, list(jobs.dead_items)) == (2, ["a"])
     lease.ack()
     assert jobs.stats().leased == 0
 
@@ -201,7 +201,7 @@ def place_of_each(shared: Strings) -> dict[str, Any]:
         "ready": dict(shared.items()),
         "leased": {each.item: each.worker for each in shared.leased()},
         "near": [each.item for each in shared.leased() if each.expires < time.time() + 100],
-        "dead": list(shared.dead),
+        "dead": list(shared.dead_items),
     }
 
 
@@ -448,7 +448,7 @@ class Renaming(ClientConnection):
     """A connection that loses a reply, while another thread renames the set."""
 
     def __init__(self, shared: Strings) -> None:
-        super().__init__(shared._client)
+        super().__init__(shared._runner.client)
         self._shared = shared
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
@@ -458,7 +458,7 @@ class Renaming(ClientConnection):
 
 
 def test_what_was_given_while_the_set_was_renamed_is_given_again(jobs: Strings) -> None:
-    jobs._connection = Renaming(jobs)
+    jobs._runner.connection = Renaming(jobs)
     with pytest.raises(ConnectionError):
         jobs.take(2)
     assert (jobs.name, jobs.take(2)) == ("new", ["a", "b"])

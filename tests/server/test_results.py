@@ -20,7 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import redset.renewals
+import redset._transport.renewals
 from redset import (
     RedisSortedSet,
     RedsetError,
@@ -29,12 +29,12 @@ from redset import (
     SortedSet,
     TimeSortedSet,
 )
-from redset._core import commands
-from redset._core.commands import Command
-from redset._core.connection import ClientConnection
-from redset._core.idempotency import IdempotencySlot
-from redset._core.keys import leasing_keys
-from redset.renewals import renewer_of
+from redset._protocol import commands
+from redset._protocol.commands import Command
+from redset._protocol.idempotency import IdempotencySlot
+from redset._protocol.keys import leasing_keys
+from redset._transport.connection import ClientConnection
+from redset._transport.renewals import renewer_of
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.server.test_lost_replies import behind
@@ -508,7 +508,7 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "right of isdisjoint": lambda result, a: a.isdisjoint(result),
     "copy.copy": lambda result, a: copy.copy(result),
     "pickle": lambda result, a: len(pickle.loads(pickle.dumps(result))),
-    "another serializer": lambda result, a: SortedSet(a._client, "d") | result,
+    "another serializer": lambda result, a: SortedSet(a._runner.client, "d") | result,
     "from a plain set": lambda result, a: set(result),
 }
 CLEARS = {"clear": lambda result, a: result.clear()}
@@ -542,7 +542,7 @@ READS: list[Callable[[Any], Any]] = [iter, reversed, lambda result: iter(result.
 def test_an_iteration_renews_a_result_while_it_is_at_one_item(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch, read: Any
 ) -> None:
-    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 1e-5)
+    monkeypatch.setattr(redset._transport.renewals, "RENEW_AFTER", 1e-5)
     result = numbers(client, "a", LONG) - {1}
     reading = read(result)
     for _ in range(3):
@@ -559,7 +559,7 @@ def test_an_iteration_renews_a_result_while_it_is_at_one_item(
 def test_an_iteration_over_one_page_renews_a_result_between_items(
     client: redis.Redis, a: Any, b: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 0.0)
+    monkeypatch.setattr(redset._transport.renewals, "RENEW_AFTER", 0.0)
     result = a | b
     before = threading.active_count()
     for _ in result:
@@ -571,7 +571,7 @@ def test_an_iteration_over_one_page_renews_a_result_between_items(
 def test_an_iteration_goes_on_over_what_it_has_read_when_the_server_is_gone(
     make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 0.0)
+    monkeypatch.setattr(redset._transport.renewals, "RENEW_AFTER", 0.0)
     with TestServer.start(os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")) as other:
         far = make_client(unix_socket_path=other.unix_socket, retry=Retry(NoBackoff(), 0))
         result = numbers(far, "a", range(3)) | {7}
@@ -592,7 +592,7 @@ def test_an_iteration_goes_on_over_what_it_has_read_when_the_server_is_gone(
 def test_a_change_renews_a_result_while_what_it_is_changed_by_is_read(
     client: redis.Redis, a: Any, b: Any, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
-    monkeypatch.setattr(redset.renewals, "RENEW_AFTER", 1e-5)
+    monkeypatch.setattr(redset._transport.renewals, "RENEW_AFTER", 1e-5)
     result = a | b
 
     def slow() -> Iterator[int]:
@@ -735,7 +735,7 @@ def test_a_write_looks_in_the_same_step_whether_the_result_is_there(
     before = client.keys()
     with pytest.raises(Exception, match="EXPIRED") as refused:
         connection.execute([command])
-    assert isinstance(a._translate_error(refused.value), ResultExpired)
+    assert isinstance(a._runner.translate_error(refused.value), ResultExpired)
     assert client.keys() == before
 
 
@@ -759,7 +759,7 @@ def test_an_empty_result_is_an_operand_like_any_empty_set(a: Any) -> None:
 
 
 @pytest.mark.parametrize("make", MADE.values(), ids=MADE)
-def test_a_renamed_result_stays_for_good(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
+def test_a_renamed_result_stays_forever(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
     client.set("c", "replaced", ex=100)
     result = make(a, b)
     items = list(result.items())
@@ -774,7 +774,7 @@ def test_a_renamed_result_stays_for_good(client: redis.Redis, a: Any, b: Any, ma
     assert not lasting(client)
 
 
-def test_a_result_that_was_renamed_while_empty_can_be_filled_for_good(
+def test_a_result_that_was_renamed_while_empty_can_be_filled_forever(
     client: redis.Redis, a: Any
 ) -> None:
     result = none_of(a)
@@ -783,7 +783,7 @@ def test_a_result_that_was_renamed_while_empty_can_be_filled_for_good(
     assert (client.zcard("c"), client.ttl("c")) == (1, -1)
 
 
-def test_a_result_that_is_renamed_to_its_own_name_stays_for_good(
+def test_a_result_that_is_renamed_to_its_own_name_stays_forever(
     client: redis.Redis, a: Any, b: Any
 ) -> None:
     result = a | b
@@ -912,7 +912,10 @@ def test_results_keep_their_left_operands_class_and_settings(
         assert type(result) is type(left)
         assert result.add("xyzz") == 4
         assert client.zscore(result.name, "zzyx") == 4
-        assert (result._clock(), getattr(result, "label", "label")) == (NOW, "label")
+        assert (result._arguments[1]["clock"](), getattr(result, "label", "label")) == (
+            NOW,
+            "label",
+        )
         assert (result.lock.timeout, result.lock.expires) == (0.5, 7)
         assert client.keys("*lock*") == []
 
@@ -955,8 +958,8 @@ def test_a_result_is_on_its_left_operands_server(
         near_result, far_result = getattr(a, verb)(far), getattr(far, verb)(a)
         assert near_result == getattr(set(range(6)), verb)(set(range(3, 9)))
         assert far_result == getattr(set(range(3, 9)), verb)(set(range(6)))
-        assert near_result._client is client
-        assert far_result._client is elsewhere
+        assert near_result._runner.client is client
+        assert far_result._runner.client is elsewhere
         assert left_over(client) == {near_result.name, sign(near_result)}
         assert keys(elsewhere) == {"far", far_result.name, sign(far_result)}
 
@@ -1033,7 +1036,7 @@ def test_sets_in_braces_and_without_share_nothing(client: redis.Redis) -> None:
     lease.release()
     assert braced.requeue() == 0
     braced.clear()
-    assert list(plain.dead) == [0, 1, 2]
+    assert list(plain.dead_items) == [0, 1, 2]
 
 
 def test_a_result_is_deleted_with_its_handle_also_after_a_script_was_unknown(

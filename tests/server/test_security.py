@@ -120,7 +120,7 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     for each in shared.consume(2, max_deliveries=1, timeout=0):
         if each is not None:
             break
-    shared.requeue(*shared.dead)
+    shared.requeue(*shared.dead_items)
     shared.stats()
     list(shared.dead_letters()), shared.discard_dead(), shared.cancel("y")
     for _ in shared.consume(2, timeout=0):
@@ -132,28 +132,30 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     shared.take(1, timeout=0.5)  # looks again after each change
     ended.set()
     changing.join()
-    for unique in ("until_done", "for_good"):
-        chosen: ScheduledSet[str] = ScheduledSet(shared._client, shared._spec.key, unique=unique)
+    for unique in ("until_acked", "forever"):
+        chosen: ScheduledSet[str] = ScheduledSet(
+            shared._runner.client, shared._runner.config.key, unique=unique
+        )
         chosen.add("a")
         chosen.add("b", 5, on_conflict="min")
         chosen.insert("c", "b")
         chosen.increment("b", 1)
     result = shared.copy()
     result.rename(third.name)
-    plain: RedisSortedSet[str] = RedisSortedSet(shared._client, shared._spec.key)
+    plain: RedisSortedSet[str] = RedisSortedSet(shared._runner.client, shared._runner.config.key)
     plain.update("abcdef")
     plain.lease(6).release()
     plain.remove_range()
     plain.update("uvwxyz")
     plain.lease(2).ack()
-    repeat(plain, plain._requests.take, plain.take)
-    repeat(plain, plain._requests.lease, plain.lease)
+    repeat(plain, plain._runner.config.requests.take, plain.take)
+    repeat(plain, plain._runner.config.requests.lease, plain.lease)
     plain.insert("m", "n")
-    again(plain._requests.insert)
+    again(plain._runner.config.requests.insert)
     assert plain.insert("m") == ["m"]
     shared.close()
     shared.clear()
-    redset.ServerClock(shared._client)()
+    redset.ServerClock(shared._runner.client)()
 
 
 def change_until(shared: Any, ended: threading.Event) -> None:
@@ -307,7 +309,7 @@ def use_what_reads(shared: Any) -> None:
     shared.range(0, 5), shared.range(0, 5, reverse=True), shared.random(), shared.sample(2)
     shared.peek(), shared.peek_score(last=True), shared[0], shared[1:3], list(shared.items())
     assert shared == set(map(str, range(300)))
-    other = type(shared)(shared._client, "jobs")
+    other = type(shared)(shared._runner.client, "jobs")
     assert (shared <= other, shared.isdisjoint(["q"]), shared < other) == (True, True, False)
     assert shared.union_count(shared, ["q"]) == 301
     assert shared.intersection_count(shared, shared) == 300
@@ -535,7 +537,7 @@ def test_a_serializer_that_raises_loses_nothing(client: redis.Redis) -> None:
 def test_what_a_stranger_writes_among_leases_breaks_nothing(client: redis.Redis) -> None:
     """Companion keys are as open to strangers as the set: they lose order, not items."""
     shared: RedisSortedSet[str] = RedisSortedSet(client, "jobs")
-    client.zadd("{jobs}:leased", {shared._spec.encoding.encode("orphan"): 0})
+    client.zadd("{jobs}:leased", {shared._runner.config.encoding.encode("orphan"): 0})
     assert shared.take(5) == ["orphan"]
     with pytest.raises(SerializerError):
-        shared._spec.encoding.decode(b"\xc1")
+        shared._runner.config.encoding.decode(b"\xc1")

@@ -31,9 +31,9 @@ from hypothesis.stateful import (
 )
 
 from redset import RedisSortedSet
-from redset.algebra import OnConflict
+from redset._plans.arguments import OnConflict
+from redset._transport.results import delete_collected
 from redset.codecs import ValueSerializer
-from redset.results import delete_collected
 from tests.server.conftest import MakeClient
 from tests.servers import TestServer
 
@@ -204,7 +204,7 @@ class SetMachine(RuleBasedStateMachine):
         if kind == "redset":
             both = self.at(content)
             return Operand(both.redset, both.builtin, list(both.scores.items()))
-        scorer = left.redset._spec.scorer
+        scorer = left.redset._runner.config.scorer
         make = LOCAL_KINDS[kind]
         made = make(content)
         pairs = [(item, scorer(item)) for item in (content if kind == "generator" else made)]
@@ -253,7 +253,7 @@ class SetMachine(RuleBasedStateMachine):
     )
     def add(self, place: int, item: Any, score: Any, conflict: OnConflict) -> None:
         both = self.at(place)
-        new = float(both.redset._spec.scorer(item) if score is None else score)
+        new = float(both.redset._runner.config.scorer(item) if score is None else score)
         if item in both.scores:
             new = CONFLICTS[conflict](both.scores[item], new)
         assert both.redset.add(item, score, on_conflict=conflict) == new

@@ -21,7 +21,7 @@ from redset import (
     SortedSet,
     TimeSortedSet,
 )
-from redset._core.keys import companion
+from redset._protocol.keys import companion
 from tests.server.conftest import RoundTrips
 
 KINDS = [RedisSortedSet, SortedSet, TimeSortedSet, ScheduledSet]
@@ -260,7 +260,7 @@ def test_it_takes_one_round_trip(
     jobs.take(1)  # the server knows the scripts from now on
     jobs.insert("a", "b")
     jobs.isdisjoint(["z"])
-    with round_trips(jobs._client) as count:
+    with round_trips(jobs._runner.client) as count:
         OPERATIONS[name](jobs)
     assert count.value == 1
 
@@ -293,7 +293,7 @@ def test_a_bad_argument_sends_nothing(
     call: Callable[[RedisSortedSet[Any]], object],
     error: type[Exception],
 ) -> None:
-    with round_trips(jobs._client) as count, pytest.raises(error, match="redset 'jobs'"):
+    with round_trips(jobs._runner.client) as count, pytest.raises(error, match="redset 'jobs'"):
         call(jobs)
     assert count.value == 0
 
@@ -366,7 +366,7 @@ def test_a_name_is_one_key_as_text_and_as_bytes(client: redis.Redis, name: Any) 
 
 
 NAMED: dict[str, Callable[[Any, Any], Any]] = {
-    "a set": lambda jobs, name: type(jobs)(jobs._client, name),
+    "a set": lambda jobs, name: type(jobs)(jobs._runner.client, name),
     "rename": lambda jobs, name: jobs.rename(name),
     "union": lambda jobs, name: jobs.union(jobs, into=name),
     "intersection": lambda jobs, name: jobs.intersection(jobs, into=name),
@@ -403,7 +403,7 @@ def test_the_set_of_the_dead_and_results_are_sets_like_others(client: redis.Redi
     jobs = RedisSortedSet[Any](client, "jobs", max_deliveries=1)
     jobs.update("abc")
     jobs.lease(2).release()
-    for dead in (jobs.dead, pickle.loads(pickle.dumps(jobs.dead))):
+    for dead in (jobs.dead_items, pickle.loads(pickle.dumps(jobs.dead_items))):
         assert (dead.key, list(dead)) == (b"{jobs}:dead", ["a", "b"])
         result = dead | {"z"}
         assert result.name.startswith("{jobs}:result:")
@@ -413,7 +413,7 @@ def test_the_set_of_the_dead_and_results_are_sets_like_others(client: redis.Redi
 
 
 def test_a_repr_names_class_and_set(jobs: RedisSortedSet[Any], round_trips: RoundTrips) -> None:
-    with round_trips(jobs._client) as count:
+    with round_trips(jobs._runner.client) as count:
         assert repr(jobs) == f"<redset.{type(jobs).__name__} 'jobs'>"
     assert count.value == 0
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from redset import RedisSortedSet, SortedSet
-from redset._core.commands import MAX_OPERANDS
+from redset._protocol.commands import MAX_OPERANDS
 from redset.codecs import TextSerializer
 from redset.exceptions import InvalidValueError, KeyTypeError, RedsetError
 from tests.proxy import RecordingProxy
@@ -75,7 +75,7 @@ def deliver(numbers: Numbers) -> None:
 
 
 def put_aside(numbers: Numbers) -> None:
-    words: Numbers = RedisSortedSet(numbers._client, "numbers", serializer=TextSerializer())
+    words: Numbers = RedisSortedSet(numbers._runner.client, "numbers", serializer=TextSerializer())
     for hand_out in (numbers.take, numbers.lease):
         words.update(f"no number {place}" for place in range(MANY))
         assert not hand_out(MANY)
@@ -100,7 +100,7 @@ def combine(numbers: Numbers) -> None:
 
 def read_and_count(numbers: Numbers) -> None:
     numbers.update(range(MANY))
-    few: Numbers = RedisSortedSet(numbers._client, "{numbers}few")
+    few: Numbers = RedisSortedSet(numbers._runner.client, "{numbers}few")
     few.update(range(10))
     results = [few.copy() for _ in range(MAX_OPERANDS - 2)]
     for others in ([], results):
@@ -125,9 +125,9 @@ OPERATIONS: dict[str, tuple[Callable[[Numbers], Any], dict[str, Any]]] = {
     "update": (lambda s: s.update(range(MANY)), {}),
     "update that sums up": (lambda s: s.update(range(MANY), on_conflict="sum"), {}),
     "update with max": (lambda s: s.update(range(MANY), on_conflict="max"), {}),
-    "update of what is unique": (lambda s: s.update(range(MANY)), {"unique": "for_good"}),
+    "update of what is unique": (lambda s: s.update(range(MANY)), {"unique": "forever"}),
     "insert": (lambda s: s.insert(*range(MANY)), {}),
-    "insert of what is unique": (lambda s: s.insert(*range(MANY)), {"unique": "until_done"}),
+    "insert of what is unique": (lambda s: s.insert(*range(MANY)), {"unique": "until_acked"}),
     "scores": (lambda s: s.scores(*range(MANY)), {}),
     "all of delivery": (deliver, {}),
     "undecodable": (put_aside, {"serializer": Odd()}),
@@ -331,7 +331,7 @@ SCRIPTS: dict[str, tuple[Callable[[Strings], Any], Callable[[Strings, Any], Any]
 }
 
 
-@pytest.mark.parametrize("unique", ["until_taken", "for_good"])
+@pytest.mark.parametrize("unique", ["until_taken", "forever"])
 @pytest.mark.parametrize("operation", SCRIPTS)
 def test_the_work_of_one_script_is_bounded(
     client: redis.Redis, server: TestServer, operation: str, unique: Any
@@ -348,7 +348,7 @@ def test_the_work_of_one_script_is_bounded(
 def test_update_of_what_is_unique_goes_in_scripts_of_bounded_work(
     client: redis.Redis, server: TestServer
 ) -> None:
-    jobs: Strings = SortedSet(client, "jobs", unique="for_good")
+    jobs: Strings = SortedSet(client, "jobs", unique="forever")
     with Monitor(server) as monitor:
         jobs.update(map(str, range(MANY)))
         assert max(monitor.scripts(client)) <= MOST_WORK

@@ -183,7 +183,7 @@ def test_a_lease_is_settled_whatever_its_entry_says(
     ],
     ids=["lease", "bury", "later", "take", "insert", "add", "requeue", "requeue one"],
 )
-@pytest.mark.parametrize("unique", ["until_taken", "until_done", "for_good"])
+@pytest.mark.parametrize("unique", ["until_taken", "until_acked", "forever"])
 def test_a_companion_of_another_type_loses_nothing(
     client: redis.Redis, companion: str, use: Callable[[Any], Any], unique: Any
 ) -> None:
@@ -209,7 +209,7 @@ def test_a_companion_of_another_type_loses_nothing(
     assert before - lost <= found | given
 
 
-@pytest.mark.parametrize("unique", ["until_done", "for_good"])
+@pytest.mark.parametrize("unique", ["until_acked", "forever"])
 @pytest.mark.parametrize("call", ["insert", "add"])
 def test_what_could_not_be_added_is_not_remembered_as_seen(
     client: redis.Redis, unique: Any, call: str

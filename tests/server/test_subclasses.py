@@ -73,8 +73,8 @@ def check_added(handle: Any, origin: Any) -> None:
     assert (handle.team, handle.colour, handle.private) == ("red", "red", "mine")
     assert (handle.seen, handle.counts) == (origin.seen, origin.counts)
     assert not hasattr(handle, "unset")
-    assert type(handle._spec.encoding.serializer) is JSONSerializer
-    assert handle._spec.scorer is by_length
+    assert type(handle._runner.config.encoding.serializer) is JSONSerializer
+    assert handle._runner.config.scorer is by_length
 
 
 def check_apart(handle: Any, origin: Any) -> None:
@@ -99,7 +99,7 @@ def test_results_have_what_a_subclass_added_and_share_no_container(client: redis
     tags.update(["a", "bcd"])
     made = [
         *(tags | {"x"}, tags & tags, tags - {"x"}, tags ^ set(), tags.copy()),
-        *(tags.union(["y"], into="lasting"), tags.dead),
+        *(tags.union(["y"], into="lasting"), tags.dead_items),
     ]
     for result in [*made, made[0] | {"z"}]:
         check_added(result, tags)
@@ -110,7 +110,7 @@ def test_results_have_what_a_subclass_added_and_share_no_container(client: redis
 def test_a_sent_handle_has_what_a_subclass_added(client: redis.Redis) -> None:
     tags = Tagged(client, team="red")
     tags.add("abc")
-    for handle in (tags, tags | {"x"}, tags.dead):
+    for handle in (tags, tags | {"x"}, tags.dead_items):
         copy = sent(handle)
         check_added(copy, tags)
         assert copy.name == handle.name
@@ -167,7 +167,7 @@ def test_a_set_of_redsets_own_has_no_state_of_a_subclass(client: redis.Redis, ki
     handle = kind[int](client, "jobs")
     handle.add(1)
     assert handle.lock is handle.lock
-    for made in (handle, handle | {2}, handle.dead):
+    for made in (handle, handle | {2}, handle.dead_items):
         assert set(vars(made)) <= base._ATTRIBUTES
         assert made.__getstate__() is None
 
@@ -181,11 +181,11 @@ def test_on_the_asyncio_surface_likewise(client: redis.Redis, server: TestServer
             async with tags.union(["x"]) as result, await tags.union(["x"]) as other:
                 check_added(result, tags)
                 check_apart(result, tags)
-                for handle in (tags, other, tags.dead):
+                for handle in (tags, other, tags.dead_items):
                     copy = sent(handle)
                     check_added(copy, tags)
-                    assert copy._pipelining
+                    assert copy._runner.pipelining
                     assert {item async for item in copy} == {item async for item in handle}
-                    await copy._client.connection_pool.disconnect()
+                    await copy._runner.client.connection_pool.disconnect()
 
     asyncio.run(main())

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import redis
 
-import redset._core.watch
+import redset._transport.watch
 from redset import ScheduledSet, SortedSet
-from redset._core.outlook import Outlook
-from redset._core.spec import WaitForChange
-from redset._core.watch import KeySubscription, _subscriptions_of, evict_one
+from redset._protocol.config import WaitForChange
+from redset._protocol.outlook import Outlook
+from redset._transport.watch import KeySubscription, _subscriptions_of, evict_one
 from tests.server.conftest import MakeClient, until
 from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
 
@@ -29,7 +29,7 @@ from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, wa
 @pytest.fixture(autouse=True)
 def no_recheck(monkeypatch: pytest.MonkeyPatch) -> None:
     """No consumer looks by itself: what is found in time, it was notified of."""
-    monkeypatch.setattr(redset._core.watch, "RECHECK_INTERVAL", 10 * WAIT)
+    monkeypatch.setattr(redset._transport.watch, "RECHECK_INTERVAL", 10 * WAIT)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_evicted_consumer_does_not_sleep_on_another_socket_of_the_same_number(
             return self._poll.poll(*about)
 
     poll, Poll.__module__ = select.poll, "select"
-    monkeypatch.setattr("redset._core.watch.select.poll", Poll)
+    monkeypatch.setattr("redset._transport.watch.select.poll", Poll)
     waiting = Call(SortedSet[str](shared, "jobs").pop, timeout=None)
     until(lambda: bool(opened))
     SortedSet[str](client, "jobs").add("a")
@@ -216,7 +216,7 @@ def test_evicted_consumer_does_not_sleep_on_another_socket_of_the_same_number(
 def test_evict_one_takes_the_connection_of_a_busy_consumer(
     client: redis.Redis, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redset._core.driver.SOON_SECONDS", WAIT)
+    monkeypatch.setattr("redset._transport.driver.SOON_SECONDS", WAIT)
     mine = make_client(max_connections=8)
     jobs: Strings = SortedSet(mine, "jobs")
     jobs.add("a")
@@ -274,7 +274,7 @@ def test_exception_out_of_a_signal_handler_leaves_no_connection_in_use(
 
 
 def _evict_own(jobs: Strings) -> None:
-    if evict_one(jobs._client.connection_pool):
+    if evict_one(jobs._runner.client.connection_pool):
         jobs.add("a")
     else:  # the interrupted thread is only just subscribing
         signal.setitimer(signal.ITIMER_REAL, 0.01)
@@ -282,7 +282,10 @@ def _evict_own(jobs: Strings) -> None:
 
 NESTED: dict[str, Callable[[Strings], Any]] = {
     "add": lambda jobs: jobs.add("a"),
-    "another wait": lambda jobs: (SortedSet(jobs._client, "x").take(1, timeout=0.1), jobs.add("a")),
+    "another wait": lambda jobs: (
+        SortedSet(jobs._runner.client, "x").take(1, timeout=0.1),
+        jobs.add("a"),
+    ),
     "the same wait": lambda jobs: (jobs.take(1, timeout=0.1), jobs.add("a")),
     "an eviction": _evict_own,
 }
@@ -292,7 +295,7 @@ NESTED: dict[str, Callable[[Strings], Any]] = {
 def test_a_signal_handler_may_use_sets_while_its_thread_waits(jobs: Strings, way: str) -> None:
     with alarm_after(0.1, lambda: NESTED[way](jobs)):
         assert jobs.pop(timeout=WAIT) == "a"
-    assert in_use(jobs._client) == 0
+    assert in_use(jobs._runner.client) == 0
 
 
 # Forks

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from redset import RedisSortedSet, SortedSet
-from redset._core.sources import LARGE
+from redset._protocol.sources import LARGE
 from tests.server.conftest import MakeClient
 
 
@@ -48,7 +48,7 @@ def test_a_unique_set_says_why_it_reads(
 ) -> None:
     caplog.set_level(logging.WARNING, "redset")
     large = made(RedisSortedSet, client, "large", LARGE + 1)
-    chosen: RedisSortedSet[str] = RedisSortedSet(client, "chosen", unique="until_done")
+    chosen: RedisSortedSet[str] = RedisSortedSet(client, "chosen", unique="until_acked")
     chosen.update(large, ["x"])
     assert len(chosen) == LARGE + 2
     [warning] = warnings(caplog)

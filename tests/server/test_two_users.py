@@ -20,8 +20,7 @@ from typing import Any
 
 import pytest
 
-from redset import embedded
-from redset.embedded import Server
+from redset.embedded import Server, places
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users")
 
@@ -148,7 +147,7 @@ def connects(victim: int, directory: Path, patience: float = 1.0) -> str:
     """What the victim gets from the directory, and that it comes soon."""
 
     def work() -> Any:
-        embedded._PATIENCE = patience
+        places.PATIENCE = patience
         return starts_a_server(directory)
 
     began = time.monotonic()

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import redis
 
-import redset._core.watch
+import redset._transport.watch
 from redset import RedisSortedSet, ScheduledSet, SortedSet
-from redset._core.outlook import Outlook
-from redset._core.watch import KeySubscription
+from redset._protocol.outlook import Outlook
+from redset._transport.watch import KeySubscription
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -38,7 +38,7 @@ def jobs(client: redis.Redis) -> Strings:
 @pytest.fixture(autouse=True)
 def no_look_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks by himself: what is found in time, somebody was told of."""
-    monkeypatch.setattr(redset._core.watch, "RECHECK_INTERVAL", 10 * WAIT)
+    monkeypatch.setattr(redset._transport.watch, "RECHECK_INTERVAL", 10 * WAIT)
 
 
 class Call(threading.Thread):
@@ -87,7 +87,7 @@ def keys(client: redis.Redis) -> set[bytes]:
 
 
 def add_plainly(jobs: Strings) -> None:
-    jobs._client.zadd("jobs", {"a": 0})
+    jobs._runner.client.zadd("jobs", {"a": 0})
 
 
 WAYS: dict[str, Callable[[Strings], Any]] = {
@@ -95,11 +95,11 @@ WAYS: dict[str, Callable[[Strings], Any]] = {
     "update": lambda jobs: jobs.update(["a"]),
     "insert": lambda jobs: jobs.insert("a"),
     "a plain ZADD": add_plainly,
-    "a plain ZINCRBY": lambda jobs: jobs._client.zincrby("jobs", 1, "a"),
-    "a renamed key": lambda jobs: SortedSet[str](jobs._client, "x").rename("jobs"),
-    "a combination": lambda jobs: SortedSet[str](jobs._client, "x").union([], into="jobs"),
-    "a copy": lambda jobs: SortedSet[str](jobs._client, "x").copy(into="jobs"),
-    "a script of algebra": lambda jobs: jobs.update(SortedSet[str](jobs._client, "x")),
+    "a plain ZINCRBY": lambda jobs: jobs._runner.client.zincrby("jobs", 1, "a"),
+    "a renamed key": lambda jobs: SortedSet[str](jobs._runner.client, "x").rename("jobs"),
+    "a combination": lambda jobs: SortedSet[str](jobs._runner.client, "x").union([], into="jobs"),
+    "a copy": lambda jobs: SortedSet[str](jobs._runner.client, "x").copy(into="jobs"),
+    "a script of algebra": lambda jobs: jobs.update(SortedSet[str](jobs._runner.client, "x")),
 }
 
 
@@ -180,8 +180,8 @@ def test_an_idle_consumer_asks_seldom(
         assert jobs.take(1, timeout=0.5) == []
     assert count.value <= 8
     monkeypatch.undo()
-    assert 60 / redset._core.watch.RECHECK_INTERVAL <= 4
-    assert 60 / redset._core.watch.POLL_SECONDS <= 60
+    assert 60 / redset._transport.watch.RECHECK_INTERVAL <= 4
+    assert 60 / redset._transport.watch.POLL_SECONDS <= 60
 
 
 def test_one_item_more_wakes_one_taker_and_leaves_the_others(
@@ -468,7 +468,7 @@ def test_a_broken_off_loop_gives_its_item_back(jobs: Strings) -> None:
 def test_a_busy_loop_begins_to_watch_once(
     client: redis.Redis, jobs: Strings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redset._core.driver.SOON_SECONDS", WAIT)
+    monkeypatch.setattr("redset._transport.driver.SOON_SECONDS", WAIT)
     begun: list[object] = []
     begin = KeySubscription._begin
 
@@ -495,7 +495,7 @@ def test_a_busy_loop_begins_to_watch_once(
 def test_what_was_said_while_a_loop_worked_is_passed_over(
     client: redis.Redis, jobs: Strings, round_trips: RoundTrips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redset._core.driver.SOON_SECONDS", WAIT)
+    monkeypatch.setattr("redset._transport.driver.SOON_SECONDS", WAIT)
     jobs.add("first")
     loop = jobs.consume(timeout=WAIT)
     assert next(loop) == "first"

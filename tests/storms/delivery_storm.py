@@ -73,7 +73,7 @@ def work_until_told(path: str) -> None:
     jobs = jobs_at(path, max_deliveries=1)
     for job in jobs.consume(BATCH, stop=stop):
         time.sleep(0.001)
-        jobs._client.rpush("done", job)
+        jobs._runner.client.rpush("done", job)
 
 
 def work_on_poison(path: str, poison: int) -> None:
@@ -86,7 +86,7 @@ def work_on_poison(path: str, poison: int) -> None:
                 raise ValueError(job)
             if job < poison:
                 os.kill(os.getpid(), signal.SIGKILL)
-            jobs._client.rpush("done", job)
+            jobs._runner.client.rpush("done", job)
 
 
 def work_in_hard_times(path: str, notes: Path, poison: int, version: int) -> None:
@@ -194,7 +194,7 @@ def hard_times(path: str, size: int, total: int, number: int) -> tuple[int, Foun
                    for version in (1, 2))  # fmt: skip
     older.update(range(0, total, 2))
     jobs.update(range(1, total, 2))
-    with refusing(jobs._client) as refuse:
+    with refusing(jobs._runner.client) as refuse:
         crews = [Crew(size // 2, work_in_hard_times, path, notes, number, version)
                  for version in (1, 2)]  # fmt: skip
         while 2 * len(set(notes.read_bytes().split())) < total:
@@ -206,7 +206,7 @@ def hard_times(path: str, size: int, total: int, number: int) -> tuple[int, Foun
             assert all(crew.is_alive for crew in crews), "a worker ended"
     for crew in crews:
         crew.end(lambda process: process.terminate())
-    assert not jobs._client.exists("{jobs}:held", "{jobs}:leased", "{jobs}:delayed")
+    assert not jobs._runner.client.exists("{jobs}:held", "{jobs}:leased", "{jobs}:delayed")
     what = found(jobs, notes.read_bytes().split(), *crews)
     return what.done.pop(WAS_REFUSED), what
 
@@ -249,7 +249,7 @@ def mixed(total: int) -> Callable[[int], int]:
 
 
 def noted_on(jobs: Jobs) -> list[bytes]:
-    noted: Any = jobs._client.lrange("done", 0, -1)
+    noted: Any = jobs._runner.client.lrange("done", 0, -1)
     return noted  # type: ignore[no-any-return]
 
 

@@ -259,7 +259,7 @@ class Storm:
             self.handler.armed = False
             return FAILED
 
-    def until_done(self, call: Callable[[], Any]) -> Any:
+    def until_acked(self, call: Callable[[], Any]) -> Any:
         while (result := self.attempt(call)) is FAILED:
             pass
         return result
@@ -309,7 +309,7 @@ class Storm:
                 ("random", lambda: static.random() in range(STATIC), True),
                 ("stats", lambda: static.stats().ready, STATIC),
                 ("leased", lambda: list(static.leased()), []),
-                ("dead", lambda: len(static.dead), 0),
+                ("dead", lambda: len(static.dead_items), 0),
             ]
         )
         self.expect(call, expected, kind, place)
@@ -403,11 +403,11 @@ class Storm:
     def fill(self) -> None:
         first = next(self.numbers)
         items = [("bulk", number) for number in range(first, first + 300)]
-        self.until_done(lambda: self.bulk.update(items))
+        self.until_acked(lambda: self.bulk.update(items))
         self.expect(lambda: len(self.bulk), 300, "len after update")
-        self.until_done(lambda: self.bulk.difference_update(items[:100]))
+        self.until_acked(lambda: self.bulk.difference_update(items[:100]))
         self.expect(lambda: len(self.bulk), 200, "len after difference_update")
-        self.until_done(self.bulk.clear)
+        self.until_acked(self.bulk.clear)
         self.expect(lambda: len(self.bulk), 0, "len after clear")
 
     # Handing out
@@ -429,9 +429,9 @@ class Storm:
             return
         self.current = lease
         if self.random.random() < 0.2:
-            self.until_done(lease.release)
+            self.until_acked(lease.release)
         else:
-            self.until_done(lease.ack)
+            self.until_acked(lease.ack)
             self.acked.update(lease)
         self.current = None
 

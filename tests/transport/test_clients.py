@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 import redset.asyncio
 from redset import RedisSortedSet
-from redset._core.pinned import pinned_connections_for
+from redset._transport.pinned import pinned_connections_for
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, NestedCallError
 from tests.server.conftest import MakeClient
 from tests.servers import ServerNotFoundError, TestServer, binary
@@ -335,7 +335,7 @@ def test_a_client_that_renames_keys_does_so_on_both_surfaces(
         b"app:numbers"
     }
     assert client.exists("numbers") == 0
-    mine._client.close()
+    mine._runner.client.close()
 
 
 # Pools

@@ -122,10 +122,10 @@ def test_a_result_goes_with_its_handle(client: Any) -> None:
     result = left | {3}
     assert sorted(result) == [1, 2, 3]
     result.close()
-    assert client.exists(result._spec.key) == 0
+    assert client.exists(result._runner.config.key) == 0
     del result
     other = left | {4}
-    key = other._spec.key
+    key = other._runner.config.key
     del other
     assert len(left) == 2  # the next call deletes it
     assert client.exists(key) == 0

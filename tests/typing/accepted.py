@@ -17,7 +17,7 @@ import redis
 
 import redset
 from redset import RedisSortedSet, ScheduledSet, ServerClock, SortedSet, TimeSortedSet
-from redset.algebra import OnConflict
+from redset._plans.arguments import OnConflict
 from redset.interfaces import Serializer
 from redset.leases import Lease
 from redset.locks import Lock
@@ -87,7 +87,7 @@ def making_sets(client: redis.Redis) -> None:
     assert_type(ScheduledSet[str](client, "later", clock=ServerClock(client)), ScheduledSet[str])
     assert_type(Tasks(client, "tasks", lambda task: task.priority), Tasks)
     RedisSortedSet[Task](client, "tasks", lambda task: Decimal(task.priority), json)
-    RedisSortedSet[int](client, "numbers", None, None, 0.5, 60, unique="for_good")
+    RedisSortedSet[int](client, "numbers", None, None, 0.5, 60, unique="forever")
     ScheduledSet[str](client, "later", clock=lambda: 1_700_000_000, max_deliveries=3)
     minutes: SortedSet[timedelta] = SortedSet(client, "minutes", serializer=Minutes())
     assert_type(minutes.take(2), list[timedelta])
@@ -206,7 +206,7 @@ def leasing(s: RedisSortedSet[int], tasks: Tasks) -> None:
         lease.release(delay=5)
     for number in s.consume(timeout=1):
         assert_type(number, int)
-    assert_type(tasks.dead, Tasks)
+    assert_type(tasks.dead_items, Tasks)
     assert_type(s.requeue(1, 2), int)
 
 

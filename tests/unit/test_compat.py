@@ -1,6 +1,6 @@
 """Canaries: what redset relies on inside redis-py and valkey-py is still there.
 
-Each test names the function of `redset._core.compat` that would be wrong. No server is needed.
+Each test names the function of `redset._transport.compat` that would be wrong. No server is needed.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from redset._core import compat
+from redset._protocol import client_errors
+from redset._transport import compat
 
 LIBRARIES = ["redis", "valkey"]
 
@@ -139,25 +140,25 @@ def test_metrics_are_off_and_can_be_asked_for() -> None:
 
 def test_errors_are_told_apart(library: str) -> None:
     errors = module(library, "exceptions")
-    assert compat.is_reply(errors.ResponseError("x"))
-    assert compat.is_missing_script(errors.NoScriptError("x"))
-    assert not compat.is_reply(errors.ConnectionError("x"))
-    assert compat.is_client_error(errors.TimeoutError("x"))
-    assert not compat.is_client_error(TimeoutError("x"))
-    assert not compat.is_client_error(ValueError("x"))
+    assert client_errors.is_reply(errors.ResponseError("x"))
+    assert client_errors.is_missing_script(errors.NoScriptError("x"))
+    assert not client_errors.is_reply(errors.ConnectionError("x"))
+    assert client_errors.is_client_error(errors.TimeoutError("x"))
+    assert not client_errors.is_client_error(TimeoutError("x"))
+    assert not client_errors.is_client_error(ValueError("x"))
     in_script = "Error running script (call to f_1): @user_script:12: WRONGTYPE Operation"
     for text, code in [
         ("WRONGTYPE Operation against a key", "WRONGTYPE"),
         ("resulting score is not a number (NaN)", "ERR"),
         (in_script, "WRONGTYPE"),
     ]:
-        assert compat.error_code(errors.ResponseError(text)) == code
-    assert compat.error_code(ValueError("WRONGTYPE")) == ""
+        assert client_errors.error_code(errors.ResponseError(text)) == code
+    assert client_errors.error_code(ValueError("WRONGTYPE")) == ""
     denied = errors.NoPermissionError("User worker has no permissions to run the 'info' command")
-    assert compat.is_denied(denied)
-    assert compat.is_denied(errors.ResponseError("NOPERM User worker has no permissions"))
-    assert not compat.is_denied(errors.ResponseError("LOADING dataset"))
-    assert not compat.is_denied(ValueError("NOPERM"))
+    assert client_errors.is_denied(denied)
+    assert client_errors.is_denied(errors.ResponseError("NOPERM User worker has no permissions"))
+    assert not client_errors.is_denied(errors.ResponseError("LOADING dataset"))
+    assert not client_errors.is_denied(ValueError("NOPERM"))
 
 
 @pytest.mark.parametrize("kind", ["ConnectionPool", "BlockingConnectionPool"])
@@ -178,7 +179,7 @@ def test_an_exhausted_pool_says_so(library: str, kind: str) -> None:
     assert not compat.has_room(pool)
     with pytest.raises(connection.ConnectionError) as caught:
         compat.borrow(pool)
-    assert compat.is_exhausted(caught.value)
+    assert client_errors.is_exhausted(caught.value)
     pool.release(taken)
     assert compat.has_room(pool)
     assert compat.has_idle(pool)

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 import redset.interfaces
-from redset._core.encoding import Encoding, check_serializer
+from redset._protocol.encoding import Encoding, check_serializer
 from redset.codecs import JSONSerializer, NamedtupleSerializer
 from redset.exceptions import InvalidTypeError
 

@@ -1,17 +1,17 @@
 """An exception that a signal handler raises inside a serializer says nothing about the item."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from redset._core import plans
-from redset._core.encoding import Encoding
-from redset._core.idempotency import IdempotencySlots
-from redset._core.members import decoded, decoded_members, encode_sought
-from redset._core.replies import Taken
-from redset._core.scores import zero
-from redset._core.spec import Spec, Terms
+from redset._plans import queue
+from redset._protocol.commands import Command
+from redset._protocol.config import SetConfig
+from redset._protocol.encoding import Encoding
+from redset._protocol.members import decoded, decoded_members, encode_for_lookup
+from redset._protocol.replies import Taken
+from redset._protocol.scores import zero
 from redset.exceptions import SerializerError
 
 
@@ -44,12 +44,12 @@ class Interrupted:
         return member.decode()
 
 
-def spec_of(serializer: Any) -> Spec[Any]:
-    return Spec("jobs", b"jobs", Encoding("jobs", serializer), zero, "until_taken")
+def spec_of(serializer: Any) -> SetConfig[Any]:
+    return SetConfig("jobs", b"jobs", Encoding("jobs", serializer), zero, "until_taken")
 
 
-CALLS: dict[str, Callable[[Spec[Any]], object]] = {
-    "lookup": lambda spec: encode_sought(spec, "a"),
+CALLS: dict[str, Callable[[SetConfig[Any]], object]] = {
+    "lookup": lambda spec: encode_for_lookup(spec, "a"),
     "one": lambda spec: list(decoded(spec, [(b"a", 1.0)])),
     "many": lambda spec: decoded_members(spec, [b"a", b"b"]),
 }
@@ -66,20 +66,23 @@ def test_serializer_interrupted_raises_what_the_handler_raised(call: str, wrappe
 
 def test_pop_serializer_interrupted_gives_the_item_to_the_next_call() -> None:
     spec = spec_of(Interrupted())
-    turns = IdempotencySlots(b"jobs")
 
     def pop() -> Any:
-        with turns.acquire() as turn:
-            tokens.append(turn.sequence)
-            plan = plans.pop(spec, turn, Terms(None))
-            next(plan)
-            try:
-                plan.send([Taken([(b"a", 1.0)], more=False)])
-            except StopIteration as stop:
-                return stop.value
+        plan = queue.pop(spec, 0.0, last=False, with_scores=False)
+        [command] = cast(list[Command[Any]], next(plan))
+        asked.append(command.words)
+        try:
+            plan.send([Taken([(b"a", 1.0)], more=False)])
+        except StopIteration as stop:
+            return stop.value
 
-    tokens: list[int] = []
+    asked: list[Any] = []
     with pytest.raises(SoftTimeLimit):
         pop()
     assert pop() == "a"
-    assert tokens[0] == tokens[1]  # the same call: the server gives the same item again
+    # The same call, by its number before the point: the server gives the same item again.
+    calls = [
+        [word for word in words if isinstance(word, bytes) and b"." in word] for words in asked
+    ]
+    numbers = [[word.partition(b".")[0] for word in words] for words in calls]
+    assert numbers[0] == numbers[1] != []

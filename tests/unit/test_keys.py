@@ -10,10 +10,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import redset
-from redset._core.algebra import new_result
-from redset._core.encoding import Encoding
-from redset._core.idempotency import IdempotencySlot
-from redset._core.keys import (
+from redset._plans.operands import new_result
+from redset._protocol.config import SetConfig
+from redset._protocol.encoding import Encoding
+from redset._protocol.idempotency import IdempotencySlot
+from redset._protocol.keys import (
     check_name,
     companion,
     lasting_set_of,
@@ -22,7 +23,6 @@ from redset._core.keys import (
     slot_of,
     wake_channel,
 )
-from redset._core.spec import Spec
 from redset.codecs import ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -123,9 +123,12 @@ def used_purposes() -> Iterator[str]:
 
 def test_all_purposes_are_known() -> None:
     """What `owner_of` relies on: a name may be that of a companion only if it knows the purpose."""
-    spec: Spec[Any] = Spec("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0)
+    spec: SetConfig[Any] = SetConfig(
+        "jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0
+    )
     result = new_result(spec)
-    made = [IdempotencySlot(b"jobs").reply_key, result.key, result.sign, wake_channel(b"jobs")]
+    made = [IdempotencySlot(b"jobs").reply_key, result.key, result.liveness_key]
+    made.append(wake_channel(b"jobs"))
     made += [*leasing_keys(b"jobs"), *(companion(b"jobs", each) for each in used_purposes())]
     assert {owner_of(key) for key in made} == {b"jobs"}
 

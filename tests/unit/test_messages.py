@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import redset
-from redset._core.words import LONGEST_VALUE, shown
+from redset._support.words import LONGEST_VALUE, shown
 from redset.exceptions import LeaseLost, ResultExpired
 
 PACKAGE = Path(redset.__file__).parent

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from redset._core.native import is_lookalike, native
+from redset._support.native import is_lookalike, native
 from redset.codecs import JSONSerializer, MsgpackSerializer, ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, UncertainItemError
 from tests.unit.codecs.strategies import numbers, same, texts, variant

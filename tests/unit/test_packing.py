@@ -7,8 +7,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redset._core import commands
-from redset._core.commands import Command
+from redset._protocol import commands
+from redset._protocol.commands import Command
 
 CONNECTION = redis.Connection()
 words = st.binary(max_size=9) | st.text(max_size=9) | st.integers()

@@ -1,23 +1,29 @@
 """How many round trips each operation takes: plans are run by hand, without a server."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from redset._core import plans
-from redset._core.commands import HIGHEST, PUT_ASIDE, Command
-from redset._core.encoding import Encoding
-from redset._core.idempotency import IdempotencySlot, IdempotencySlots
-from redset._core.members import CHUNK_BYTES, CHUNK_MEMBERS, chunks
-from redset._core.replies import Taken
-from redset._core.sources import unscored
-from redset._core.spec import Plan, Spec, Terms
+from redset._plans import many, queue, single
+from redset._protocol.commands import PUT_ASIDE, Command
+from redset._protocol.config import Plan, SetConfig, TakeOptions
+from redset._protocol.encoding import Encoding
+from redset._protocol.idempotency import SetSlots
+from redset._protocol.members import CHUNK_BYTES, CHUNK_MEMBERS, chunks
+from redset._protocol.replies import Taken
+from redset._protocol.sources import unscored
 from redset.codecs import ValueSerializer
 from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
 
-SPEC: Spec[Any] = Spec("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0)
-TERMS = Terms(now=None)
+SPEC: SetConfig[Any] = SetConfig(
+    *("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0),
+    requests=SetSlots(b"jobs"),
+)
+# Of it only what is due is handed out.
+DUE = replace(SPEC, no_wait=TakeOptions(lambda: 12.5))
 MEMBER = SPEC.encoding.encode("x")
 TAKEN = Taken([(MEMBER, 0.0)], more=False)
 
@@ -39,25 +45,22 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
 @pytest.mark.parametrize(
     ("plan", "reply", "result"),
     [
-        (lambda: plans.add(SPEC, "x", 2), [1], 2),
-        (lambda: plans.contains(SPEC, "x"), [0.0], True),
-        (lambda: plans.contains(SPEC, "x"), [None], False),
-        (lambda: plans.score(SPEC, "x"), [0.0], 0.0),
-        (lambda: plans.discard(SPEC, "x"), [1], True),
-        (lambda: plans.remove(SPEC, "x", "x"), [1], None),
-        (lambda: plans.size(SPEC), [3], 3),
-        (lambda: plans.size(SPEC, "12.5"), [3], 3),
-        (lambda: plans.clear(SPEC, []), [1, 0], True),
-        (lambda: plans.peek(SPEC, 0, HIGHEST), [[(MEMBER, 0.0)]], "x"),
-        (lambda: plans.peek_score(SPEC, HIGHEST), [[(MEMBER, 4.0)]], 4.0),
-        (lambda: plans.peek_score(SPEC, HIGHEST), [[]], None),
-        (lambda: plans.pop(SPEC, IdempotencySlot(b"jobs"), TERMS), [TAKEN], "x"),
-        (
-            lambda: plans.take(SPEC, IdempotencySlot(b"jobs"), 5, TERMS),
-            [TAKEN],
-            (1, ["x"]),
-        ),
-        (lambda: plans.insert(SPEC, IdempotencySlots(b"jobs"), ("x", "y")), [[1]], ["y"]),
+        (lambda: single.add(SPEC, "x", 2, "replace"), [1], 2),
+        (lambda: single.contains(SPEC, "x"), [0.0], True),
+        (lambda: single.contains(SPEC, "x"), [None], False),
+        (lambda: single.score(SPEC, "x"), [0.0], 0.0),
+        (lambda: single.discard(SPEC, "x"), [1], True),
+        (lambda: single.remove(SPEC, "x", "x"), [1], None),
+        (lambda: many.size(SPEC), [3], 3),
+        (lambda: many.available(SPEC), [3], 3),
+        (lambda: many.available(DUE), [3], 3),
+        (lambda: many.clear(SPEC), [1, 0], True),
+        (lambda: queue.peek(SPEC, 0, last=False, with_scores=False), [[(MEMBER, 0.0)]], "x"),
+        (lambda: queue.peek_score(SPEC, last=False), [[(MEMBER, 4.0)]], 4.0),
+        (lambda: queue.peek_score(SPEC, last=False), [[]], None),
+        (lambda: queue.pop(SPEC, 0.0, last=False, with_scores=False), [TAKEN], "x"),
+        (lambda: queue.take(SPEC, 5, 0.0, last=False, with_scores=False), [TAKEN], ["x"]),
+        (lambda: many.insert(SPEC, ("x", "y")), [[1]], ["y"]),
     ],
 )
 def test_one_operation_is_one_round_trip(
@@ -69,7 +72,7 @@ def test_one_operation_is_one_round_trip(
 
 def test_update_of_100_000_items_takes_at_most_100_round_trips() -> None:
     _, batches = play(
-        plans.update(SPEC, unscored(f"item-{i}" for i in range(100_000))), *[[0]] * 101
+        many.add_all(SPEC, unscored(f"item-{i}" for i in range(100_000))), *[[0]] * 101
     )
     assert len(batches) <= 100
     numbers = [len(command.words) for batch in batches for command in batch]
@@ -78,8 +81,14 @@ def test_update_of_100_000_items_takes_at_most_100_round_trips() -> None:
 
 
 def test_clear_of_a_handle_whose_calls_failed_names_no_more_keys_than_a_request_may() -> None:
-    keys = [b"jobs:given:%d" % number for number in range(5_000)]
-    _, [batch] = play(plans.clear(SPEC, keys), [1] * 4)
+    slots = SetSlots(b"jobs")
+    for kind in slots.all():
+        for number in range(700):
+            with suppress(OSError), kind.acquire(number):
+                raise OSError
+    keys = [slot.reply_key for kind in slots.all() for _, slot in kind._failed]
+    assert len(keys) > 5_000
+    _, [batch] = play(many.clear(replace(SPEC, requests=slots)), [1] * 4)
     words = [word for command in batch for word in command.words]
     assert set(keys) < set(words)
     assert max(len(command.words) for command in batch) < 4_000
@@ -93,7 +102,7 @@ def test_update_reads_no_further_than_the_chunk_that_it_sends() -> None:
             read.append(number)
             yield number
 
-    plan = plans.update(SPEC, unscored(watched()))
+    plan = many.add_all(SPEC, unscored(watched()))
     next(plan)
     assert len(read) == CHUNK_MEMBERS
 
@@ -104,13 +113,13 @@ def test_chunks_are_cut_by_bytes_too() -> None:
 
 
 def test_update_of_nothing_sends_nothing() -> None:
-    assert play(plans.update(SPEC, unscored([])))[1] == []
-    assert play(plans.insert(SPEC, IdempotencySlots(b"jobs"), ()))[1] == []
+    assert play(many.add_all(SPEC, unscored([])))[1] == []
+    assert play(many.insert(SPEC, ()))[1] == []
 
 
 def test_an_item_that_cannot_be_kept_sends_nothing() -> None:
     with pytest.raises(InvalidTypeError):
-        next(plans.update(SPEC, unscored(["x", ["unhashable"]])))
+        next(many.add_all(SPEC, unscored(["x", ["unhashable"]])))
 
 
 def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
@@ -118,7 +127,7 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
         yield from range(CHUNK_MEMBERS + 1)
         raise OSError("the file ended")
 
-    plan = plans.update(SPEC, unscored(broken()))
+    plan = many.add_all(SPEC, unscored(broken()))
     next(plan)
     with pytest.raises(OSError, match="the file ended") as caught:
         plan.send([CHUNK_MEMBERS])
@@ -128,25 +137,24 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
 
 
 def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
-    slot = IdempotencySlot(b"jobs")
     for plan, reply in (
-        (plans.pop(SPEC, slot, TERMS), Taken([], more=False)),
-        (plans.peek(SPEC, 0, HIGHEST), []),
+        (queue.pop(SPEC, 0.0, last=False, with_scores=False), Taken([], more=False)),
+        (queue.peek(SPEC, 0, last=False, with_scores=False), []),
     ):
         with pytest.raises(EmptySetError, match="redset 'jobs'"):
             play(plan, [reply])
     with pytest.raises(MissingItemError) as caught:
-        play(plans.remove(SPEC, "x", "x"), [0])
+        play(single.remove(SPEC, "x", "x"), [0])
     assert caught.value.args == ("x",)
 
 
 def test_what_cannot_be_deserialized_is_kept_aside_by_a_second_round_trip() -> None:
     result, batches = play(
-        plans.take(SPEC, IdempotencySlot(b"jobs"), 2, TERMS),
+        queue.take(SPEC, 2, 0.0, last=False, with_scores=False),
         [Taken([(b"\xff?", 3.0), (MEMBER, 4.0)], more=False)],
         [1],
     )
-    assert result == (2, ["x"])
+    assert result == ["x"]
     [kept] = batches[1]
     assert kept.script is PUT_ASIDE
     assert b"{jobs}:undecodable" in kept.words

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redset._core.scores import UniqueTimes, check_score
+from redset._protocol.scores import UniqueTimes, check_score
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 SCORES: list[Any] = [

@@ -10,28 +10,28 @@ import redis.asyncio
 
 import redset.asyncio
 from redset import RedisSortedSet, ScheduledSet, SortedSet
-from redset._core.idempotency import MAX_IDLE, MAX_SETS, IdempotencySlots, SharedSlots
+from redset._protocol.idempotency import MAX_IDLE, MAX_SETS, IdempotencySlots, SharedSlots
 
 
 def test_handles_of_a_set_over_one_client_share_their_slots() -> None:
     client, other = redis.Redis(), redis.Redis()
-    slots = RedisSortedSet[str](client, "jobs")._requests
-    assert SortedSet[str](client, b"jobs")._requests is slots
-    assert RedisSortedSet[str](client, "others")._requests is not slots
-    assert RedisSortedSet[str](other, "jobs")._requests is not slots
+    slots = RedisSortedSet[str](client, "jobs")._runner.config.requests
+    assert SortedSet[str](client, b"jobs")._runner.config.requests is slots
+    assert RedisSortedSet[str](client, "others")._runner.config.requests is not slots
+    assert RedisSortedSet[str](other, "jobs")._runner.config.requests is not slots
     # What is due later is nothing for a set that hands out what is due.
-    assert ScheduledSet[str](client, "jobs")._requests is not slots
+    assert ScheduledSet[str](client, "jobs")._runner.config.requests is not slots
 
 
 def test_handles_of_asyncio_share_their_slots_too() -> None:
     client = redis.asyncio.Redis()
-    slots = redset.asyncio.RedisSortedSet[str](client, "jobs")._requests
-    assert redset.asyncio.RedisSortedSet[str](client, "jobs")._requests is slots
+    slots = redset.asyncio.RedisSortedSet[str](client, "jobs")._runner.config.requests
+    assert redset.asyncio.RedisSortedSet[str](client, "jobs")._runner.config.requests is slots
 
 
 def test_slots_go_with_their_client() -> None:
     client = redis.Redis()
-    RedisSortedSet[str](client, "jobs")._requests.take.check_out(None)
+    RedisSortedSet[str](client, "jobs")._runner.config.requests.take.check_out(None)
     gone = weakref.ref(client)
     del client
     gc.collect()

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import redset
+import redset._transport.results
 import redset.leases
-import redset.results
 from tests import bridge
 
 SERVER = Path(__file__).parents[1]
@@ -30,7 +30,9 @@ def loaded(name: str, *left_out: str) -> dict[str, Any]:
         for kind in bridge.BRIDGED:
             patch.setattr(redset, kind.__name__, kind)
         patch.setattr(redset.leases, "Lease", bridge.Lease)
-        patch.setattr(redset.results, "delete_collected", lambda _client: bridge.delete_collected())
+        patch.setattr(
+            redset._transport.results, "delete_collected", lambda _client: bridge.delete_collected()
+        )
         spec = importlib.util.spec_from_file_location(f"bridged_{name}", SERVER / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None

@@ -1,0 +1,105 @@
+"""Arguments that operations have in common, checked in the words of their set."""
+
+from collections.abc import Iterable
+from math import isinf
+from typing import Any, Literal
+
+from redset._protocol.arguments import FARTHEST, check_count, check_timeout
+from redset._protocol.commands import number
+from redset._protocol.config import SetConfig, TakeOptions
+from redset._protocol.scores import check_score
+from redset._support.words import shown
+from redset.exceptions import InvalidTypeError, InvalidValueError
+
+# Whose score wins where two meet.
+OnConflict = Literal["keep", "replace", "min", "max", "sum"]
+CONFLICTS = ("keep", "replace", "min", "max", "sum")
+
+# The shortest time to live that the server knows.
+MS = 0.001
+
+
+def check_conflict(config: SetConfig[Any], conflict: str) -> None:
+    """Say what is wrong if *conflict* is no way to settle whose score wins."""
+    if conflict not in CONFLICTS:
+        raise InvalidValueError(
+            f"redset {shown(config.name)}: on_conflict must be one of {', '.join(CONFLICTS)}; "
+            f"got {shown(conflict)}"
+        )
+
+
+def check_admits_all(config: SetConfig[Any]) -> None:
+    """Refuse what would have to add items without asking whether they may come in."""
+    if not config.admits_all:
+        raise InvalidTypeError(
+            f"redset {shown(config.name)}: unique={shown(config.unique)} may refuse "
+            "what this would add; use difference_update() and update()"
+        )
+
+
+def check_lasting(config: SetConfig[Any]) -> None:
+    """Refuse a result where something would have to outlive it."""
+    if config.is_result:
+        raise InvalidTypeError(
+            f"redset {shown(config.name)}: this is a result, and goes with what is on "
+            "lease; make a lasting set of it with into=… or rename(…)"
+        )
+
+
+def check_weights(
+    config: SetConfig[Any], weights: Iterable[float] | None, conflict: str, number: int
+) -> list[float] | None:
+    """Give the *weights* of so many sets as floats."""
+    if weights is None:
+        return None
+    if conflict in {"keep", "replace"}:
+        raise InvalidValueError(
+            f"redset {shown(config.name)}: weights go with on_conflict 'min', 'max' or 'sum'; "
+            f"got {shown(conflict)}, which leaves scores as they are"
+        )
+    factors = [float(check_score(config.name, "weights", weight)) for weight in weights]
+    if any(map(isinf, factors)):
+        raise InvalidValueError(
+            f"redset {shown(config.name)}: weights must be finite, got {shown(factors)}"
+        )
+    if len(factors) != number:
+        raise InvalidValueError(
+            f"redset {shown(config.name)}: weights must be one for each of the {number} sets, "
+            f"this one first; got {len(factors)}"
+        )
+    return factors
+
+
+def check_place(config: SetConfig[Any], argument: str, value: object) -> int:
+    """Give a rank, or a number of items, as an int that the server takes."""
+    return max(-FARTHEST, min(check_count(config.name, argument, value), FARTHEST))
+
+
+def check_limit(config: SetConfig[Any], limit: object) -> int | None:
+    """Give the most items that are wanted, ``None`` for all."""
+    most = None if limit is None else check_place(config, "limit", limit)
+    if most is not None and most < 0:
+        raise InvalidValueError(
+            f"redset {shown(config.name)}: limit must be 0 or more, got {shown(limit)}"
+        )
+    return most
+
+
+def score_ends(config: SetConfig[Any], low: Any, high: Any, inclusive: Any) -> tuple[str, str]:
+    """Give the ends of a range of scores as the server reads them."""
+    if not isinstance(inclusive, tuple) or [type(end) for end in inclusive] != [bool, bool]:
+        raise InvalidTypeError(
+            f"redset {shown(config.name)}: inclusive must be two bools, got {shown(inclusive)}"
+        )
+    ends = []
+    for argument, end, belongs in (("min", low, inclusive[0]), ("max", high, inclusive[1])):
+        score = number(check_score(config.name, argument, end))
+        ends.append(score if belongs else f"({score}")
+    return ends[0], ends[1]
+
+
+def take_options(config: SetConfig[Any], timeout: float | None, last: object) -> TakeOptions:
+    """Give what *timeout* and *last* say of handing out."""
+    if type(timeout) is float and timeout == 0.0 and not last:
+        return config.no_wait
+    return TakeOptions(config.no_wait.now, check_timeout(config.name, timeout), last=bool(last))

@@ -1,0 +1,182 @@
+"""Consuming: what a consumer knows of the items that it was given. No I/O.
+
+Both surfaces share it: the loop tells it what it hands out, and asks it what is done.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from redset._plans.arguments import MS
+from redset._plans.leased import LeasedItem, LeaseTerms, counts
+from redset._protocol.arguments import (
+    check_count,
+    check_most,
+    check_seconds,
+    check_stop,
+    check_timeout,
+    check_worker,
+)
+from redset._protocol.config import SetConfig, TakeOptions
+from redset._support.words import shown
+from redset.exceptions import InvalidTypeError, InvalidValueError
+
+T = TypeVar("T")
+
+logger = logging.getLogger("redset")
+
+# Seconds until an item that failed is ready again, or what tells them by its deliveries.
+RetryDelay = float | Callable[[int], float]
+
+
+def backoff(
+    first: float = 1.0, factor: float = 2.0, longest: float = 3600.0, jitter: float = 0.1
+) -> Callable[[int], float]:
+    """Return what gives the seconds until the next try: ever longer ones, for ``retry_delay``.
+
+    Args:
+        first: seconds after the first delivery.
+        factor: by which each is longer than the one before.
+        longest: the most that there are.
+        jitter: the part of them, from 0 to 1, that is left out at random, so that items that
+            failed together don't come back together.
+
+    >>> import redset
+    >>> delays = redset.backoff(first=1, factor=3, longest=20, jitter=0)
+    >>> [delays(deliveries) for deliveries in (1, 2, 3, 4)]
+    [1.0, 3.0, 9.0, 20.0]
+
+    """
+    first = check_seconds("backoff", "first", first)
+    longest = check_seconds("backoff", "longest", longest)
+    factor = check_seconds("backoff", "factor", factor, least=1.0)
+    if not 0 <= check_seconds("backoff", "jitter", jitter) <= 1:
+        raise InvalidValueError(
+            f"redset 'backoff': jitter must be from 0 to 1, got {shown(jitter)}"
+        )
+
+    def delay(deliveries: int) -> float:
+        try:
+            seconds = min(longest, first * factor ** max(0, deliveries - 1))
+        except OverflowError:
+            seconds = longest if first else 0.0
+        return float(seconds * (1 - jitter * random.random()))  # noqa: S311 - no secret
+
+    return delay
+
+
+class Settings(NamedTuple):
+    """What a consumer was asked for; checked."""
+
+    batch: int
+    ttl: float
+    timeout: float | None
+    renew: bool
+    max_deliveries: int | None
+    stopped: Callable[[], bool] | None
+    worker: str | None
+    retry_delay: RetryDelay
+    on_error: Callable[[Any, BaseException], Any] | None
+    # What follows from them for each request.
+    wanted: LeaseTerms = LeaseTerms(0.0, 0, "")
+    options: TakeOptions = TakeOptions(None)
+
+
+def check_retry_delay(name: str, delay: Any) -> RetryDelay:
+    """Give *delay* back if it is seconds, or a callable."""
+    if callable(delay):
+        return cast(Callable[[int], float], delay)
+    return check_seconds(name, "retry_delay", delay)
+
+
+def check_on_error(name: str, on_error: Any) -> Any:
+    """Give *on_error* back if it can be called."""
+    if on_error is not None and not callable(on_error):
+        raise InvalidTypeError(
+            f"redset {shown(name)}: on_error must be callable with an item and an exception, "
+            f"got {type(on_error).__name__} {shown(on_error)}"
+        )
+    return on_error
+
+
+def checked_settings(config: SetConfig[Any], settings: Settings) -> Settings:
+    """Return *settings* as they can be used, or say what is wrong with them."""
+    name = config.name
+    if check_count(name, "batch", settings.batch) < 1:
+        raise InvalidValueError(
+            f"redset {shown(name)}: batch must be 1 or more, got {shown(settings.batch)}"
+        )
+    ttl = check_seconds(name, "ttl", settings.ttl, least=MS)
+    timeout = check_timeout(name, settings.timeout)
+    most = check_most(name, settings.max_deliveries)
+    stopped = check_stop(name, settings.stopped)
+    worker = check_worker(name, settings.worker)
+    return Settings(
+        int(settings.batch),
+        ttl,
+        timeout,
+        bool(settings.renew),
+        most,
+        stopped,
+        worker,
+        check_retry_delay(name, settings.retry_delay),
+        check_on_error(name, settings.on_error),
+        LeaseTerms(ttl, most or config.max_deliveries, worker),
+        TakeOptions(config.no_wait.now, timeout, stopped),
+    )
+
+
+class Work(Generic[T]):
+    """The lease that a consumer works on, the item at hand, and the error that ended its work."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self._name, self.settings = name, settings
+        self.lease: Any = None
+        self.at_hand: LeasedItem[T] | None = None
+        # How many items of the lease the loop was given and is done with.
+        self.done = 0
+        self.error: BaseException | None = None
+
+    def begin(self, lease: Any) -> None:
+        """Work on *lease* from now on."""
+        self.lease, self.at_hand, self.done = lease, None, 0
+
+    def current_lease(self) -> Any:
+        """Return the lease that is worked on, or was last."""
+        if self.lease is None:
+            raise InvalidValueError(f"redset {shown(self._name)}: no item was handed out yet")
+        return self.lease
+
+    @property
+    def deliveries(self) -> int:
+        """How often the item at hand was handed out; 0 without one."""
+        return 0 if self.at_hand is None else self.at_hand.deliveries
+
+    def left_by(self, error: BaseException | None) -> None:
+        """Note the *error* that leaves the block around the loop, and tell of it."""
+        if error is not None and self.error is None:
+            self.error = error
+            if isinstance(error, Exception):
+                self.tell(error)
+
+    def delay(self, error: BaseException) -> float:
+        """Seconds until the item at hand, which *error* ended, is ready again."""
+        delay = self.settings.retry_delay
+        if self.at_hand is None or not counts(error):
+            return 0.0
+        if callable(delay):
+            return check_seconds(self._name, "retry_delay", delay(self.at_hand.deliveries))
+        return delay
+
+    def tell(self, error: Exception) -> None:
+        """Call ``on_error`` for the item at hand."""
+        on_error = self.settings.on_error
+        if on_error is not None and self.at_hand is not None:
+            on_error(self.at_hand.item, error)
+
+    def log_and_tell(self, label: str, error: Exception) -> None:
+        """`tell`, or log *error* if there is nobody to be told."""
+        if self.settings.on_error is None:
+            logger.error("redset %r: an item failed", label, exc_info=error)
+        self.tell(error)

@@ -1,0 +1,136 @@
+"""Plans of what is on lease, delayed or dead: it is listed, counted, requeued, discarded."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from redset._plans.leased import (
+    LEASE_AT_ONCE,
+    RELEASE_AT_ONCE,
+    DeadLetter,
+    LeaseInfo,
+    Stats,
+    parts,
+)
+from redset._plans.many import server_time
+from redset._protocol import commands
+from redset._protocol.arguments import check_reason, check_seconds
+from redset._protocol.commands import Command
+from redset._protocol.config import Plan, SetConfig
+from redset._protocol.keys import leasing_keys
+from redset._protocol.members import decoded
+from redset._protocol.replies import Pair
+
+T = TypeVar("T")
+
+
+def entries(config: SetConfig[T], pairs: Sequence[Pair]) -> Plan[list[LeaseInfo[T]]]:
+    """Say more of members with their deadlines in milliseconds; leave out what is settled now."""
+    [found] = yield [
+        commands.fields(leasing_keys(config.key).held, [member for member, _ in pairs])
+    ]
+    leased = []
+    for (member, deadline), entry in zip(pairs, found, strict=True):
+        if entry is not None:
+            deliveries, score, since, worker = _parts_of(entry)
+            for item, _ in decoded(config, [(member, score)]):
+                about = (deadline / 1000, deliveries, since, worker)
+                leased.append(LeaseInfo(item, score, *about))
+    return leased
+
+
+def _parts_of(entry: bytes) -> tuple[int, float, float, str | None]:
+    """Deliveries, score, begin and worker of an entry of held; 0 if another program wrote it."""
+    try:
+        lease, deliveries, _, score, since, _, worker = entry.split(b" ", 6)
+        name = None if lease == b"-" else worker.decode("utf-8", "replace")
+        return int(deliveries), float(score), int(since) / 1000, name
+    except ValueError:
+        return 0, 0.0, 0.0, None
+
+
+def letters(config: SetConfig[T], pairs: Sequence[Pair]) -> Plan[list[DeadLetter[T]]]:
+    """Say more of dead members and their scores."""
+    [found] = yield [
+        commands.fields(leasing_keys(config.key).letters, [member for member, _ in pairs])
+    ]
+    return [
+        DeadLetter(_item_of(config, member), score, *_letter_of(letter), member)
+        for (member, score), letter in zip(pairs, found, strict=True)
+    ]
+
+
+def _item_of(config: SetConfig[T], member: bytes) -> T | None:
+    try:
+        return config.encoding.decode(member)
+    except Exception:  # it was logged when it was put there
+        return None
+
+
+def _letter_of(letter: bytes | None) -> tuple[str, str, float, int]:
+    """Reason, error, time and deliveries of a letter; nothing if there is none."""
+    try:
+        reason, milliseconds, deliveries, error = (letter or b"").split(b" ", 3)
+        text = error.decode("utf-8", "replace")
+        return reason.decode(), text, int(milliseconds) / 1000, int(deliveries)
+    except ValueError:
+        return "", "", 0.0, 0
+
+
+def stats(config: SetConfig[Any]) -> Plan[Stats]:
+    """Count what is where, at one moment."""
+    now = None if config.score_clock is None else float(config.score_clock())
+    keys = leasing_keys(config.key)
+    all_keys = [config.key, keys.leased, keys.dead, config.undecodable, keys.delayed]
+    [(counted, lowest)] = yield [commands.stats(all_keys, config.max_due_score())]
+    oldest = 0.0 if now is None or lowest is None else max(0.0, now - lowest)
+    ready, due, leased, waiting, expired, dead, undecodable = counted
+    return Stats(ready, due, leased, waiting, expired, dead, undecodable, oldest)
+
+
+def sort_dead(
+    config: SetConfig[T],
+    operation: str,
+    items: tuple[T, ...],
+    reason: str | None,
+    older_than: float | None,
+) -> Plan[int]:
+    """Requeue or discard dead items: *items*, or all, of one reason, that died long enough ago."""
+    check_reason(config.name, reason)
+    before = None
+    if older_than is not None:
+        seconds = check_seconds(config.name, "older_than", older_than)
+        before = (yield from server_time()) - seconds
+    about = (operation, reason or "", before)
+    own = leasing_keys(config.key)
+    keys = (config.key, own.dead, own.letters, own.held, own.absent)
+    total = 0
+    if items:
+        for part in parts([config.encoding.encode(item) for item in items], RELEASE_AT_ONCE):
+            [(moved, _)] = yield [_sort(keys, about, 0, part)]
+            total += moved
+        return total
+    [left] = yield [commands.size(own.dead)]
+    passed = 0
+    while passed >= 0 and left > 0:  # what dies meanwhile is left alone
+        [(moved, passed)] = yield [_sort(keys, about, passed, ())]
+        total, left = total + moved, left - moved
+    return total
+
+
+def _sort(
+    keys: Sequence[bytes],
+    about: tuple[str, str, float | None],
+    passed: int,
+    members: Sequence[bytes],
+) -> Command[list[int]]:
+    operation, reason, before = about
+    return commands.sort_dead(keys, operation, passed, reason, before, members)
+
+
+def cancel(config: SetConfig[T], items: Sequence[T]) -> Plan[int]:
+    """Remove *items* wherever they are; say how many were anywhere."""
+    total = 0
+    for part in parts([config.encoding.encode(item) for item in items], LEASE_AT_ONCE):
+        [found] = yield [commands.cancel((config.key, *leasing_keys(config.key)), part)]
+        total += found
+    return total

@@ -1,0 +1,169 @@
+"""Plans of leases: items are handed out until a deadline."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache, partial
+from time import monotonic
+from typing import TypeVar
+
+from redset._plans.arguments import MS, check_lasting, take_options
+from redset._plans.consuming import Settings
+from redset._plans.leased import (
+    LEASE_AT_ONCE,
+    LeasedItem,
+    LeasedItems,
+    LeaseTerms,
+    Settling,
+    parts,
+)
+from redset._plans.queue import in_steps
+from redset._plans.settling import finish, settle_command
+from redset._plans.waiting import when_there
+from redset._protocol import commands
+from redset._protocol.arguments import check_count, check_most, check_seconds, check_worker
+from redset._protocol.commands import Command
+from redset._protocol.config import Plan, SetConfig, TakeOptions
+from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot
+from redset._protocol.keys import wake_channel
+from redset._protocol.members import decoded
+from redset._protocol.replies import LeaseReply, Pair
+from redset.exceptions import LeaseLost
+
+T = TypeVar("T")
+
+
+def lease(
+    config: SetConfig[T],
+    num: int,
+    ttl: float,
+    timeout: float | None,
+    max_deliveries: int | None,
+    worker: str | None,
+    *,
+    last: bool,
+) -> Plan[LeasedItems[T]]:
+    """Lease items; past those that can't be deserialized if it waits."""
+    wanted = LeaseTerms(
+        check_seconds(config.name, "ttl", ttl, least=MS),
+        check_most(config.name, max_deliveries) or config.max_deliveries,
+        check_worker(config.name, worker),
+    )
+    options = take_options(config, timeout, last)
+    check_lasting(config)
+    if check_count(config.name, "num", num) < 1:
+        return LeasedItems(config, (), 0.0, 0.0)
+    goes_on = options.timeout != 0
+    return (yield from _lease_in_steps(config, int(num), wanted, options, None, goes_on=goes_on))
+
+
+def consume(
+    config: SetConfig[T], settings: Settings, done: LeasedItems[T] | None
+) -> Plan[LeasedItems[T]]:
+    """Lease what a consumer works on next, and acknowledge what is left of *done*."""
+    check_lasting(config)
+    batch, wanted, options = settings.batch, settings.wanted, settings.options
+    return _lease_in_steps(config, batch, wanted, options, done, goes_on=True)
+
+
+def _lease_in_steps(
+    config: SetConfig[T],
+    num: int,
+    wanted: LeaseTerms,
+    options: TakeOptions,
+    done: LeasedItems[T] | None,
+    *,
+    goes_on: bool,
+) -> Plan[LeasedItems[T]]:
+    """Lease items; first, in the same step, acknowledge what is left of *done*."""
+    if done is not None and not done.is_settled_at_once(config.key):
+        yield from _finish(config, done)
+        done = None
+    holds: list[LeasedItem[T]] = []
+    ends: list[tuple[float, float]] = []
+
+    def lease_some(
+        slot: IdempotencySlot, num: int, wait: TakeOptions
+    ) -> Plan[tuple[int, list[LeasedItem[T]]]]:
+        left = done if done is not None and done.unsettled else None
+        lost = None if left is None else partial(_finish, config, left)
+        found, part, *end = yield from _lease(config, slot, num, wanted, wait, left, lost)
+        holds.extend(part)
+        ends.append((end[0], end[1]))
+        return found, part
+
+    slots = config.requests.lease_last if options.last else config.requests.lease
+    yield from in_steps(slots, num, LEASE_AT_ONCE, options, lease_some, goes_on=goes_on)
+    return LeasedItems(config, holds, *min(ends))
+
+
+def _finish(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
+    """As `finish`, but `LeasedItems.lost` alone has what is lost: who works on it looks there."""
+    with suppress(LeaseLost):
+        yield from finish(config, holds)
+
+
+def _lease(
+    config: SetConfig[T],
+    slot: IdempotencySlot,
+    num: int,
+    wanted: LeaseTerms,
+    options: TakeOptions,
+    done: LeasedItems[T] | None = None,
+    lost: Callable[[], Plan[None]] | None = None,
+) -> Plan[tuple[int, list[LeasedItem[T]], float, float]]:
+    """Lease up to *num* items; first acknowledge what is left of *done*, which has one lease.
+
+    If that isn't all there any more, the plan *lost* is for the rest, before this one waits.
+    Return how many members there were, those that can be deserialized, their deadline, and that by
+    this process's monotonic clock.
+    """
+    name = f"{slot.name}.{slot.sequence}"
+    acknowledged = [] if done is None else list(done.unsettled.values())
+    sent = 0.0
+
+    def ask(highest: str) -> Command[LeaseReply]:
+        nonlocal sent
+        sent = monotonic()
+        finished = [hold.member for hold in acknowledged]
+        return commands.lease(
+            *(slot.keys, slot.request_id(), num, highest, REPLY_TTL, name),
+            ttl=wanted.ttl,
+            most=wanted.most,
+            channel=wake_channel(config.key),
+            worker=wanted.worker or worker_of(slot.process),
+            last=options.last,
+            done=(acknowledged[0].lease if finished else "", finished),
+        )
+
+    def answered(reply: LeaseReply) -> Plan[None]:
+        """Read what the first answer says of *done*."""
+        places = set(reply.lost)
+        if done is not None and lost is not None:
+            done.close([h.member for place, h in enumerate(acknowledged) if place not in places])
+            acknowledged.clear()
+            if places:
+                yield from lost()
+
+    first = answered if acknowledged else None
+    reply = yield from when_there(config, options, ask, lambda reply: bool(reply.held), first)
+    slot.completed = bool(reply.held)
+    holds: list[LeasedItem[T]] = []
+    undecodable: list[Pair] = []
+    for member, score, deliveries in reply.held:
+        for item, _ in decoded(config, [(member, score)], undecodable):
+            holds.append(LeasedItem(item, member, score, deliveries, name))
+    if undecodable:
+        # The slot's reply is that of the lease itself; to bury twice changes nothing.
+        how = Settling("undecodable")
+        for part in parts([member for member, _ in undecodable], how.at_once):
+            yield [settle_command(slot.keys, b"", how, name, part)]
+    return len(reply.held), holds, reply.deadline, sent + wanted.ttl
+
+
+@lru_cache(maxsize=2)
+def worker_of(process: int) -> str:
+    """Return the name of a process of this host among those of all hosts."""
+    return f"{platform.node()}:{process}"

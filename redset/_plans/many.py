@@ -1,0 +1,193 @@
+"""Plans for many items, which travel in chunks, and for the whole set."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from redset._plans.arguments import MS, check_conflict
+from redset._plans.operands import RESULT_SECONDS
+from redset._plans.single import ADMIT_AT_ONCE, admit
+from redset._protocol import commands
+from redset._protocol.arguments import check_seconds
+from redset._protocol.commands import HIGHEST, LOWEST
+from redset._protocol.config import Plan, SetConfig, ask
+from redset._protocol.idempotency import REPLY_TTL
+from redset._protocol.keys import (
+    check_name,
+    leasing_keys,
+    moved_key,
+    owner_of,
+    text_of,
+    wake_channel,
+)
+from redset._protocol.members import (
+    Chunk,
+    chunks,
+    each_chunk,
+    encode_all_or_none,
+    scored,
+    scored_all,
+)
+from redset._protocol.sources import ItemSource, checked_pairs
+from redset._support.words import shown
+from redset.exceptions import InvalidTypeError, ResultExpired
+
+T = TypeVar("T")
+
+# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+INSERT_AT_ONCE = 750
+
+
+def add_scored(config: SetConfig[T], items: object, conflict: str) -> Plan[None]:
+    check_conflict(config, conflict)
+    yield from add_all(config, checked_pairs(config.name, items), conflict)
+
+
+def add_all(config: SetConfig[T], source: ItemSource, conflict: str = "keep") -> Plan[None]:
+    """Add items with their scores, a chunk at a time; an error says how many of them got in."""
+    sent = 0
+
+    def encoded(items: Sequence[T], scores: Sequence[Any], _other: Any) -> Chunk:
+        return Chunk(config.encoding.encode_all(items), scored_all(config, items, scores))
+
+    def send(chunk: Chunk) -> Plan[None]:
+        nonlocal sent
+        if not config.admits_all:
+            yield from admit(config, list(zip(*chunk, strict=True)), conflict)
+        elif conflict == "sum":
+            yield from _increase(config, list(zip(*chunk, strict=True)))
+        else:
+            yield commands.add_all(config.key, *chunk, flag=commands.FLAGS[conflict])
+        sent += len(chunk.members)
+
+    try:
+        yield from each_chunk(source, encoded, send)
+    except Exception as error:
+        if sent:
+            error.add_note(
+                f"redset {shown(config.name)}: the first {sent} items were added before this"
+            )
+        raise
+
+
+def _increase(config: SetConfig[T], pairs: Sequence[tuple[bytes, float]]) -> Plan[None]:
+    """Add to scores, which must not be done twice."""
+    for first in range(0, len(pairs), INSERT_AT_ONCE):
+        with config.requests.store.acquire() as slot:
+            keys, part = (config.key, slot.reply_key), pairs[first : first + INSERT_AT_ONCE]
+            yield [commands.increase(keys, slot.request_id(), part, REPLY_TTL)]
+
+
+def insert(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[T]]:
+    pairs = [(config.encoding.encode(item), scored(config, item)) for item in items]
+    key, *others = config.dedup_keys()
+    new: list[T] = []
+    with ExitStack() as stack:  # an error has all of them repeated
+        first = 0
+        for part in chunks(pairs, INSERT_AT_ONCE if config.admits_all else ADMIT_AT_ONCE):
+            slot = stack.enter_context(config.requests.insert.acquire())
+            keys = (key, slot.reply_key, *others)
+            request_id = slot.request_id()
+            command = commands.insert(keys, request_id, config.unique, part, REPLY_TTL)
+            new += [items[first + place] for place in (yield from ask(command))]
+            first += len(part)
+    return new
+
+
+def discard_all(config: SetConfig[T], source: ItemSource) -> Plan[None]:
+    def encoded(items: Sequence[T], _scores: Sequence[Any], other: Any) -> Chunk:
+        known = encode_all_or_none(config, items, other)
+        members = [member for member in known if member is not None]
+        return Chunk(members, [None] * len(members))
+
+    def send(chunk: Chunk) -> Plan[None]:
+        yield commands.remove_all(config.key, chunk.members)
+
+    yield from each_chunk(source, encoded, send)
+
+
+# The whole set
+
+
+def size(config: SetConfig[T]) -> Plan[int]:
+    return ask(commands.size(config.key))
+
+
+def available(config: SetConfig[T]) -> Plan[int]:
+    """How many items are due."""
+    highest = config.max_due_score()
+    if highest == HIGHEST:
+        return size(config)
+    return ask(commands.count(config.key, LOWEST, highest))
+
+
+def clear(config: SetConfig[T]) -> Plan[bool]:
+    with ExitStack() as stack:
+        every = config.requests.all()
+        keys = [key for each in every for key in stack.enter_context(each.discarding())]
+        others = [*leasing_keys(config.key), *keys]
+        there, *_ = yield [commands.delete(config.key), *commands.delete_all(others)]
+    return bool(there)
+
+
+def rename(config: SetConfig[T], new_name: str | bytes) -> Plan[bytes]:
+    """Give the set another key, with all that belongs to it; return that key."""
+    new = check_name(new_name, config.key)
+    sign = config.liveness_key
+    # A call that failed is repeated as that, or else it would rename what is not there.
+    with config.requests.store.acquire(("rename", new)) as slot:
+        keys = [config.key, new, slot.reply_key, moved_key(config.key)]
+        keys += [*leasing_keys(config.key), *leasing_keys(new), *([] if sign is None else [sign])]
+        once = (slot.request_id(), REPLY_TTL)
+        word, _ = yield from ask(commands.rename(keys, once, wake_channel(new)))
+        if word == "expired":
+            raise ResultExpired(config.name)
+    return new
+
+
+def expire(config: SetConfig[Any], seconds: float) -> Plan[bool]:
+    """Have the set go in so many *seconds*, with all that belongs to it."""
+    hint = "; clear() removes the set at once, persist() keeps it"
+    left = check_seconds(config.name, "seconds", seconds, least=MS, hint=hint)
+    return (yield from _set_ttl(config, "expire", left))
+
+
+def persist(config: SetConfig[Any]) -> Plan[bool]:
+    return (yield from _set_ttl(config, "persist", None))
+
+
+def _set_ttl(config: SetConfig[Any], call: str, seconds: float | None) -> Plan[bool]:
+    _check_has_own_ttl(config, call)
+    # Only the same call repeats one that failed.
+    with config.requests.store.acquire((call, seconds)) as slot:
+        command = commands.expire_set(slot.keys, slot.request_id(), REPLY_TTL, seconds)
+        return (yield from ask(command))
+
+
+def ttl(config: SetConfig[Any]) -> Plan[float | None]:
+    _check_has_own_ttl(config, "ttl")
+    return (yield from ask(commands.ttl_of_set((config.key, *leasing_keys(config.key)))))
+
+
+def _check_has_own_ttl(config: SetConfig[Any], call: str) -> None:
+    if config.is_result:
+        raise InvalidTypeError(
+            f"redset {shown(config.name)}: this is a result, which the server keeps for "
+            f"{RESULT_SECONDS:g} seconds after each use; for {call}() make a lasting "
+            "set of it with into=… or rename(…)"
+        )
+    owner = owner_of(config.key)
+    if owner is not None and config.key == leasing_keys(owner).dead:
+        raise InvalidTypeError(
+            f"redset {shown(config.name)}: the dead go with the set that they belong to; call "
+            f"{call}() of {shown(text_of(owner))}"
+        )
+
+
+def run_id() -> Plan[str]:
+    """What tells one run of a server from another."""
+    return ask(commands.server_info())
+
+
+def server_time() -> Plan[float]:
+    return ask(commands.server_time())

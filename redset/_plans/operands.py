@@ -1,0 +1,167 @@
+"""Operands of set algebra: where they are, or how they come; and where a result goes. No I/O."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count, groupby
+from secrets import token_hex
+from typing import Any, Generic, TypeVar
+
+from redset._protocol import commands
+from redset._protocol.commands import Command, Operand
+from redset._protocol.config import SetConfig
+from redset._protocol.encoding import Encoding
+from redset._protocol.idempotency import IdempotencySlot
+from redset._protocol.keys import companion, lasting_set_of, slot_of
+from redset._protocol.sources import LARGE, ItemSource, chained, noticed
+
+T = TypeVar("T")
+
+logger = logging.getLogger("redset")
+
+# A local operand may take this long for one chunk of its items.
+STAGED_SECONDS = 600.0
+# A result that nobody uses is deleted by the server after this long, its set a minute later.
+RESULT_SECONDS = 600.0
+GRACE_SECONDS = 60.0
+
+_numbers = count()
+_process = token_hex(6)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOperand:
+    """An operand that is on the server already: its name for errors, its key, and its sign."""
+
+    name: str
+    key: bytes
+    liveness_key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOperand(Generic[T]):
+    """An operand of which only the items are known, with scores or, for the scorer, ``None``."""
+
+    source: ItemSource
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a combination goes, and how long it lives there."""
+
+    key: bytes
+    ttl: str | int
+    liveness_key: bytes = b""
+    # Knows the request that must not be done twice; a result needs none, as its key is its own.
+    slot: IdempotencySlot | None = None
+
+
+# An operand, and how the script is told of it.
+Ready = tuple[StoredOperand | LocalOperand[Any], Operand]
+
+
+def stored(config: SetConfig[Any]) -> StoredOperand:
+    """The set as an operand of its own server."""
+    return StoredOperand(config.name, config.key, config.liveness_key)
+
+
+def companion_of(config: SetConfig[Any], purpose: str) -> Destination:
+    """The companion set for *purpose*, which lasts."""
+    return Destination(companion(config.key, purpose), "lasting")
+
+
+def new_result(config: SetConfig[Any]) -> Destination:
+    """A key for a result: in the slot of its left operand, never used before.
+
+    It is named after the set that it was made from, however many results lie between.
+    """
+    origin, purpose = lasting_set_of(config.key), f"result:{unique_word()}"
+    liveness_key = companion(origin, f"{purpose}:alive")
+    return Destination(companion(origin, purpose), round(RESULT_SECONDS * 1000), liveness_key)
+
+
+def renew(key: bytes, liveness_key: bytes) -> list[Command[int]]:
+    """Keep a result for another while: its sign first, and the set for a minute longer."""
+    return [
+        commands.expire(liveness_key, RESULT_SECONDS),
+        commands.expire(key, RESULT_SECONDS + GRACE_SECONDS),
+    ]
+
+
+def joined(
+    operands: Sequence[StoredOperand | LocalOperand[T]],
+) -> list[StoredOperand | LocalOperand[T]]:
+    """Neighbouring local operands as one, which is staged and combined only once."""
+    joined: list[StoredOperand | LocalOperand[T]] = []
+    for is_remote, group in groupby(operands, lambda operand: isinstance(operand, StoredOperand)):
+        if is_remote:
+            joined.extend(group)
+        else:
+            sources = [operand.source for operand in group if isinstance(operand, LocalOperand)]
+            joined.append(LocalOperand(chained(sources)))
+    return joined
+
+
+def renewals_of(operands: Iterable[StoredOperand | LocalOperand[Any]]) -> list[Command[int]]:
+    """What keeps those *operands* alive that are results."""
+    return [
+        command
+        for operand in operands
+        if isinstance(operand, StoredOperand) and operand.liveness_key is not None
+        for command in renew(operand.key, operand.liveness_key)
+    ]
+
+
+def unique_word() -> str:
+    """A word that no other call has, in whatever process: letters and digits only."""
+    return f"{_process}{token_hex(4)}n{next(_numbers)}"
+
+
+def name_of(ready: Sequence[Ready], place: int) -> str:
+    operand, _ = ready[place]
+    return operand.name if isinstance(operand, StoredOperand) else "a local operand"
+
+
+def stored_operands(
+    operands: Sequence[StoredOperand], weights: Sequence[float] | None = None
+) -> list[Operand]:
+    """What the scripts are told of operands that are all on the server."""
+    factors = weights or [1.0] * len(operands)
+    return [
+        Operand(each.key, weight, each.liveness_key)
+        for each, weight in zip(operands, factors, strict=True)
+    ]
+
+
+def other_encoding(config: SetConfig[Any], other: SetConfig[Any]) -> Encoding[Any] | None:
+    """Return the encoding of the *other* set unless it is that of this one."""
+    return None if config.encoding.same_as(other.encoding) else other.encoding
+
+
+def noticed_operand(
+    config: SetConfig[Any], other: SetConfig[Any], source: ItemSource, why: str
+) -> LocalOperand[Any]:
+    """What *source* gives of another set, with a warning if many items travel."""
+
+    def notice() -> None:
+        logger.warning(
+            "redset %r: reads all of redset %r through this process, more than %s items, as %s",
+            *(config.label, other.label, f"{LARGE:,}", why),
+        )
+
+    return LocalOperand(noticed(source, notice))
+
+
+def why_apart(config: SetConfig[Any], other: SetConfig[Any], *, cluster: bool) -> str:
+    """Say why no command may name both sets, or that they are on different servers."""
+    if not config.encoding.same_as(other.encoding):
+        return "their serializers differ"
+    if cluster and slot_of(other.key) != slot_of(config.key):
+        return "a cluster keeps them in different slots: names with the same {tag} share one"
+    return "they are on different servers or databases"
+
+
+def shares_commands(config: SetConfig[Any], other: SetConfig[Any], *, cluster: bool) -> bool:
+    """Say whether one command may name both sets, if they are on one server."""
+    shares_slot = not cluster or slot_of(other.key) == slot_of(config.key)
+    return config.encoding.same_as(other.encoding) and shares_slot

@@ -1,0 +1,44 @@
+"""Read-only calls of scripts: for a replica, and for an account that may only read.
+
+Nothing here does I/O or awaits.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from redset._protocol import client_errors
+from redset._protocol.commands import Command
+from redset._protocol.config import Plan
+
+R = TypeVar("R")
+
+
+def ask_reader(command: Command[R], renewals: Sequence[Command[Any]] = ()) -> Plan[R]:
+    """Call a script that only reads, and with it keep results for another while by *renewals*.
+
+    Where nothing may be written, these are left out. An account with no right to write to the keys
+    may call only scripts that can't: it is refused the call once, and makes it as such.
+    """
+    try:
+        *_, reply = yield [*renewals, command]
+    except Exception as error:
+        if not client_errors.refuses_writes(error):
+            raise
+        without = [command] if renewals else []
+        if client_errors.is_denied(error):
+            without.append(command.as_reader())
+        reply = yield from _first_reply(without, error)
+    return reply  # type: ignore[no-any-return]
+
+
+def _first_reply(each: Sequence[Command[R]], refusal: Exception) -> Plan[R]:
+    """Give the reply to the first command that isn't refused, or raise *refusal*."""
+    for command in each:
+        try:
+            [reply] = yield [command]
+        except Exception as error:
+            if not client_errors.is_reply(error):
+                raise
+        else:
+            return reply  # type: ignore[no-any-return]
+    raise refusal

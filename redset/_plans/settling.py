@@ -1,0 +1,231 @@
+"""Plans that settle items on lease: how the hold on them ends, or goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+from redset._plans.arguments import MS
+from redset._plans.leased import LeasedItems, Settling, counts, error_text
+from redset._protocol import commands
+from redset._protocol.arguments import check_seconds
+from redset._protocol.commands import Command
+from redset._protocol.config import Plan, SetConfig
+from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, fingerprint
+from redset._protocol.keys import moved_key, wake_channel
+from redset._protocol.scores import check_score
+from redset.exceptions import LeaseLost
+
+T = TypeVar("T")
+
+# A set that was renamed leaves so many traces, as rename.lua has it.
+MAX_MOVED = 100
+
+
+def ack(
+    config: SetConfig[T], holds: LeasedItems[T], items: tuple[T, ...], again_at: Any
+) -> Plan[None]:
+    score = _score_for(config, "ack", again_at)
+    members = holds.members(items) if items else holds.not_returning()
+    yield from settle(config, holds, Settling("ack", 0.0, score), members)
+
+
+def release(
+    config: SetConfig[T],
+    holds: LeasedItems[T],
+    items: tuple[T, ...],
+    delay: float,
+    score: Any,
+    count: bool,
+    error: object,
+) -> Plan[None]:
+    seconds = check_seconds(config.name, "delay", delay)
+    checked = _score_for(config, "release", score)
+    verb = "release" if count else "uncounted"
+    how = Settling(verb, seconds, checked, error_text(error))
+    yield from settle(config, holds, how, holds.members(items))
+
+
+def reject(
+    config: SetConfig[T], holds: LeasedItems[T], items: tuple[T, ...], error: object
+) -> Plan[None]:
+    how = Settling("reject", error=error_text(error))
+    yield from settle(config, holds, how, holds.members(items))
+
+
+def extend(
+    config: SetConfig[T], holds: LeasedItems[T], ttl: float, verb: str = "extend"
+) -> Plan[None]:
+    seconds = check_seconds(config.name, "ttl", ttl, least=MS)
+    yield from settle(config, holds, Settling(verb, seconds), holds.members(()))
+
+
+def give_back(config: SetConfig[T], holds: LeasedItems[T], error: BaseException) -> Plan[None]:
+    """Give back what is left of a lease whose block *error* ended.
+
+    If several items are left, the error says not which of them is to blame.
+    """
+    rest = holds.not_returning()
+    verb = "release" if len(rest) == 1 else "suspected"
+    how = Settling(verb if counts(error) else "uncounted")
+    how = how._replace(error=error_text(error))
+    yield from settle_each(config, holds, [(how, rest), *holds.to_return()])
+
+
+def leave(
+    config: SetConfig[T],
+    holds: LeasedItems[T],
+    done: int,
+    delay: float,
+    error: BaseException | None,
+) -> Plan[None]:
+    """Settle what is left of a consumer's lease: the first *done* of its items are done.
+
+    The next one is at hand if there is an *error*; nobody began the others.
+    """
+    at_hand = done + (error is not None)
+    everyone = list(holds.all_members())
+    returning = holds.to_return()
+    groups = (
+        (Settling("ack"), everyone[:done]),
+        (failure(delay, error), everyone[done:at_hand]),
+        (Settling("uncounted"), everyone[at_hand:]),
+    )
+    rest = set(holds.not_returning())
+    others = [(how, [each for each in those if each in rest]) for how, those in groups]
+    yield from settle_each(config, holds, [*others, *returning])
+
+
+def finish(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
+    """Acknowledge what is left of *holds*; but give back what an earlier call could not."""
+    groups = [(Settling("ack"), holds.not_returning()), *holds.to_return()]
+    yield from settle_each(config, holds, groups)
+
+
+def settle_each(
+    config: SetConfig[T], holds: LeasedItems[T], groups: Iterable[tuple[Settling, list[bytes]]]
+) -> Plan[None]:
+    """Settle what is open of each group, also of those after one that has lost some."""
+    lost: list[T] = []
+    for how, members in groups:
+        try:
+            those = [member for member in members if member in holds.unsettled]
+            yield from settle(config, holds, how, those)
+        except LeaseLost as loss:
+            lost += loss.items
+    if lost:
+        raise LeaseLost(config.name, lost)
+
+
+def failure(delay: float, error: BaseException | None) -> Settling:
+    if error is None or not counts(error):
+        return Settling("uncounted")
+    return Settling("release", delay, None, error_text(error))
+
+
+def _score_for(config: SetConfig[T], operation: str, score: Any) -> float | None:
+    return None if score is None else float(check_score(config.name, operation, score))
+
+
+def settle(
+    config: SetConfig[T], holds: LeasedItems[T], how: Settling, members: list[bytes]
+) -> Plan[None]:
+    """End the hold on *members*, or prolong it; `LeaseLost` if some are not held any more."""
+    if not how.prolongs and how.verb != "ack":
+        holds.returning |= dict.fromkeys(members, how)
+    lost_items: list[T] = []
+    ends: list[tuple[float, float]] = []
+    for lease, part in holds.by_lease(members, how.at_once):
+        lost = yield from _settle_at(config, holds, how, lease, part, holds.key_of(lease), ends, [])
+        if lost:
+            lost_items += holds.close(lost, set(lost))
+    if ends:
+        deadline, until = min(ends)
+        if how.verb == "extend" or deadline > holds.deadline:
+            holds.deadline, holds.until = deadline, until
+    if lost_items:
+        raise LeaseLost(config.name, lost_items)
+
+
+def _settle_at(
+    config: SetConfig[T],
+    holds: LeasedItems[T],
+    how: Settling,
+    lease: str,
+    members: list[bytes],
+    key: bytes,
+    ends: list[tuple[float, float]],
+    asked: list[bytes],
+) -> Plan[list[bytes]]:
+    """Settle members of one *lease* of the set under *key*, or where that was renamed to.
+
+    Append to *ends* until when it holds them then; return those that it doesn't hold anywhere.
+    *asked* are the keys that were asked before.
+    """
+    # A call that failed may be remembered for long, its members must not be.
+    about = (how, lease, key, len(members), fingerprint(members))
+    with config.requests.settle.acquire(about) as slot:
+        sent = monotonic()
+        keys = slot.keys if key == slot.keys[0] else slot.keys_at(key)
+        deadline, lost = yield from _settle_once(keys, slot, how, lease, members)
+        # Within the block: an exception from here on has the same request repeated.
+        found = [member for member in members if member not in lost] if lost else members
+        if found:
+            holds.keys[lease] = key
+            if how.prolongs:
+                ends.append((deadline, sent + how.seconds))
+            else:
+                holds.close(found)
+        if not lost:
+            return []
+        left = [member for member in members if member in lost]
+        asked.append(key)
+        for place in (yield from moved_to(key)):
+            # The first key may have its set back meanwhile.
+            if left and place not in asked[1:]:
+                left = yield from _settle_at(config, holds, how, lease, left, place, ends, asked)
+        return left
+
+
+def _settle_once(
+    keys: Sequence[bytes],
+    slot: IdempotencySlot,
+    settling: Settling,
+    name: str,
+    members: Sequence[bytes],
+) -> Plan[tuple[float, set[bytes]]]:
+    """End or prolong the hold of the lease *name*; give the deadline, and what it has lost.
+
+    *keys* are those of the slot, which may be a slot of another set.
+    """
+    request_id = slot.request_id()
+    [(deadline, lost)] = yield [settle_command(keys, request_id, settling, name, members)]
+    return deadline, {members[place] for place in lost}
+
+
+def moved_to(key: bytes) -> Plan[list[bytes]]:
+    """Give the keys that the set under *key* was given lately, while some of it was on lease."""
+    [found] = yield [commands.by_rank(moved_key(key), -MAX_MOVED, -1)]
+    return [place for place, _ in reversed(found)]
+
+
+def settle_command(
+    keys: Sequence[bytes],
+    request_id: bytes,
+    settling: Settling,
+    name: str,
+    members: Sequence[bytes],
+) -> Command[tuple[float, list[int]]]:
+    return commands.settle(
+        keys,
+        request_id,
+        REPLY_TTL,
+        settling.verb,
+        name=name,
+        seconds=settling.seconds,
+        score=settling.score,
+        channel=wake_channel(keys[0]),
+        error=settling.error,
+        members=members,
+    )

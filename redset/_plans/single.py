@@ -1,0 +1,171 @@
+"""Plans for one item: it is added, looked up, moved or removed."""
+
+from typing import Any, TypeVar
+
+from redset._plans.arguments import check_admits_all, check_conflict
+from redset._plans.operands import LocalOperand, StoredOperand
+from redset._protocol import commands
+from redset._protocol.commands import Command
+from redset._protocol.config import Plan, SetConfig, ask
+from redset._protocol.idempotency import REPLY_TTL, fingerprint
+from redset._protocol.keys import leasing_keys
+from redset._protocol.members import chunks, encode_for_lookup, scored
+from redset._protocol.scores import check_score
+from redset._support.words import shown
+from redset.exceptions import InvalidTypeError, MissingItemError
+
+T = TypeVar("T")
+
+# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+ADMIT_AT_ONCE = 500
+
+
+def add(config: SetConfig[T], item: T, score: Any, conflict: str) -> Plan[Any]:
+    check_conflict(config, conflict)
+    member, score = config.encoding.encode(item), scored(config, item, score)
+    if not config.admits_all:
+        kept = yield from admit(config, [(member, score)], conflict)
+        return score if conflict == "replace" and kept is not None else kept
+    if conflict == "replace":
+        yield [commands.add(config.key, [member], [score])]
+        return score
+    *_, kept = yield commands.add_with(config.key, member, float(score), conflict)
+    return kept
+
+
+def add_and_rank(
+    config: SetConfig[T], item: T, score: Any, conflict: str, *, reverse: bool
+) -> Plan[int | None]:
+    check_conflict(config, conflict)
+    member, number = config.encoding.encode(item), float(scored(config, item, score))
+    added: list[Command[Any]] = []
+    if not config.admits_all:
+        # Not in one batch: a script that the server doesn't know yet comes after what follows it.
+        yield from admit(config, [(member, number)], conflict)
+    elif conflict == "replace":
+        added = [commands.add(config.key, [member], [number])]
+    else:
+        added = commands.add_with(config.key, member, number, conflict)
+    rank: int | None
+    *_, rank = yield [*added, commands.rank(config.key, member, reverse=reverse)]
+    return rank
+
+
+def admit(
+    config: SetConfig[T], pairs: list[tuple[bytes, float]], conflict: str
+) -> Plan[float | None]:
+    """Add members but for those that have to stay out; give the last one's score, or ``None``."""
+    kept: float | None
+    *_, kept = yield [
+        commands.admit(config.dedup_keys(), config.unique, conflict, part)
+        for part in commands.parts(pairs, ADMIT_AT_ONCE)
+    ]
+    return kept
+
+
+def increment(config: SetConfig[T], item: T, amount: Any) -> Plan[float | None]:
+    member, amount = config.encoding.encode(item), check_score(config.name, item, amount)
+    if not config.admits_all:
+        return (yield from admit(config, [(member, float(amount))], "sum"))
+    return (yield from ask(commands.increment(config.key, member, float(amount))))
+
+
+def contains(config: SetConfig[T], item: T) -> Plan[bool]:
+    member = encode_for_lookup(config, item)
+    if member is None:
+        return False
+    [score] = yield [commands.score(config.key, member)]
+    return score is not None
+
+
+def score(config: SetConfig[T], item: T) -> Plan[float | None]:
+    member = encode_for_lookup(config, item)
+    if member is None:
+        return None
+    score: float | None
+    [score] = yield [commands.score(config.key, member)]
+    return score
+
+
+def discard(config: SetConfig[T], item: T) -> Plan[bool]:
+    member = encode_for_lookup(config, item)
+    if member is None:
+        return False
+    [removed] = yield [commands.remove(config.key, member)]
+    return bool(removed)
+
+
+def remove(config: SetConfig[T], sought: T, item: T) -> Plan[None]:
+    """Remove *sought*, as which *item* is looked up; the error names *item*, as with ``set``."""
+    if not (yield from discard(config, sought)):
+        raise MissingItemError(item)
+
+
+def update_score(config: SetConfig[T], item: T, score: Any, conflict: str) -> Plan[float | None]:
+    check_conflict(config, conflict)
+    number = float(check_score(config.name, item, score))
+    member = encode_for_lookup(config, item)
+    if member is None:
+        return None
+    kept: float | None
+    *_, kept = yield commands.update_score(config.key, member, number, conflict)
+    return kept
+
+
+def replace(config: SetConfig[T], old: T, new: T) -> Plan[float]:
+    check_admits_all(config)
+    becomes = config.encoding.encode(new)
+    score = yield from _carry(config, old, becomes, config.key, "replace")
+    if score is None:
+        raise MissingItemError(old)
+    return score
+
+
+def move(
+    config: SetConfig[T],
+    item: T,
+    to: object,
+    target: SetConfig[Any] | None,
+    operand: StoredOperand | LocalOperand[Any] | None,
+    conflict: str,
+) -> Plan[bool]:
+    """Move *item* to the set *to*, whose config is *target*, and which is that *operand*."""
+    check_conflict(config, conflict)
+    if not isinstance(operand, StoredOperand) or operand.liveness_key is not None:
+        raise InvalidTypeError(
+            f"redset {shown(config.name)}: move goes to a lasting set of the same server, "
+            "database and serializer, and in a cluster of the same slot, got "
+            f"{shown(to)}; add the item there, then discard it here"
+        )
+    if target is not None:
+        check_admits_all(target)
+    score = yield from _carry(config, item, None, operand.key, conflict)
+    return score is not None
+
+
+def _carry(
+    config: SetConfig[T], item: T, becomes: bytes | None, target: bytes, conflict: str
+) -> Plan[float | None]:
+    """Move a member to the set under *target*, where it *becomes* another; give its old score."""
+    member = encode_for_lookup(config, item)
+    if member is None:
+        return None
+    members = (member, member if becomes is None else becomes)
+    # Only the same call repeats one that failed.
+    about = ("move", fingerprint(members), target, conflict)
+    with config.requests.store.acquire(about) as slot:
+        keys = (config.key, slot.reply_key, leasing_keys(config.key).absent, target)
+        command = commands.move(keys, slot.request_id(), REPLY_TTL, members, conflict)
+        return (yield from ask(command))
+
+
+def scores(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[float | None]]:
+    found: list[float | None] = [None] * len(items)
+    known = ((encode_for_lookup(config, item), place) for place, item in enumerate(items))
+    for chunk in chunks((member, place) for member, place in known if member is not None):
+        parts = yield commands.scores(config.key, [member for member, _ in chunk])
+        places = [place for _, place in chunk]
+        scores = [score for part in parts for score in part]
+        for place, score in zip(places, scores, strict=True):
+            found[place] = score
+    return found

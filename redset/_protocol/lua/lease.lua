@@ -1,0 +1,127 @@
+-- Hand out the next members until a deadline, and acknowledge what an earlier lease is done with.
+--
+-- KEYS     as leasing.lua has them
+-- ARGV     milliseconds to keep the reply, milliseconds until the deadline, number of members,
+--          deliveries after which a member that comes back is dead (0: never), channel of those
+--          that wait, the worker's name, 'last' for the highest members instead of the lowest or '',
+--          this request's id, highest score, name of the lease, the earlier lease, member that is
+--          done, member, ...
+-- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
+--          doesn't hold any more as words in one string, "more" if another request of the call may
+--          find what this one could not put right yet, then member, score, deliveries, member, ... ; for the same
+--          call the same again, but for what somebody else has been given since
+-- Cost     O(k log n) for k members, and for those whose lease has expired
+-- Why      several structures must change as one, by the server's clock
+local keep, ttl, num, most, channel, worker, last, id, highest, lease, earlier = unpack(ARGV, 1, 11)
+num, last = tonumber(num), last == 'last'
+local FIRST = 12
+local now = now_in_milliseconds()
+local deadline = string.format('%.0f', now + ttl)
+
+local state, words = recall(reply_key, id)
+if state == 'stale' then return {deadline, '', ''} end
+local left, all_ready = time_left(set, leased, deliveries, seen, dead, letters, undecodable)
+-- An earlier attempt may have acknowledged the same, and then its answer counts.
+local lost = words[1] == earlier and words[2] or ''
+local ours, places = {}, {}
+if words[1] ~= earlier and ARGV[FIRST] then
+  for place, entry in ipairs(redis.call('HMGET', held, unpack(ARGV, FIRST))) do
+    if entry and string.sub(entry, 1, #earlier + 1) == earlier .. ' ' then
+      ours[#ours + 1] = ARGV[FIRST + place - 1]
+    else
+      places[#places + 1] = place - 1
+    end
+  end
+  lost = table.concat(places, ' ')
+end
+if #ours > 0 then
+  redis.call('HDEL', absent, '')  -- refused before anything is changed, or not at all
+  redis.call('ZREM', leased, unpack(ours))
+  redis.call('HDEL', held, unpack(ours))
+else
+  begin_writing()
+end
+if state ~= 'fresh' then
+  check_types()
+  local reply, still = {deadline, lost, ''}, {earlier, lost}
+  for i = 3, #words do
+    local member = words[i]
+    local entry = redis.call('HGET', held, member)
+    local holder, count, _, score = parts_of(entry)
+    if holder == lease and #still < num + 2 then
+      redis.call('ZADD', leased, deadline, member)
+      reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, tostring(count)
+      still[#still + 1] = member
+    elseif holder == lease then  -- the repeated call asks for fewer
+      make_ready(member, 'NX', score, math.max(count - 1, 0))
+      let_go(member)
+    end
+  end
+  inherit(left, set, deliveries)
+  if state == 'duplicate' then
+    if #still == 2 then reply[3] = 'more' end
+    return reply
+  end
+  store_reply(reply_key, id, still, keep)
+  if #still > 2 then return reply end
+end
+
+local more = not all_ready and reclaim(now)
+inherit(left, set, deliveries, dead, letters)
+local taken, counts = nil, {}
+if all_ready or redis.call('EXISTS', deliveries) == 0 then
+  taken = next_members(num, highest, last)
+else
+  taken = next_members(1, highest, last)
+  local first = taken[1] and redis.call('HGET', deliveries, taken[1]) or ''
+  if num > 1 and not string.find(first, 'alone', 1, true) then taken = next_members(num, highest, last) end
+  local members = {}
+  for i = 1, #taken, 2 do members[#members + 1] = taken[i] end
+  if #members > 0 then counts = redis.call('HMGET', deliveries, unpack(members)) end
+  for i = 2, #members do
+    if string.find(counts[i] or '', 'alone', 1, true) then
+      for place = #taken, 2 * i - 1, -1 do taken[place] = nil end
+      break
+    end
+  end
+end
+
+local deadlines, entries, known, reply = {}, {}, {}, {deadline, lost, ''}
+words = {earlier, lost}
+for i = 1, #taken, 2 do
+  local member, score = taken[i], taken[i + 1]
+  local before = counts[(i + 1) / 2]
+  local count = before and count_of(string.gsub(before, ' alone$', '')) + 1 or 1
+  deadlines[i], deadlines[i + 1] = deadline, member
+  entries[i] = member
+  entries[i + 1] = entry_of(lease, count, most, score, now, #taken == 2 and 'alone' or 'many', worker)
+  if before then known[#known + 1] = member end
+  words[#words + 1] = member
+  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = member, score, string.format('%d', count)
+end
+store_reply(reply_key, id, words, keep)
+if #taken == 0 then
+  if more then reply[3] = 'more' end
+  return reply
+end
+
+-- The last step is to remove the members; what was done before is undone if one is not allowed.
+notify(channel, deadline, now)
+redis.call('ZADD', leased, unpack(deadlines))
+local failed = redis.pcall('HSET', held, unpack(entries))
+failed = type(failed) == 'table' and failed.err and failed or remove_next(taken, highest, last)
+if failed then
+  redis.call('ZREM', leased, unpack(words, 3))
+  redis.call('HDEL', held, unpack(words, 3))
+  store_reply(reply_key, id, {earlier, lost}, keep)
+  return failed
+end
+inherit(left, leased, held)
+if #known > 0 then redis.call('HDEL', deliveries, unpack(known)) end
+-- What left the set in another way has left its count behind: a few of those go with each call.
+if #counts > 0 and redis.call('HLEN', deliveries) > redis.call('ZCARD', set) then
+  for _, member in ipairs(redis.call('HRANDFIELD', deliveries, 32)) do
+    if not redis.call('ZSCORE', set, member) then redis.call('HDEL', deliveries, member) end
+  end
+end
+return reply

@@ -1,0 +1,96 @@
+-- End the hold of one lease on its members, or prolong it.
+--
+-- KEYS     as leasing.lua has them
+-- ARGV     this request's id or '', milliseconds to keep the reply, verb, name of the lease,
+--          milliseconds, score or '', channel of those that wait, text of an error or '', member,
+--          member, ...
+--          ack      the members are done, or, if there is a score, ready again at that
+--          release  they are ready again, after so many milliseconds, at the score
+--          uncounted, suspected   the same, and this delivery doesn't count; those suspected are
+--                   handed out alone next
+--          reject, undecodable    they are dead, and that is why
+--          extend   they are held for so many milliseconds from now
+--          renew    the same, but for those that are held for longer
+-- Reply    the deadline that was set, or 0, and the positions (from 0) of the members that the
+--          lease doesn't hold any more, as words in one string; the same again for the same call
+-- Cost     O(k log n) for k members
+-- Why      a member that somebody else has been given since must stay his
+local id, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
+local score, channel, error = ARGV[6] ~= '' and ARGV[6], ARGV[7], ARGV[8]
+local FIRST = 9
+
+-- All attempts of one call say the same, so each is answered as the first was. An item that can't be
+-- deserialized is buried without a slot: only this lease may do it, and once.
+if id ~= '' then
+  local state, words = recall(reply_key, id)
+  if state == 'stale' then return '0' end
+  if state ~= 'fresh' and words[1] then return words[1] end
+end
+
+local ours, entries, answer = {}, {}, {'0'}
+for first = FIRST, #ARGV, MOST_ARGUMENTS do
+  local last = math.min(first + MOST_ARGUMENTS - 1, #ARGV)
+  for place, entry in ipairs(redis.call('HMGET', held, unpack(ARGV, first, last))) do
+    local member = ARGV[first + place - 1]
+    if entry and string.sub(entry, 1, #lease + 1) == lease .. ' ' then
+      ours[#ours + 1], entries[#entries + 1] = member, entry
+    else
+      answer[#answer + 1] = first + place - 1 - FIRST
+    end
+  end
+end
+
+begin_writing()
+local is_short = (verb == 'ack' and not score) or verb == 'extend' or verb == 'renew'
+local left = is_short and -1 or redis.call('PTTL', held)
+if verb == 'ack' then
+  if score then
+    for _, member in ipairs(ours) do redis.call('ZADD', set, score, member) end
+  end
+  call_in_parts(ours, 1, 'ZREM', leased)
+  call_in_parts(ours, 1, 'HDEL', held)
+elseif verb == 'extend' or verb == 'renew' then
+  local now = now_in_milliseconds()
+  local deadline = string.format('%.0f', now + milliseconds)
+  if #ours > 0 then notify(channel, deadline, now) end
+  for _, member in ipairs(ours) do
+    if verb == 'renew' then
+      redis.call('ZADD', leased, 'GT', deadline, member)
+    else
+      redis.call('ZADD', leased, deadline, member)
+    end
+  end
+  answer[1] = deadline
+else
+  check_types()
+  local now = now_in_milliseconds()
+  local deadline = string.format('%.0f', now + milliseconds)
+  local waits = tonumber(milliseconds) > 0
+  if waits and #ours > 0 then notify(channel, deadline, now) end
+  for place, member in ipairs(ours) do
+    local _, count, most, own = parts_of(entries[place])
+    if verb == 'uncounted' or verb == 'suspected' then count, most = math.max(count - 1, 0), 0 end
+    local alone = verb == 'suspected'
+    if verb == 'reject' or verb == 'undecodable' then
+      dead_letter(member, own, verb == 'reject' and 'rejected' or verb, now, count, error)
+      let_go(member)
+    elseif most > 0 and count >= most then
+      dead_letter(member, own, 'failed', now, count, error)
+      let_go(member)
+    elseif waits then
+      local entry = entry_of('-', count, most, score or own, now, alone and 'alone' or 'many', '')
+      -- Until this lease's name is gone from the entry, a call that was refused may be made again.
+      redis.call('ZADD', leased, deadline, member)
+      redis.call('HSET', held, member, entry)
+      redis.call('SADD', delayed, member)
+    else
+      make_ready(member, not score and 'NX', score or own, count, alone)
+      let_go(member)
+    end
+  end
+end
+
+inherit(left, set, deliveries, dead, letters, delayed)
+answer = table.concat(answer, ' ')
+if id ~= '' then store_reply(reply_key, id, {answer}, keep) end
+return answer

@@ -1,0 +1,176 @@
+"""Replies: the one module that knows how RESP2, RESP3 and the clients' callbacks differ.
+
+A score comes as bytes (RESP2), a float (RESP3) or a float made by the client; pairs of member
+and score come flat or nested. Each function takes any of these shapes and gives one.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+Pair = tuple[bytes, float]
+LeasedMember = tuple[bytes, float, int]  # a member on lease, its score, how often it was handed out
+
+
+class Taken(NamedTuple):
+    """What was taken; *more* if another request may find what this one could not put right yet.
+
+    If the set has a time-to-live, *end* is that, in milliseconds of the server's clock.
+    """
+
+    pairs: list[Pair]
+    more: bool
+    end: int | None = None
+
+
+class LeaseReply(NamedTuple):
+    """What was leased until *deadline*, in UNIX seconds; *more* as in `Taken`.
+
+    Of the members that were done, those at the places *lost* were not held any more.
+    """
+
+    deadline: float
+    held: list[LeasedMember]
+    lost: list[int]
+    more: bool
+
+
+class Reading(NamedTuple):
+    """What was read of a combination, as *word* says: see read.lua."""
+
+    word: str
+    number: int = 0
+    members: Sequence[bytes] = ()
+    runs: Sequence[Sequence[Pair]] = ()
+    scores: Sequence[Sequence[float | None]] = ()
+
+
+class Page(NamedTuple):
+    """Members in a row, how many come before them, and their scores, or only that of the last."""
+
+    rank: int
+    members: list[bytes]
+    scores: list[float]
+
+
+def nothing(reply: Any) -> None:
+    """Leave what only says that a command waits for the others."""
+
+
+def all_of(reply: Any) -> list[Any]:
+    """Give the replies to the commands of a transaction, or raise the first that is an error."""
+    for each in reply:
+        if isinstance(each, Exception):
+            raise each
+    return list(reply)
+
+
+def integer(reply: Any) -> int:
+    return int(reply)
+
+
+def truth(reply: Any) -> bool:
+    return bool(int(reply))
+
+
+def optional_integer(reply: Any) -> int | None:
+    return None if reply is None else int(reply)
+
+
+def members(reply: Any) -> list[Any]:
+    return list(reply)
+
+
+def page(reply: Any) -> Page:
+    rank, scores, found = reply
+    return Page(int(rank), list(found), [float(score) for score in scores])
+
+
+def optional_score(reply: Any) -> float | None:
+    return None if reply is None else float(reply)
+
+
+def optional_scores(reply: Any) -> list[float | None]:
+    return [optional_score(score) for score in reply]
+
+
+def pairs(reply: Sequence[Any]) -> list[Pair]:
+    """Give (member, score) pairs, however the server or the client nested them."""
+    if reply and isinstance(reply[0], list | tuple):
+        return [(member, float(score)) for member, score in reply]
+    return [(member, float(score)) for member, score in zip(reply[::2], reply[1::2], strict=True)]
+
+
+def seconds(reply: Any) -> float:
+    """Give UNIX seconds from the reply of ``TIME``: seconds and microseconds."""
+    whole, micro = reply
+    return int(whole) + int(micro) / 1_000_000
+
+
+def seconds_left(reply: Any) -> float | None:
+    """Give seconds from milliseconds; ``None`` for no end."""
+    return None if int(reply) < 0 else int(reply) / 1000
+
+
+def taken(reply: Sequence[Any]) -> Taken:
+    if len(reply) % 2 == 0:
+        return Taken(pairs(reply), more=False)
+    *words, end = reply
+    return Taken(pairs(words), more=False, end=int(end)) if words else Taken([], more=True)
+
+
+def leased(reply: Sequence[Any]) -> LeaseReply:
+    deadline, lost, more, *words = reply
+    groups = zip(words[::3], words[1::3], words[2::3], strict=True)
+    held = [(member, float(score), int(count)) for member, score, count in groups]
+    return LeaseReply(int(deadline) / 1000, held, _numbers(lost) if lost else [], bool(more))
+
+
+def settled(reply: Any) -> tuple[float, list[int]]:
+    """Give the deadline that was set, in UNIX seconds, and the places of what was lost."""
+    deadline, *lost = _numbers(reply)
+    return deadline / 1000, lost
+
+
+def stats(reply: Sequence[Any]) -> tuple[list[int], float | None]:
+    """Give the counts, and the lowest score that is due."""
+    *counts, lowest = reply
+    return [int(count) for count in counts], float(lowest) if lowest else None
+
+
+def _numbers(text: Any) -> list[int]:
+    return [int(number) for number in text.split()]
+
+
+def verdict(reply: Any) -> tuple[str, int]:
+    """Give the word and the number that a script answers with."""
+    word, number = reply
+    return _text(word), int(number)
+
+
+def counted(reply: Any) -> tuple[str, list[int]]:
+    """Give the word that a script answers with, and the numbers after it."""
+    word, *numbers = reply
+    return _text(word), [int(number) for number in numbers]
+
+
+def reading(reply: Any) -> Reading:
+    word, rest = _text(reply[0]), reply[1:]
+    if word == "members":
+        return Reading(word, members=members(rest[0]))
+    if word == "pairs":
+        return Reading(word, runs=[pairs(run) for run in rest])
+    if word == "scores":
+        return Reading(word, scores=[optional_scores(scores) for scores in rest])
+    return Reading(word, int(rest[0]))
+
+
+def _text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)
+
+
+def run_id(reply: Any) -> str:
+    """Give the number that a server drew when it started, from the reply of ``INFO server``."""
+    if isinstance(reply, dict):
+        return str(reply["run_id"])
+    text = reply.decode() if isinstance(reply, bytes) else str(reply)
+    return text.partition("run_id:")[2].split()[0]

@@ -1,0 +1,1 @@
+"""All that touches a client: its connections, subscriptions, the driver that runs plans."""

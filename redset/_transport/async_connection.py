@@ -1,0 +1,428 @@
+"""Async connection: sends batches of commands to an asyncio client's server.
+
+Decides which way a batch goes, by the same rule as `redset._transport.connection`. Owns the order
+of what is sent. Tasks never touch a connection: they enqueue their commands and wait for the
+replies, so that a task that is cancelled leaves no connection in the middle of a reply. What it had
+asked for is done nevertheless, hence the one rule of order: nothing that is enqueued after a task
+was cancelled overtakes what that task had sent.
+"""
+
+import asyncio
+import copy
+import math
+import os
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redset._protocol import client_errors, commands
+from redset._protocol.commands import Command
+from redset._support.words import shown
+from redset._transport import compat
+from redset._transport.async_watch import AsyncKeySubscription
+from redset._transport.compat import RAW
+from redset._transport.connection import (
+    check_transaction,
+    is_async,
+    parsed,
+    run_ids,
+    same_address,
+    unknown_server,
+    without_script,
+)
+from redset._transport.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
+from redset.exceptions import InvalidTypeError
+
+# What one write carries at most: more would hold up the server's other clients.
+MAX_BYTES, MAX_COMMANDS = 1 << 20, 5_000
+
+
+class AsyncClientConnection:
+    """An `AsyncConnection` over an asyncio client of redis-py or valkey-py."""
+
+    def __init__(self, client: Any, *, pipelining: bool = True) -> None:
+        self.client = client
+        self._pipeliner = _pipeliner_for(client, pipelining)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys must share a slot to be used together."""
+        return compat.is_cluster(self.client)
+
+    @property
+    def cancelled_after_send(self) -> int:
+        """How many batches of this client were done while no task waited for the replies."""
+        return self._pipeliner.cancelled_after_send
+
+    async def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        """As `redset._transport.connection.ClientConnection.execute`, awaited."""
+        replies = await self._send(batch)
+        if len(batch) == 1 and not isinstance(reply := replies[0], Exception):
+            return [batch[0].parse(reply)]
+        for reply in replies:
+            if isinstance(reply, Exception):
+                return parsed(batch, await self._with_scripts(batch, replies))
+        return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
+
+    async def _with_scripts(self, batch: Sequence[Command[Any]], replies: list[Any]) -> list[Any]:
+        missing = without_script(replies)
+        if missing:
+            again = await self._send([batch[place].with_source() for place in missing])
+            for place, reply in zip(missing, again, strict=True):
+                replies[place] = reply
+        return replies
+
+    def execute_soon(self, batch: Sequence[Command[Any]]) -> None:
+        """Send *batch* while the loop runs; nothing waits for it. From any thread."""
+        self._pipeliner.send_soon(self.client, batch)
+
+    def subscribe(self, key: bytes) -> AsyncKeySubscription:
+        """Return what tells when *key* changes."""
+        return AsyncKeySubscription(self.client, key)
+
+    def _send(self, batch: Sequence[Command[Any]]) -> Coroutine[Any, Any, list[Any]]:
+        return self._pipeliner.send(self.client, batch)
+
+
+@dataclass(slots=True, eq=False)
+class PendingRequest:
+    """What one task enqueued, and the future of what it gets back."""
+
+    client: Any
+    batch: Sequence[Command[Any]]
+    # The replies, or the error that befell them: raised only if a task still waits.
+    replies: "asyncio.Future[list[Any] | Exception]"
+    packed: bytes = b""
+    # The task that sends this request by itself; none for one that shares a write.
+    sender: "asyncio.Task[None] | None" = None
+    is_sent: bool = False
+
+
+class Pipeliner:
+    """What all sets of one client send by.
+
+    Requests that are enqueued within one iteration of the loop, or while others are under way, are
+    sent in one write. Without *pipelining*, and while the client's commands are observed, each is
+    sent by itself, at once.
+    """
+
+    def __init__(self, client: Any, pipelining: bool) -> None:
+        self._pipelining = pipelining
+        self._original = compat.original_execute(client)
+        self._can_pack = self._original is not None and compat.can_be_pinned(client)
+        # How many requests were sent whose replies no task waited for.
+        self.cancelled_after_send = 0
+        self._process = os.getpid()
+        self._begin(None, None)
+
+    def _begin(self, client: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        process = os.getpid()
+        pool = compat.pool_of(client)
+        if pool is not None:
+            forked = self._process != process
+            compat.forget_other_loops(pool, loop, forked=forked)
+        self._loop, self._process = loop, process
+        self._waiting: deque[PendingRequest] = deque()
+        # Those that are being sent.
+        self._taken: list[PendingRequest] = []
+        self._sender: asyncio.Task[None] | None = None
+        # Senders of single requests, and those of them whose request no task waits for any more.
+        self._alone: set[asyncio.Task[None]] = set()
+        self._orphaned: set[asyncio.Task[None]] = set()
+
+    async def send(self, client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
+        """Return the raw replies to *batch*; those that are errors are among them."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop or self._process != os.getpid():
+            self._begin(client, loop)
+        request = self._enqueue(loop, client, batch)
+        try:
+            # To cancel a task that waits here is to cancel this future, and nothing else.
+            replies = await request.replies
+        except asyncio.CancelledError:
+            if request.is_sent:
+                self.cancelled_after_send += 1
+                if request.sender is not None and not request.sender.done():
+                    self._orphaned.add(request.sender)
+                    request.sender.add_done_callback(self._orphaned.discard)
+            raise
+        if isinstance(replies, Exception):
+            raise replies
+        return replies
+
+    def send_soon(self, client: Any, batch: Sequence[Command[Any]]) -> None:
+        """Send *batch* if the loop still runs; from any thread, without waiting."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and self._process == os.getpid():
+            loop.call_soon_threadsafe(self._enqueue, loop, client, batch)
+
+    def _enqueue(
+        self, loop: asyncio.AbstractEventLoop, client: Any, batch: Sequence[Command[Any]]
+    ) -> PendingRequest:
+        request = PendingRequest(client, batch, loop.create_future())
+        packs = self._can_pack and compat.is_untouched(client, self._original)
+        if packs:
+            if len(batch) == 1:
+                request.packed = batch[0].packed()
+            else:
+                request.packed = b"".join([command.packed() for command in batch])
+        if packs and self._pipelining:
+            self._waiting.append(request)
+            if self._sender is None:
+                self._sender = loop.create_task(self._send_all())
+        else:
+            request.sender = loop.create_task(self._send_alone(request))
+            self._alone.add(request.sender)
+            request.sender.add_done_callback(self._alone.discard)
+        return request
+
+    async def _send_all(self) -> None:
+        try:
+            await self._let_orphans_go_first()
+            while requests := self._next():
+                await round_trip(requests)
+                self._taken = []
+                # Those that were answered now ask again, and share the next write.
+                await asyncio.sleep(0)
+        except BaseException as error:
+            # Out of a signal handler, perhaps, between any two steps of this task.
+            for request in self._taken:
+                if isinstance(error, asyncio.CancelledError):
+                    request.replies.cancel()
+                elif not request.replies.done():
+                    request.replies.set_exception(error)
+            raise
+        finally:
+            self._sender, self._taken = None, []
+            if any(not request.replies.cancelled() for request in self._waiting):
+                # This task was cancelled from outside, theirs were not.
+                self._sender = asyncio.get_running_loop().create_task(self._send_all())
+
+    def _next(self) -> list[PendingRequest]:
+        requests = self._taken = []
+        size = number = 0
+        while self._waiting:
+            request = self._waiting[0]
+            size, number = size + len(request.packed), number + len(request.batch)
+            if requests and (size > MAX_BYTES or number > MAX_COMMANDS):
+                break
+            if not request.replies.done():
+                requests.append(request)
+            self._waiting.popleft()
+        return requests
+
+    async def _send_alone(self, request: PendingRequest) -> None:
+        await self._let_orphans_go_first()
+        if not (self._can_pack and compat.is_untouched(request.client, self._original)):
+            # Requests that share a write may be on their way, from before a tracer came.
+            while self._sender is not None:
+                await asyncio.wait({self._sender})
+        if not request.replies.cancelled():
+            await round_trip([request])
+
+    async def _let_orphans_go_first(self) -> None:
+        while self._orphaned:
+            await asyncio.wait(set(self._orphaned))
+
+
+async def round_trip(requests: list[PendingRequest]) -> None:
+    """Send *requests* in one write, and hand the replies out."""
+    for request in requests:
+        request.is_sent = True
+    try:
+        replies = await send_batch(requests[0].client, requests)
+    except Exception as error:
+        for request in requests:
+            if not request.replies.done():
+                request.replies.set_result(_copied(error))
+    except BaseException:
+        for request in requests:
+            request.replies.cancel()
+        raise
+    else:
+        place = 0
+        for request in requests:
+            end = place + len(request.batch)
+            if not request.replies.done():
+                request.replies.set_result(replies[place:end])
+            place = end
+
+
+def _copied(error: Exception) -> Exception:
+    # Each task adds its own traceback to what it raises.
+    try:
+        return copy.copy(error)
+    except Exception:
+        return error
+
+
+async def send_batch(client: Any, requests: list[PendingRequest]) -> list[Any]:
+    """Return the replies to all commands of *requests*, over one connection."""
+    if not requests[0].packed:
+        return await _send_through(client, requests[0].batch)
+    pool = compat.pool_of(client)
+    connection = await _acquire(pool)
+    repetition = Repetition(connection, requests)
+    is_clean = False
+    try:
+        replies: list[Any] = await compat.call_with_retry_async(
+            client, connection, repetition.attempt, batch=repetition.number > len(requests)
+        )
+        is_clean = True
+        return replies
+    except Exception as error:
+        is_clean = client_errors.is_reply(error)  # all were read before it was raised
+        if is_clean and repetition.replies is not None:
+            return repetition.replies
+        raise
+    finally:
+        if not is_clean:
+            # The next reply on it may be to one of these commands.
+            await connection.disconnect(nowait=True)
+        await pool.release(connection)
+
+
+class Repetition:
+    """What is sent of some requests, and sent again if the client would: what is open of them."""
+
+    def __init__(self, connection: Any, requests: list[PendingRequest]) -> None:
+        self._connection, self._requests = connection, requests
+        # How many commands there are in all.
+        self.number = sum([len(request.batch) for request in requests])
+        # The replies to all commands, errors among them, once each has been answered.
+        self.replies: list[Any] | None = None
+
+    async def attempt(self) -> list[Any]:
+        """Send what is open and return all replies; raise an error to repeat after."""
+        if self.replies is None:
+            packed = [request.packed for request in self._requests]
+            self.replies = await write_and_read(self._connection, packed, self.number)
+        else:
+            batch = [command for request in self._requests for command in request.batch]
+            places = self._open_places()
+            packed = [batch[place].packed() for place in places]
+            found = await write_and_read(self._connection, packed, len(places))
+            for place, reply in zip(places, found, strict=True):
+                self.replies[place] = reply
+        for reply in self.replies:
+            if isinstance(reply, Exception) and compat.repeats_reply(self._connection, reply):
+                raise reply
+        return self.replies
+
+    def _open_places(self) -> list[int]:
+        places: list[int] = []
+        start = 0
+        for request in self._requests:
+            of_request = range(start, start + len(request.batch))
+            refused = [
+                place
+                for place in of_request
+                if isinstance(reply := (self.replies or ())[place], Exception)
+                and compat.repeats_reply(self._connection, reply)
+            ]
+            # A transaction is refused or done as a whole.
+            places += of_request if refused and commands.MULTI in request.batch else refused
+            start = of_request.stop
+        return places
+
+
+async def _acquire(pool: Any) -> Any:
+    """Take a connection out of *pool*; if all are in use, wait for one, but not for long."""
+    now = asyncio.get_running_loop().time
+    deadline, pause = now() + ACQUIRE_TIMEOUT, FIRST_PAUSE
+    while True:
+        try:
+            return await compat.borrow_async(pool)
+        except Exception as error:
+            if not client_errors.is_exhausted(error) or now() > deadline:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def write_and_read(connection: Any, packed: list[bytes], number: int) -> list[Any]:
+    """Write *packed*, a number of commands, and read as many replies.
+
+    The connection's own timeout for each read would cost more than the read. One for all replies
+    is put off as they come, a little generously: it ends a silence, not a long answer.
+    """
+    await connection.send_packed_command(packed)
+    errors = compat.exceptions_of(connection)
+    read_timeout: float | None = connection.socket_timeout
+    now = asyncio.get_running_loop().time
+    due = math.inf if read_timeout is None else now() + read_timeout / 4
+    replies: list[Any] = []
+    try:
+        async with asyncio.timeout(read_timeout) as limit:
+            for _ in range(number):
+                try:
+                    reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+                except errors.ResponseError as error:
+                    # Its traceback would hold this frame, which holds it.
+                    reply = error.with_traceback(None)
+                replies.append(reply)
+                if read_timeout is not None and now() > due:
+                    due = now() + read_timeout / 4
+                    limit.reschedule(due + read_timeout)
+    except TimeoutError:
+        raise errors.TimeoutError("Timeout reading from the server") from None
+    return replies
+
+
+async def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
+    """Have *client* send *batch* in its own way; return the replies, errors among them."""
+    check_transaction(batch)
+    if compat.sends_singly(client, len(batch)):
+        return [await _reply(client, command) for command in batch]
+    pipeline = client.pipeline(transaction=False)
+    for command in batch:
+        pipeline.execute_command(*command.words, **RAW)
+    return list(await pipeline.execute(raise_on_error=False))
+
+
+async def _reply(client: Any, command: Command[Any]) -> Any:
+    try:
+        return await client.execute_command(*command.words, **RAW)
+    except Exception as error:
+        if client_errors.is_reply(error):
+            return error
+        raise
+
+
+def _pipeliner_for(client: Any, pipelining: bool) -> Pipeliner:
+    pipeliners: dict[bool, Pipeliner] = compat.shared_by_client(client, "pipeliners", dict)
+    found = pipeliners.get(pipelining)
+    if found is None:
+        found = pipeliners[pipelining] = Pipeliner(client, pipelining)
+    return found
+
+
+async def same_server(one: AsyncClientConnection, other: AsyncClientConnection) -> bool:
+    """As `redset._transport.connection.same_server`, awaited."""
+    known = same_address(one, other)
+    return await _run_id(one) == await _run_id(other) if known is None else known
+
+
+async def _run_id(connection: AsyncClientConnection) -> str:
+    known = run_ids.get(connection.client)
+    if known is None:
+        try:
+            [known] = await AsyncClientConnection(connection.client).execute(
+                [commands.server_info()]
+            )
+        except Exception as error:
+            known = unknown_server(error)
+        run_ids[connection.client] = known
+    return known
+
+
+def check_async_client(name: str, client: Any) -> Any:
+    """Return *client* if it can serve an asynchronous set; raise what is wrong if it can't."""
+    if not is_async(name, client, "redis.asyncio.Redis()"):
+        raise InvalidTypeError(
+            f"redset {shown(name)}: redis_client is a synchronous client "
+            f"({type(client).__name__}); "
+            "this set needs an asyncio one such as redis.asyncio.Redis()"
+        )
+    return client

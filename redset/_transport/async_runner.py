@@ -1,0 +1,186 @@
+"""Runners for asyncio: `redset._transport.runner`, awaited."""
+
+import asyncio
+import logging
+import os
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+from redset._plans import many, queue
+from redset._plans.iteration import Cursor
+from redset._plans.operands import StoredOperand, shares_commands, stored
+from redset._protocol import commands
+from redset._protocol.config import Plan, SetConfig
+from redset._transport.async_connection import (
+    AsyncClientConnection,
+    check_async_client,
+    same_server,
+)
+from redset._transport.async_results import RefreshingConnection, Use
+from redset._transport.driver import SubscriptionSlot, drive_async
+from redset._transport.runner import BaseRunner, Operation, P, are_sized
+from redset._transport.tasks import run_shielded, run_with_grace
+
+__all__ = ["AsyncRunner", "is_of_the_call", "run_shielded"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+logger = logging.getLogger("redset")
+
+# How long a cancelled task waits for what it was given to be back; that goes on without it.
+TAKE_BACK_SECONDS = 0.2
+
+
+class AsyncRunner(BaseRunner[T]):
+    """Sends the plans of one set over an asyncio client."""
+
+    connection: AsyncClientConnection
+    surface = "redset.asyncio"
+
+    def __init__(
+        self, client: Any, config: SetConfig[T], *, clock: Any = None, pipelining: bool = True
+    ) -> None:
+        self.pipelining = bool(pipelining)
+        # A clock that has to ask a server is given the time to.
+        self._synchronize = getattr(clock, "synchronize", None)
+        checked = check_async_client(config.name, client)
+        super().__init__(checked, config, clock=clock, pipelining=self.pipelining)
+
+    def run(
+        self, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        """Do what *operation* plans for this set."""
+        return self._run(None, operation(self.config, *args, **kwargs))
+
+    def run_in(
+        self,
+        slot: SubscriptionSlot | None,
+        operation: Operation[T, P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Coroutine[Any, Any, R]:
+        """`run`, and keep the subscription in *slot* if it waits."""
+        return self._run(slot, operation(self.config, *args, **kwargs))
+
+    def _run(self, slot: SubscriptionSlot | None, plan: Plan[R]) -> Coroutine[Any, Any, R]:
+        running = drive_async(plan, self.connection, self.translate_error, slot)
+        return running if self._synchronize is None else self._run_in_time(running)
+
+    async def _run_in_time(self, running: Coroutine[Any, Any, R]) -> R:
+        try:
+            await self._synchronize()  # type: ignore[misc]
+        except BaseException:
+            running.close()
+            raise
+        return await running
+
+    async def hand_out(
+        self, from_end: bool, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`run` what takes items for good; a task that is cancelled leaves them where they were."""
+        before, config = self.connection.cancelled_after_send, self.config
+        try:
+            return await self.run(operation, *args, **kwargs)
+        except BaseException as error:
+            self._take_over(config)
+            if not isinstance(error, asyncio.CancelledError):
+                raise
+            # Nobody may ever call this handle again. What somebody else's task had sent
+            # meanwhile may count, too: then there is nothing to take back.
+            if self.connection.cancelled_after_send > before:
+                taken_back = self.run(queue.take_back, last=from_end)
+                await run_with_grace(TAKE_BACK_SECONDS, taken_back)
+            raise
+
+    async def walk(
+        self,
+        page_of: Callable[[SetConfig[T], Cursor], Plan[Iterable[R]]],
+        handle: object = None,
+        *,
+        reverse: bool = False,
+    ) -> AsyncIterator[R]:
+        """Give what is on all pages, one after the other; a result is kept alive meanwhile.
+
+        So is the *handle* that is iterated over.
+        """
+        cursor = Cursor(reverse)
+        connection = self.connection
+        use = Use(connection) if isinstance(connection, RefreshingConnection) else None
+        try:
+            while not cursor.exhausted:
+                page = await self.run(page_of, cursor)
+                if use is not None:
+                    use.begin()
+                for each in page:
+                    yield each
+        finally:
+            if use is not None:
+                use.end()
+
+    def while_read(self, *sources: object) -> AbstractContextManager[None]:
+        """Keep a result that is changed by *sources*, which may take long to be read."""
+        connection = self.connection
+        if not isinstance(connection, RefreshingConnection) or are_sized(sources):
+            return nullcontext()
+        return Use(connection)
+
+    async def rename(self, new_name: str | bytes) -> None:
+        """Give the set another key."""
+        # Not over a result's connection, as in `redset._transport.runner`.
+        connection, plan = self._plain_connection(), many.rename(self.config, new_name)
+        self.follow(await drive_async(plan, connection, self.translate_error))
+
+    async def close(self) -> None:
+        """Delete the set if it is a result that this runner owns."""
+        owned = None if self.owner is None else self.owner.detach()
+        if owned is None:
+            return
+        _, _, (connection, keys, process), _ = owned
+        if process == os.getpid():
+            try:
+                await connection.execute([commands.delete(*keys)])
+            except Exception:
+                logger.debug("redset: a result is left to run out on the server", exc_info=True)
+
+    async def stored_with(self, other: "AsyncRunner[Any]") -> StoredOperand | None:
+        """The *other* set as an operand on this one's server; ``None`` if it isn't one there."""
+        cluster = self.connection.is_cluster
+        together = shares_commands(self.config, other.config, cluster=cluster)
+        if together and await same_server(self.connection, other.connection):
+            return stored(other.config)
+        return None
+
+    def _connect(self) -> AsyncClientConnection:
+        config = self.config
+        if config.liveness_key is None:
+            return self._plain_connection()
+        keys = (config.key, config.liveness_key)
+        return RefreshingConnection(self.client, config.name, keys, pipelining=self.pipelining)
+
+    def _plain_connection(self) -> AsyncClientConnection:
+        return AsyncClientConnection(self.client, pipelining=self.pipelining)
+
+    def own(self, keys: tuple[bytes, bytes]) -> None:
+        """Delete *keys*, of a result, once this runner is gone."""
+        self.owner = weakref.finalize(
+            self, _delete_soon, self._plain_connection(), keys, os.getpid()
+        )
+        # There is no loop then: the server deletes what is left.
+        self.owner.atexit = False
+
+
+def is_of_the_call(_error: Exception) -> bool:
+    """Return whether the client, the server or redset raised an error: no signal handler does."""
+    return True
+
+
+def _delete_soon(connection: AsyncClientConnection, keys: tuple[bytes, bytes], pid: int) -> None:
+    """Delete a result whose handle was collected, if there is still a loop to do it."""
+    if pid == os.getpid():
+        try:
+            connection.execute_soon([commands.delete(*keys)])
+        except RuntimeError:  # the loop is just closing
+            logger.debug("redset: a result is left to run out on the server", exc_info=True)

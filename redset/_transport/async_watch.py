@@ -1,0 +1,434 @@
+"""Key subscriptions for asyncio, where all tasks of a set share one; see `redset._transport.watch`.
+
+Owns the connection that the server tells of changes, and which task is woken by what is told: as
+many as there are items, however many wait. What is asked and told is up to that module.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import Any
+
+from redset._protocol import client_errors
+from redset._protocol.config import WaitForChange
+from redset._protocol.outlook import Outlook
+from redset._support.forks import PerProcess
+from redset._support.words import shown
+from redset._transport import compat, watch
+from redset._transport.watch import (
+    Look,
+    NoSubscriptionError,
+    Polling,
+    WakeupBackoff,
+    Words,
+    check_refusal,
+    handshake,
+    is_change,
+    is_refusal,
+    may_subscribe,
+    pool_to_subscribe_with,
+    remember_refusal,
+)
+
+# What a waiting task is told, as `WaitForChange` has it.
+Answer = asyncio.Future["bool | None"]
+
+logger = logging.getLogger("redset")
+
+
+async def give_back(pool: Any, connection: Any) -> None:
+    """Let the next user of *connection* find it as new."""
+    try:
+        await connection.disconnect(nowait=True)
+    finally:
+        await pool.release(connection)
+
+
+class Line:
+    """The tasks that wait for one set, by one clock, in the order in which they came."""
+
+    def __init__(self, outlook: Outlook) -> None:
+        self.outlook = outlook
+        self.waiting: OrderedDict[Answer, None] = OrderedDict()
+        # How many tasks were woken that have not yet come back, or left.
+        self.awake = 0
+        # How many items are ready that no task was woken for.
+        self.unclaimed = 0
+        # Whether the last look took items to be those of tasks that were awake already.
+        self.discounted = False
+        # When an item becomes ready without a message.
+        self.event = math.inf
+        # Whether no look was made for this line.
+        self.is_new = True
+
+    def learn(self, ready: int, event: float) -> None:
+        """Wake as many tasks as there are items *ready* for them."""
+        self.event, self.is_new = event, False
+        self.discounted = ready > 0 and self.awake > 0
+        self.unclaimed = max(0, ready - self.awake)
+        while self.unclaimed and self.waiting:
+            self.wake_one()
+
+    def wake_one(self) -> None:
+        """Wake the task that has waited longest."""
+        self.unclaimed = max(0, self.unclaimed - 1)
+        answer, _ = self.waiting.popitem(last=False)
+        self.awake += 1
+        answer.set_result(True)
+
+
+class SharedSubscription:
+    """A connection of the client's pool, lent for as long as any task waits for a key to change.
+
+    A message wakes no task by itself: the subscription looks how many items are ready, and wakes
+    as many tasks. If a task that was woken is given nothing, fails or is cancelled, it looks
+    again, so that no wake-up is lost. Only a task that waits alone is woken at once.
+    """
+
+    def __init__(self, pool: Any, key: bytes) -> None:
+        self._pool, self._key = pool, key
+        self._process = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self._connection: Any = None
+        self._closed = False
+        self.users: set[AsyncKeySubscription] = set()
+        self._lines: list[Line] = []
+        # Replies and messages that were read, and the error that ended the reading.
+        self._inbox: deque[Any] = deque()
+        self._stirred = asyncio.Event()
+        # Whether it is time to look: nothing more is told until then.
+        self._stale = True
+        self._looked = -math.inf
+        # Whether other processes learned at the same moment what this one did.
+        self._contended = False
+        # Whether a task of this process was given something since the last look.
+        self._found = False
+        self._backoff = WakeupBackoff()
+        self._task = self._loop.create_task(self._run())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it can't tell the running task of changes."""
+        return (
+            self._closed
+            or self._task.done()
+            or self._process != os.getpid()
+            or self._loop is not asyncio.get_running_loop()
+        )
+
+    async def wait(self, line: Line, seconds: float) -> bool | None:
+        """Wait as `redset._transport.watch.KeySubscription.wait` does, in *line*."""
+        if line.unclaimed:
+            line.unclaimed -= 1
+            line.awake += 1
+            return True
+        answer: Answer = self._loop.create_future()
+        line.waiting[answer] = None
+        if self._stale or line.is_new:
+            self._look_soon()
+        timer = None
+        if seconds < math.inf:
+            timer = self._loop.call_later(seconds, _answer, answer, False)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if not answer.cancelled() and answer.done() and answer.result():
+                self.asked(line, found=False)
+            raise
+        finally:
+            line.waiting.pop(answer, None)
+            if timer is not None:
+                timer.cancel()
+
+    def line_of(self, outlook: Outlook) -> Line:
+        """Return the line of the tasks that have the same outlook as this one."""
+        for line in self._lines:
+            if line.outlook.clock is outlook.clock:
+                return line
+        # Lines that no task stands in make room for this one.
+        self._lines = [line for line in self._lines if line.waiting or line.awake]
+        self._lines.append(Line(outlook))
+        return self._lines[-1]
+
+    def asked(self, line: Line, *, found: bool) -> None:
+        """Note that a woken task has asked, or never will, and whether it *found* something."""
+        line.awake -= 1
+        if found:
+            self._found = True
+            self._backoff.hit()
+        if line.discounted or not found:
+            self._look_soon()
+
+    def missed(self) -> None:
+        """Note that a woken task found nothing, as another process was faster."""
+        self._contended = False
+        self._backoff.missed()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._closed = True
+        self._stirred.set()
+        with contextlib.suppress(RuntimeError):  # its loop was closed
+            self._task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Return when the pool has the connection."""
+        await asyncio.wait({self._task})
+
+    def _look_soon(self) -> None:
+        self._stale = True
+        self._stirred.set()
+
+    async def _run(self) -> None:
+        begun = self._loop.time()
+        try:
+            self._connection = await compat.borrow_async(self._pool)
+            try:
+                await self._serve()
+            finally:
+                await give_back(self._pool, self._connection)
+        except Exception as error:
+            logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=True)
+            if is_refusal(error):
+                remember_refusal(self._pool, watch.RECHECK_INTERVAL)
+            elif self._loop.time() < begun + watch.POLL_SECONDS:
+                remember_refusal(self._pool, watch.POLL_SECONDS)
+        finally:
+            self._closed = True
+            _forget(self._pool, self._key, self)
+            for line in self._lines:
+                for answer in line.waiting:
+                    _answer(answer, None)
+
+    async def _serve(self) -> None:
+        reading = self._loop.create_task(self._read())
+        try:
+            words = handshake(compat.protocol_of(self._connection))
+            await self._send(words)
+            *_, connection_id = [await self._reply() for _ in words]
+            if isinstance(connection_id, Exception):
+                raise connection_id
+            await self._look(connection_id)
+            # The client's `wait_for` may swallow a cancellation (Python 3.11).
+            while not self._closed:
+                while self._inbox:
+                    self._hear(self._inbox.popleft())
+                if not self._is_awaited():
+                    await self._until_stirred(math.inf)
+                elif self._stale:
+                    await asyncio.sleep(self._backoff.seconds())
+                    await self._look()
+                else:
+                    await self._until_stirred(self._expected())
+        finally:
+            # The next user of the connection must be the only one that reads.
+            reading.cancel()
+            await asyncio.wait({reading}, timeout=watch.REPLY_SECONDS)
+
+    def _is_awaited(self) -> bool:
+        return any(line.waiting for line in self._lines)
+
+    def _hear(self, message: Any) -> None:
+        if isinstance(message, Exception):
+            raise message
+        self._stale = True
+        if is_change(message):
+            self._wake_or_look()
+
+    def _expected(self) -> float:
+        """Return when to look without a message; act at once if that is now."""
+        event = min(line.event for line in self._lines if line.waiting)
+        until = min(event, self._looked + watch.RECHECK_INTERVAL)
+        if until <= self._loop.time():
+            self._stale = True
+            self._stirred.set()
+            if until == event:
+                self._wake_or_look()
+        return until
+
+    def _wake_or_look(self) -> None:
+        """Have one task ask at once if no other waits; else the next look says how many may."""
+        self._contended = True
+        waiting = [line for line in self._lines if line.waiting]
+        if self._backoff.is_none and [len(line.waiting) for line in waiting] == [1]:
+            waiting[0].wake_one()
+
+    async def _look(self, connection_id: int | None = None) -> None:
+        lines = list(self._lines)
+        # What is asked for from here on needs another look.
+        self._stale = False
+        look = Look(self._key, [line.outlook for line in lines], connection_id)
+        await self._send(look.words)
+        while not look.feed(await self._reply()):
+            pass
+        self._looked = self._loop.time()
+        found = look.found()
+        if self._contended and not self._found and not any(ready for ready, _ in found):
+            self._backoff.missed()
+        self._contended = self._found = False
+        for line, (ready, seconds) in zip(lines, found, strict=True):
+            line.learn(ready, self._looked + seconds)
+
+    async def _send(self, words: Sequence[Words]) -> None:
+        packed = self._connection.pack_commands(words)
+        # A health check would take a message for its answer.
+        await self._connection.send_packed_command(packed, check_health=False)
+
+    async def _reply(self) -> Any:
+        """Return the next reply or message; an error of the server is a reply."""
+        until = self._loop.time() + watch.REPLY_SECONDS
+        while not self._inbox:
+            if self._loop.time() >= until:
+                raise NoSubscriptionError("the server doesn't answer")
+            await self._until_stirred(until)
+            # A loop that was busy for so long may have it in the socket's buffer.
+            await asyncio.sleep(0)
+        reply = self._inbox.popleft()
+        if isinstance(reply, Exception) and not client_errors.is_reply(reply):
+            raise reply
+        return reply
+
+    async def _read(self) -> None:
+        going_on = True
+        while going_on:
+            try:
+                reply = await self._connection.read_response(
+                    disable_decoding=True, timeout=math.inf
+                )
+            except Exception as error:
+                reply, going_on = error, client_errors.is_reply(error)
+            self._inbox.append(reply)
+            self._stirred.set()
+
+    async def _until_stirred(self, until: float) -> None:
+        """Sleep until there is something to read or to do."""
+        if not self._inbox:
+            timer = None if until == math.inf else self._loop.call_at(until, self._stirred.set)
+            try:
+                await self._stirred.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        self._stirred.clear()
+        if self._closed:
+            raise asyncio.CancelledError
+
+
+def _answer(answer: Answer, told: bool | None) -> None:
+    if not answer.done():
+        answer.set_result(told)
+
+
+Subscriptions = dict[bytes, SharedSubscription]
+
+
+def _subscriptions_of(pool: Any) -> Subscriptions:
+    """Return the subscriptions of this process that have a connection of *pool*, by key."""
+    of_processes: PerProcess[Subscriptions] = compat.shared_by_client(
+        pool, "subscriptions", lambda: PerProcess(dict)
+    )
+    return of_processes.get()
+
+
+def _forget(pool: Any, key: bytes, shared: SharedSubscription) -> None:
+    of_pool = _subscriptions_of(pool)
+    if of_pool.get(key) is shared:
+        del of_pool[key]
+
+
+def _shared_subscription(pool: Any, key: bytes) -> SharedSubscription:
+    """Return the subscription to *key*, or raise `NoSubscriptionError`."""
+    check_refusal(pool)
+    of_pool = _subscriptions_of(pool)
+    for other, shared in list(of_pool.items()):
+        if shared.is_over:
+            del of_pool[other]
+    if key not in of_pool:
+        if not may_subscribe(pool, len(of_pool)):
+            raise NoSubscriptionError("a connection to subscribe with can't be spared")
+        of_pool[key] = SharedSubscription(pool, key)
+    return of_pool[key]
+
+
+async def evict_one(pool: Any) -> bool:
+    """Return a connection to *pool* that only listens; return whether there was one.
+
+    The tasks that it told of changes poll for a while.
+    """
+    for key, shared in list(_subscriptions_of(pool).items()):
+        if not shared.is_over:
+            remember_refusal(pool, watch.RECHECK_INTERVAL)
+            shared.close()
+            _forget(pool, key, shared)
+            await shared.wait_closed()
+            return True
+    return False
+
+
+class AsyncKeySubscription:
+    """One task that waits for a key to change: `KeySubscription` for asyncio."""
+
+    def __init__(self, client: Any, key: bytes) -> None:
+        self._pool = pool_to_subscribe_with(client)
+        self._key = key
+        self._process = os.getpid()
+        self._shared: SharedSubscription | None = None
+        # Where this task stood until it was woken, if it was and has not asked since.
+        self._line: Line | None = None
+        self._polling = Polling()
+
+    async def wait(self, step: WaitForChange) -> bool | None:
+        """As `redset._transport.watch.KeySubscription.wait`, awaited."""
+        if self._line is not None and self._shared is not None:
+            self._shared.missed()
+        self.asked(found=False)
+        end = asyncio.get_running_loop().time() + step.seconds
+        try:
+            shared = self._subscription()
+        except NoSubscriptionError:
+            logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=True)
+        else:
+            line = shared.line_of(step.outlook)
+            told = await shared.wait(line, step.seconds)
+            if told is not None:
+                self._line = line if told else None
+                return told
+            self.close()
+        left = max(0.0, end - asyncio.get_running_loop().time())
+        await asyncio.sleep(self._polling.pause(left))
+        return None
+
+    def asked(self, *, found: bool) -> None:
+        """As `redset._transport.watch.KeySubscription.asked`."""
+        line, self._line = self._line, None
+        if line is not None and self._shared is not None:
+            self._shared.asked(line, found=found)
+
+    def drain(self) -> None:
+        """As that of `KeySubscription`: what was told has been passed over."""
+        self._polling.begin()
+
+    def close(self) -> None:
+        """Wait no more; the last task that does lets the connection go."""
+        self.asked(found=False)
+        shared, self._shared = self._shared, None
+        # That of a forked process is the parent's.
+        if shared is None or self._process != os.getpid():
+            return
+        shared.users.discard(self)
+        if not shared.users:
+            _forget(self._pool, self._key, shared)
+            shared.close()
+
+    def _subscription(self) -> SharedSubscription:
+        if self._shared is not None and self._shared.is_over:
+            self.close()
+        if self._shared is None:
+            self._process = os.getpid()
+            self._shared = _shared_subscription(self._pool, self._key)
+            self._shared.users.add(self)
+        return self._shared

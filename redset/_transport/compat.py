@@ -1,0 +1,496 @@
+"""Compat: all that redset knows of the insides of redis-py and valkey-py.
+
+Each probe of a private attribute, a signature or a module name is a function here, with a canary
+test over the versions of both libraries. Nothing outside this module touches a name that the
+client's documentation doesn't have. Imports no client: a program may have one of the two only.
+"""
+
+import importlib
+import inspect
+import select
+import sys
+import threading
+from collections.abc import Callable
+from enum import Enum
+from types import FrameType, FunctionType, MethodType
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+from redset._protocol.client_errors import LIBRARIES, library_of
+
+R = TypeVar("R")
+
+# An option of `execute_command` that switches the decoding of one reply off.
+RAW = {"NEVER_DECODE": True}
+
+
+# Libraries and their errors
+
+
+_exceptions: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+
+
+def exceptions_of(instance: object) -> Any:
+    """Return the module of the exceptions that *instance*, of either library, raises."""
+    kind = type(instance)
+    known = _exceptions.get(kind)
+    if known is None:
+        libraries = [library_of(base) for base in kind.__mro__]
+        library = next((name for name in libraries if name), LIBRARIES[0])
+        known = _exceptions[kind] = importlib.import_module(f"{library}.exceptions")
+    return known
+
+
+# Which way commands may go
+
+
+class CommandPath(Enum):
+    """How a client whose commands are observed or changed is given several at once."""
+
+    PIPELINE = "in a pipeline of the client's"
+    SINGLY = "one at a time, as only `execute_command` is the user's own"
+
+
+# Methods that decide what reaches the server: one of a user's own makes the client decide.
+_DECIDING = ("execute_command", "_execute_command", "pipeline", "parse_response")
+
+
+def _provider(kind: type, method: str) -> type | None:
+    return next((base for base in kind.__mro__ if method in vars(base)), None)
+
+
+def _is_library_code(function: Any, kind: type) -> bool:
+    module = sys.modules.get(kind.__module__)
+    # By `type`: a tracer's proxy says of itself, in all its attributes, that it is the function.
+    return type(function) is FunctionType and function.__globals__ is vars(module)
+
+
+def _function_of(method: Any) -> Any:
+    """Return the function behind a bound *method*, ``None`` for a tracer's proxy of one."""
+    return method.__func__ if type(method) is MethodType else None
+
+
+_originals: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+
+
+def original_execute(client: Any) -> Any:
+    """Return the library's own function behind ``client.execute_command``.
+
+    What a tracer has wrapped it in is taken off. ``None`` if a user's class has its own, or if
+    the function can't be found.
+    """
+    kind = type(client)
+    if kind not in _originals:
+        _originals[kind] = _find_original(kind)
+    return _originals[kind]
+
+
+def _find_original(kind: type) -> Any:
+    for method in _DECIDING:
+        provider = _provider(kind, method)
+        if provider is not None and library_of(provider) is None:
+            return None
+    provider = _provider(kind, "execute_command")
+    if provider is None:
+        return None
+    function = inspect.unwrap(vars(provider)["execute_command"])
+    return function if _is_library_code(function, provider) else None
+
+
+def is_untouched(client: Any, original: Any) -> bool:
+    """Return whether ``client.execute_command`` is *original*, and nobody counts commands.
+
+    Asked before each call, as a tracer may come at any time: some 0.15 µs.
+    """
+    execute = client.execute_command
+    # As `_function_of`, without the call of it.
+    return type(execute) is MethodType and execute.__func__ is original and not _metrics_are_on()
+
+
+def pipeline_is_untouched(client: Any) -> bool:
+    """Return whether nobody listens to the pipelines of *client*, as `is_untouched` for one."""
+    pipeline = _pipeline_class(type(client))
+    if pipeline is None:
+        return True
+    provider = _provider(type(client), "pipeline")
+    return (
+        provider is not None
+        and _is_library_code(_function_of(client.pipeline), provider)
+        and _is_library_code(vars(pipeline).get("execute"), pipeline)
+    )
+
+
+def _pipeline_class(kind: type) -> Any:
+    provider = _provider(kind, "execute_command")
+    return getattr(sys.modules.get(getattr(provider, "__module__", "")), "Pipeline", None)
+
+
+def path_through_client(client: Any) -> CommandPath:
+    """Return how a client whose commands are observed or changed sends several at once."""
+    changed = _changes(client, "execute_command") or _changes(client, "parse_response")
+    if changed and not _changes(client, "pipeline"):
+        return CommandPath.SINGLY
+    return CommandPath.PIPELINE
+
+
+def sends_singly(client: Any, number: int) -> bool:
+    """Return whether a batch of *number* commands goes to `execute_command` one by one."""
+    if has_cache(client):
+        return False  # a pipeline passes by the client's cache, whose entries may be decoded
+    if number == 1 or getattr(client, "connection", None) is not None:
+        # What its user set on the one connection of a client (SELECT) holds for all commands.
+        return True
+    return path_through_client(client) is CommandPath.SINGLY
+
+
+def renames_keys(client: Any) -> bool:
+    """Return whether commands may reach the server in another form than redset wrote them."""
+    return _changes(client, "execute_command") or _changes(client, "pipeline")
+
+
+def _changes(client: Any, method: str) -> bool:
+    if method in getattr(client, "__dict__", {}):
+        return True
+    provider = _provider(type(client), method)
+    return provider is not None and library_of(provider) is None
+
+
+_recorder: Any = None
+
+
+def _metrics_are_on() -> bool:
+    """Return whether redis-py 8 counts the commands of all clients (``redis.observability``)."""
+    global _recorder  # noqa: PLW0603 - looked up once
+    if _recorder is None:
+        # Imported by each client of a version that has it; `False` for others.
+        _recorder = sys.modules.get("redis.observability.providers", False)
+    if _recorder is False:
+        return False
+    instance = _recorder._observability_instance
+    return instance is not None and instance._provider_manager is not None
+
+
+def is_cluster(client: Any) -> bool:
+    """Return whether *client* speaks to a cluster: keys must share a slot to be used together."""
+    return hasattr(client, "nodes_manager")
+
+
+def is_asyncio(client: Any) -> bool:
+    """Return whether the methods of *client* are awaited."""
+    if inspect.iscoroutinefunction(inspect.unwrap(client.execute_command)):
+        return True
+    modules = tuple(f"{library}.asyncio" for library in LIBRARIES)
+    return any(kind.__module__.startswith(modules) for kind in type(client).__mro__)
+
+
+def is_multi_database(client: Any) -> bool:
+    """Return whether *client* switches between databases that don't share their data at once."""
+    return any(kind.__name__ == "MultiDBClient" for kind in type(client).__mro__)
+
+
+def is_in_the_middle_of_a_call(client: Any) -> bool:
+    """Return whether this thread is in a call over the one connection of *client*, if it has one.
+
+    Older clients have no lock that would know: there, the stack does.
+    """
+    if getattr(client, "connection", None) is None:
+        return False
+    owned = getattr(getattr(client, "single_connection_lock", None), "_is_owned", None)
+    if owned is not None:
+        return bool(owned())
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "execute_command" and frame.f_locals.get("self") is client:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def is_single_connection(client: Any) -> bool:
+    """Return whether an asyncio *client* has one connection instead of a pool."""
+    return bool(getattr(client, "single_connection_client", False))
+
+
+# Pools and connections
+
+
+def shared_by_client(client: Any, name: str, make: Callable[[], R]) -> R:
+    """Return what all that use *client* (or a pool) share under *name*; *make* it at first.
+
+    The object itself has it, and not a dictionary of such objects, which would keep alive what
+    refers to its own key.
+    """
+    try:
+        attributes = vars(client)
+    except TypeError:  # no attributes of its own: each has one for itself
+        return make()
+    found = attributes.get(f"_redset_{name}")
+    return cast(R, attributes.setdefault(f"_redset_{name}", make()) if found is None else found)
+
+
+def pool_of(client: Any) -> Any:
+    """Return the pool of *client*, ``None`` for one that is more than a pool."""
+    return getattr(client, "connection_pool", None)
+
+
+def can_be_pinned(client: Any) -> bool:
+    """Return whether *client* is a pool of connections that take packed commands as they are."""
+    pool = pool_of(client)
+    if pool is None or getattr(client, "connection", None) is not None or is_cluster(client):
+        return False
+    connection = getattr(pool, "connection_class", None)
+    return (
+        library_of(type(pool)) is not None
+        and connection is not None
+        and library_of(connection) is not None
+    )
+
+
+def has_cache(client: Any) -> bool:
+    """Return whether *client* answers reads out of a cache of its own, decoded or not."""
+    return getattr(pool_of(client), "cache", None) is not None
+
+
+def may_stay_pinned(pool: Any) -> bool:
+    """Return whether a connection of *pool* may be kept between calls.
+
+    Not if credentials are renewed while it lies in the pool, nor with TLS, whose records may come
+    at any time, so that what there is to read says nothing.
+    """
+    kinds = {kind.__name__ for kind in pool.connection_class.__mro__}
+    return (
+        not any("SSL" in name for name in kinds)
+        and hasattr(select, "poll")
+        and pool.connection_kwargs.get("credential_provider") is None
+        and getattr(pool, "cache", None) is None
+    )
+
+
+def max_connections(pool: Any) -> int:
+    """Return how many connections *pool* may have."""
+    return int(getattr(pool, "max_connections", 2))
+
+
+def has_room(pool: Any) -> bool:
+    """Return whether *pool* could give another connection without waiting for one."""
+    if hasattr(pool, "pool"):  # BlockingConnectionPool has a queue of that name
+        return not pool.pool.empty()
+    created = getattr(pool, "_created_connections", 0)
+    return created < pool.max_connections or bool(pool._available_connections)
+
+
+def borrow(pool: Any) -> Any:
+    """Take a connection out of *pool*, as this version of the client's library wants it."""
+    _make_reentrant(pool)
+    connection = pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+    if hasattr(connection, "_current_command_cache_key"):
+        # Old versions would file the next reply in the client's cache, under another command.
+        connection._current_command_cache_key = None
+    return connection
+
+
+def has_idle(pool: Any) -> bool:
+    """Return whether a connection lies in *pool* that was used before."""
+    if hasattr(pool, "pool"):
+        return any(connection is not None for connection in list(pool.pool.queue))
+    return bool(pool._available_connections)
+
+
+def borrow_async(pool: Any) -> Any:
+    """Return what to await for a connection of *pool*, of an asyncio client."""
+    return pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+
+
+def _make_reentrant(pool: Any) -> None:
+    # Older versions guard a pool, and what they tell of its events, with locks that a signal
+    # handler, which uses the client in the middle of another call of its own thread, would wait
+    # for until the process is killed.
+    for guarded in (pool, getattr(pool, "_event_dispatcher", None)):
+        if type(getattr(guarded, "_lock", None)) is type(threading.Lock()):
+            guarded._lock = threading.RLock()  # type: ignore[union-attr]
+
+
+_takes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def _takes_name(pool: Any) -> bool:
+    """Return whether *pool*, of an older client, wants to know for which command it is asked."""
+    kind = type(pool)
+    known = _takes.get(kind)
+    if known is None:
+        wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
+        known = _takes[kind] = wanted is not None and wanted.default is inspect.Parameter.empty
+    return known
+
+
+def socket_of(connection: Any) -> Any:
+    """Return the socket of a synchronous *connection*, ``None`` if it has none now."""
+    return connection._sock
+
+
+def protocol_of(connection: Any) -> str:
+    """Return ``"2"`` or ``"3"``: the version of RESP that *connection* speaks."""
+    return str(getattr(connection, "protocol", 2))
+
+
+def close_idle_connections(pool: Any) -> None:
+    """Close the connections that lie in *pool*, one of which may be half-read."""
+    if hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none
+        if pool.pool.mutex.acquire(timeout=1.0):
+            try:
+                for connection in pool.pool.queue:
+                    if connection is not None:
+                        connection.disconnect()
+            finally:
+                pool.pool.mutex.release()
+    else:
+        pool.disconnect(inuse_connections=False)
+
+
+def close_half_read(client: Any) -> None:
+    """Close whatever connection of *client* may have been left in the middle of a reply."""
+    if getattr(client, "connection", None) is not None:
+        client.connection.disconnect()
+    elif pool_of(client) is not None:
+        close_idle_connections(pool_of(client))
+
+
+def follows_pushes(pool: Any) -> bool:
+    """Return whether the server may tell connections of *pool* that it moves (redis-py 7)."""
+    enabled = getattr(pool, "maint_notifications_enabled", None)
+    return bool(enabled is not None and enabled())
+
+
+def should_reconnect(connection: Any) -> bool:
+    """Return whether the server asked for *connection* to be made anew, perhaps elsewhere."""
+    asked: Callable[[], bool] | None = getattr(connection, "should_reconnect", None)
+    return asked is not None and asked()
+
+
+def read_pushes(connection: Any) -> None:
+    """Read what the server pushed to an idle *connection*; raise if it closed it instead."""
+    while connection.can_read(timeout=0):
+        connection.read_response(push_request=True, disconnect_on_error=False)
+
+
+# Repeating, as the client itself would
+
+
+def call_with_retry(
+    client: Any, connection: Any, first: Exception, again: Callable[[], R], *, batch: bool
+) -> R:
+    """Go on as *client* would after a first try that failed with *first*.
+
+    Its own `Retry` decides which errors are repeated, how often, and how long after each other.
+    """
+    failed = [first]
+
+    def attempt() -> R:
+        if failed:
+            raise failed.pop()
+        return again()
+
+    def fail(error: Exception) -> None:
+        connection.disconnect()
+        if not _repeats(client, connection, error, batch=batch):
+            raise error
+
+    return cast(R, connection.retry.call_with_retry(attempt, fail))
+
+
+async def call_with_retry_async(
+    client: Any, connection: Any, attempt: Callable[[], Any], *, batch: bool
+) -> Any:
+    """`call_with_retry` for asyncio, the first try included."""
+
+    async def fail(error: Exception) -> None:
+        await connection.disconnect()
+        if not _repeats(client, connection, error, batch=batch):
+            raise error
+
+    return await connection.retry.call_with_retry(attempt, fail)
+
+
+def _repeats(client: Any, connection: Any, error: Exception, *, batch: bool) -> bool:
+    """Return whether *client* repeats what failed with an *error* that its `Retry` knows."""
+    if not hasattr(client, "_disconnect_raise"):
+        return True
+    # Before version 6, only errors that the user named are repeated, in pipelines timeouts only.
+    named = tuple(getattr(connection, "retry_on_error", None) or ())
+    if not batch:
+        return isinstance(error, named)
+    timeout = exceptions_of(client).TimeoutError
+    return timeout in named and isinstance(error, timeout)
+
+
+def repeats_reply(connection: Any, reply: Exception) -> bool:
+    """Return whether the user named *reply*, an error of the server, as one to repeat after."""
+    return isinstance(reply, getattr(connection.retry, "_supported_errors", ()))
+
+
+# Locks
+
+
+def try_to_lock(lock: Any, token: bytes) -> Any:
+    """Have *lock*, of a client's ``lock()``, taken with *token*; return whether it was.
+
+    For an asyncio client, what is returned is awaited.
+    """
+    return lock.do_acquire(token)
+
+
+def unlock(lock: Any, token: bytes) -> Any:
+    """Free *lock*; raise a `ValueError`, LockNotOwnedError, if *token* is not its own.
+
+    For an asyncio client, what is returned is awaited.
+    """
+    return lock.do_release(token)
+
+
+# Addresses and settings
+
+
+def address_of(client: Any) -> dict[str, Any]:
+    """Return host, port, path and database of *client*, as far as its pool knows them."""
+    options = pool_of(client).connection_kwargs
+    address = {name: options.get(name) for name in ("host", "port", "path")}
+    return address | {"db": options.get("db") or 0}
+
+
+# What a pool keeps among its settings but makes anew for itself.
+_OWN_STATE = {"himport_registry", "maint_notifications_pool_handler", "event_dispatcher"}
+
+
+def portable_settings(client: Any) -> tuple[type, type, type, dict[str, Any]] | None:
+    """Return what makes a client like *client* in another process; ``None`` for no plain pool."""
+    pool = pool_of(client)
+    if pool is None or type(pool).__name__ not in {"ConnectionPool", "BlockingConnectionPool"}:
+        return None
+    # A bare object() is a default that is compared by identity, so a copy would mislead.
+    options = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if name not in _OWN_STATE and type(value) is not object
+    }
+    options["max_connections"] = pool.max_connections
+    return type(client), type(pool), pool.connection_class, options
+
+
+# Connections of asyncio
+
+
+def belongs_to_loop(connection: Any, loop: Any) -> bool:
+    """Return whether an asyncio *connection* may be used in *loop*; one not yet made may."""
+    reader = getattr(connection, "_reader", None)
+    return reader is None or getattr(reader, "_loop", loop) is loop
+
+
+def forget_other_loops(pool: Any, loop: Any, *, forked: bool) -> None:
+    """Drop connections that lie in *pool* and belong to another loop or to a parent process.
+
+    They are not closed: to close them would take them from the loop, or the process, that is
+    still using them.
+    """
+    for connection in list(getattr(pool, "_available_connections", ())):
+        if forked or not belongs_to_loop(connection, loop):
+            connection._reader = connection._writer = None

@@ -1,0 +1,263 @@
+"""Connection: sends batches of commands to a client's server, one round trip each.
+
+Decides which way a batch goes (see docs/transport.md): packed, over a connection that redset keeps,
+or through the client's public methods. The client keeps its pool, retries, credentials and
+protocol; only the decoding of replies is switched off, so that binary members survive
+``decode_responses=True``.
+"""
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from redset._protocol import client_errors, commands
+from redset._protocol.commands import Command
+from redset._protocol.config import WaitForChange
+from redset._support.words import shown
+from redset._transport import compat
+from redset._transport.compat import RAW
+from redset._transport.pinned import pinned_connections_for
+from redset._transport.watch import KeySubscription, evict_one
+from redset.exceptions import InvalidTypeError, NestedCallError
+
+
+class Connection(Protocol):
+    """What the driver needs: replies, parsed, for a batch of commands in one round trip."""
+
+    def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
+
+    def subscribe(self, key: bytes) -> KeySubscription: ...
+
+
+class AsyncSubscription(Protocol):
+    """`KeySubscription` for asyncio; `close` returns what it needs, without waiting."""
+
+    async def wait(self, step: WaitForChange) -> bool | None: ...
+
+    def asked(self, *, found: bool) -> None: ...
+
+    def drain(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncConnection(Protocol):
+    """`Connection` for asyncio."""
+
+    async def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
+
+    def subscribe(self, key: bytes) -> AsyncSubscription: ...
+
+
+class ClientConnection:
+    """A `Connection` over a synchronous client of redis-py or valkey-py."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._original = compat.original_execute(client)
+        self._pinned = None if self._original is None else pinned_connections_for(client)
+        # Results whose handles were collected while it was not safe to delete them.
+        self._to_delete: deque[tuple[int, Sequence[bytes]]] = compat.shared_by_client(
+            client, "results_to_delete", deque
+        )
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys must share a slot to be used together."""
+        return compat.is_cluster(self.client)
+
+    def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        """Send *batch* in one write, and return its parsed replies, or raise the first error.
+
+        A script that the server doesn't have (restarted, flushed) is sent again with its source.
+        """
+        replies = self._send(batch)
+        if len(replies) == 1 and not isinstance(replies[0], Exception):  # most calls
+            return [batch[0].parse(replies[0])]
+        for reply in replies:
+            if isinstance(reply, Exception):
+                return parsed(batch, self._with_scripts(batch, replies))
+        return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
+
+    def _with_scripts(self, batch: Sequence[Command[Any]], replies: list[Any]) -> list[Any]:
+        missing = without_script(replies)
+        if missing:
+            again = self._send([batch[place].with_source() for place in missing])
+            for place, reply in zip(missing, again, strict=True):
+                replies[place] = reply
+        return replies
+
+    def delete_now(self, keys: Sequence[bytes]) -> bool:
+        """Delete *keys* if a connection lies ready for it; return whether one did.
+
+        For finalizers: connects to nothing, repeats nothing, and raises nothing.
+        """
+        pinned = None if self._pinned is None else self._pinned.get()
+        if pinned is None or not compat.is_untouched(self.client, self._original):
+            return False
+        return pinned.try_call(commands.delete(*keys).packed())
+
+    def delete_later(self, keys: Sequence[bytes]) -> None:
+        """Delete *keys* with the next call that uses this client, in this process."""
+        self._to_delete.append((os.getpid(), keys))
+
+    def delete_collected(self) -> None:
+        """Delete what `delete_later` was given."""
+        while self._to_delete:
+            try:
+                process, keys = self._to_delete.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if process == os.getpid() and not self.delete_now(keys):
+                try:
+                    ClientConnection(self.client)._send([commands.delete(*keys)])
+                except Exception as error:
+                    if not client_errors.is_client_error(error):
+                        raise
+
+    def subscribe(self, key: bytes) -> KeySubscription:
+        """Return what tells when *key* changes."""
+        return KeySubscription(self.client, key)
+
+    def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        client = self.client
+        if self._to_delete:
+            self.delete_collected()
+        if self._pinned is not None and compat.is_untouched(client, self._original):
+            if len(batch) == 1:
+                return [self._pinned.get().call(client, batch[0].packed(), evict_one)]
+            if compat.pipeline_is_untouched(client):
+                packed = [command.packed() for command in batch]
+                return self._pinned.get().call_all(client, packed, evict_one)
+        return _send_through(client, batch)
+
+
+def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
+    """Have *client* send *batch* in its own way; return the replies, errors among them."""
+    check_transaction(batch)
+    if compat.is_in_the_middle_of_a_call(client):
+        raise NestedCallError(
+            "redset: the client has a single connection, which is in the middle of another call of "
+            "this thread (this one comes from a signal handler or a finalizer); use a client with "
+            "a pool of connections"
+        )
+    try:
+        if compat.sends_singly(client, len(batch)):
+            return [_reply(client, command) for command in batch]
+        with client.pipeline(transaction=False) as pipeline:
+            for command in batch:
+                pipeline.execute_command(*command.words, **RAW)
+            return list(pipeline.execute(raise_on_error=False))
+    except BaseException as error:
+        if not client_errors.is_client_error(error):
+            # It may have come between a command and its reply, which the next call would read.
+            compat.close_half_read(client)
+        raise
+
+
+def _reply(client: Any, command: Command[Any]) -> Any:
+    try:
+        return client.execute_command(*command.words, **RAW)
+    except Exception as error:
+        if client_errors.is_reply(error):
+            return error
+        raise
+
+
+def check_transaction(batch: Sequence[Command[Any]]) -> None:
+    """Refuse a transaction where its commands might not travel together, over one connection."""
+    if commands.MULTI in batch:  # a result's renewal may come before it
+        raise commands.TransactionUnsupportedError
+
+
+def without_script(replies: Sequence[Any]) -> list[int]:
+    """Return the places of those *replies* that say that the server doesn't have the script."""
+    return [
+        place
+        for place, reply in enumerate(replies)
+        if isinstance(reply, Exception) and client_errors.is_missing_script(reply)
+    ]
+
+
+def parsed(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[Any]:
+    """Give the parsed *replies* to *batch*, or raise the first one that is an error."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
+
+
+# What each client's server has answered to `INFO`.
+run_ids: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def same_server(one: ClientConnection, other: ClientConnection) -> bool:
+    """Say whether two clients speak to one database of one server, by whatever address.
+
+    Cost: none for one client or equal addresses; else 1 round trip for each client, once.
+    Two servers if an account may not ask. Source: ``run_id`` of ``INFO server``.
+    """
+    known = same_address(one, other)
+    return _run_id(one) == _run_id(other) if known is None else known
+
+
+def same_address(one: Any, other: Any) -> bool | None:
+    """`same_server` as far as addresses tell; ``None`` if only the servers know."""
+    if one.client is other.client:
+        return True
+    if one.is_cluster or other.is_cluster:
+        return False
+    places = [compat.address_of(connection.client) for connection in (one, other)]
+    if places[0] == places[1] and (places[0]["host"] or places[0]["path"]):
+        return True
+    return None if places[0]["db"] == places[1]["db"] else False
+
+
+def _run_id(connection: ClientConnection) -> str:
+    known = run_ids.get(connection.client)
+    if known is None:
+        try:
+            [known] = ClientConnection(connection.client).execute([commands.server_info()])
+        except Exception as error:
+            known = unknown_server(error)
+        run_ids[connection.client] = known
+    return known
+
+
+def unknown_server(error: Exception) -> str:
+    """Return an id that no other client's server has, for an account that may not ask for it.
+
+    Then items travel that could have stayed on the server. Other errors are raised.
+    """
+    if not client_errors.is_denied(error):
+        raise error
+    return f"unknown {uuid4()}"
+
+
+def is_async(name: str, client: Any, wanted: str = "redis.Redis()") -> bool:
+    """Say which surface *client* serves; what is wrong if it serves none."""
+    execute = getattr(client, "execute_command", None)
+    if not callable(execute) or not callable(getattr(client, "pipeline", None)):
+        raise InvalidTypeError(
+            f"redset {shown(name)}: redis_client must be a client such as {wanted}, "
+            f"got {type(client).__name__}"
+        )
+    if compat.is_multi_database(client):
+        raise InvalidTypeError(
+            f"redset {shown(name)}: redis_client is a {type(client).__name__}, which "
+            "changes between databases that don't hold the same set; give the client of one of them"
+        )
+    return compat.is_asyncio(client)
+
+
+def check_client(name: str, client: Any) -> Any:
+    """Give *client* back if it can serve a synchronous set; say what is wrong if it can't."""
+    if is_async(name, client):
+        raise InvalidTypeError(
+            f"redset {shown(name)}: redis_client is an asyncio client ({type(client).__name__}); "
+            "this set needs a synchronous one such as redis.Redis()"
+        )
+    return client

@@ -1,0 +1,41 @@
+"""A client on its way to another process: its settings travel, its connections don't."""
+
+import pickle
+from typing import Any
+from weakref import WeakValueDictionary
+
+from redset._transport import compat
+from redset.exceptions import InvalidTypeError
+
+_clients: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
+
+
+class PicklableClient:
+    """Pickles as the settings of *client*; unpickled, gives one client of the process for them."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = compat.portable_settings(self.client)
+        if settings is None:
+            raise InvalidTypeError(
+                f"redset: a set over {type(self.client).__name__} can't be pickled, as its client "
+                "is more than one pool of connections; make the client in the other process"
+            )
+        try:
+            return _reopen, (pickle.dumps(settings),)
+        except Exception as error:
+            raise InvalidTypeError(
+                f"redset: the client's settings can't be pickled: {error}; "
+                "make the client in the other process"
+            ) from error
+
+
+def _reopen(settings: bytes) -> PicklableClient:
+    client = _clients.get(settings)
+    if client is None:
+        kind, pool, connection_class, options = pickle.loads(settings)
+        client = kind(connection_pool=pool(connection_class=connection_class, **options))
+        _clients[settings] = client
+    return PicklableClient(client)

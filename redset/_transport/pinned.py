@@ -1,0 +1,371 @@
+"""Pinned connections: connections of a client's own pool that redset keeps between calls.
+
+What a client does anew for each command (taking a connection out of its pool and putting it back,
+a closure for each try, callbacks for replies) is done once here, or when something goes wrong.
+What goes wrong is treated as the client would treat it.
+
+The rule that keeps replies apart: a call *takes* its connection. While it is under way no other
+call, thread, greenlet, signal handler or finalizer can find that connection, and it is put back
+only after every reply that was asked for has been read. A call that ends in any other way closes
+it.
+"""
+
+import select
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redset._protocol import client_errors
+from redset._protocol.commands import MULTI
+from redset._support.forks import PerProcess
+from redset._transport import compat
+
+# Of the connections that a pool may have, at most one in so many is kept between calls.
+POOL_DIVISOR = 4
+# How long a call waits for a connection when all of the pool are in use.
+ACQUIRE_TIMEOUT = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.0005, 0.01
+
+# Stands for the socket of a connection that was closed here.
+_CLOSED = object()
+
+# Frees a connection that something other than a call holds; says whether there was one.
+Evict = Callable[[Any], bool]
+
+
+class PinnedConnection:
+    """A connection that redset has out of a pool, in use by one call or by none."""
+
+    __slots__ = ("_follows_pushes", "_orphans", "_poll", "_socket", "connection")
+
+    def __init__(self, connections: "PinnedConnections", connection: Any) -> None:
+        # Not *connections* itself: a client that its user drops closes its sockets at once.
+        self._orphans, self._follows_pushes = connections.orphans, connections.follows_pushes
+        self.connection = connection
+        self._socket: Any = _CLOSED
+        self._poll: Any = None
+        if connections.keeps and compat.socket_of(connection) is not None:
+            self._watch_socket()
+
+    def _watch_socket(self) -> None:
+        socket = compat.socket_of(self.connection)
+        if socket is None:  # closed: made anew at its next use
+            self._socket = _CLOSED
+            return
+        self._socket = socket
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+
+    def is_healthy(self) -> bool:
+        """Return whether an idle connection is as it was when it was put back.
+
+        An idle connection is readable only if the server closed it, or pushed something.
+        """
+        return compat.socket_of(self.connection) is self._socket and not self._poll.poll(0)
+
+    def renew(self) -> None:
+        """Make a connection that is no longer healthy a good one again."""
+        connection = self.connection
+        if self._follows_pushes and compat.socket_of(connection) is self._socket:
+            try:
+                compat.read_pushes(connection)
+            except Exception:
+                connection.disconnect()
+            same_socket = compat.socket_of(connection) is self._socket
+            if same_socket and not compat.should_reconnect(connection):
+                return
+        connection.disconnect()
+        connection.connect()
+        self._watch_socket()
+
+    def close(self) -> None:
+        """Close the connection, some of whose replies may not have been read."""
+        self._socket = _CLOSED
+        self.connection.disconnect()
+
+    def __del__(self) -> None:
+        # Only a call that an exception ended at an unlucky moment leaves a connection here. This
+        # may run anywhere, also inside the pool's own code: a later call sees to the rest.
+        connection = getattr(self, "connection", None)
+        if connection is not None:
+            self._orphans.append(connection)
+
+
+class PinnedConnections:
+    """The connections that one process has of one pool; see the module's rule."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = weakref.ref(pool)
+        self.keeps = compat.max_connections(pool) // POOL_DIVISOR
+        if not compat.may_stay_pinned(pool):
+            self.keeps = 0
+        self.follows_pushes = compat.follows_pushes(pool)
+        self._reply_error = compat.exceptions_of(pool).ResponseError
+        # The last one that was put back is the first to be taken; both are atomic.
+        self._idle: deque[PinnedConnection] = deque()
+        self.orphans: deque[Any] = deque()
+        self._waiting = 0
+        self._is_pool_suspect = False
+
+    def call(self, client: Any, packed: bytes, evict: Evict) -> Any:
+        """Send one command; return its reply, undecoded, also if it is an error."""
+        try:
+            pinned = self._idle.pop()
+        except IndexError:
+            pinned = self._acquire(evict)
+        else:
+            if not pinned.is_healthy():
+                self._renew(pinned)
+        connection = pinned.connection
+        try:
+            connection.send_packed_command([packed])
+            try:
+                reply = connection.read_response(disable_decoding=True)
+            except self._reply_error as error:
+                if compat.repeats_reply(connection, error):
+                    raise
+                reply = error.with_traceback(None)  # as in `exchange`
+        except BaseException as error:
+            [reply] = self._recover(client, pinned, error, [packed], [])
+        if len(self._idle) >= self.keeps:
+            self._put_back_carefully(pinned)
+        else:
+            if self.follows_pushes and compat.should_reconnect(connection):
+                pinned.close()  # made anew, where the server wants it, at its next use
+            self._idle.append(pinned)
+        return reply
+
+    def call_all(self, client: Any, batch: Sequence[bytes], evict: Evict) -> list[Any]:
+        """Send commands in one write; return their replies, undecoded, errors among them."""
+        try:
+            pinned = self._idle.pop()
+        except IndexError:
+            pinned = self._acquire(evict)
+        else:
+            if not pinned.is_healthy():
+                self._renew(pinned)
+        replies: list[Any] = []
+        try:
+            self.exchange(pinned.connection, batch, replies)
+        except BaseException as error:
+            replies = self._recover(client, pinned, error, batch, replies)
+        self._put_back_carefully(pinned)
+        return replies
+
+    def exchange(self, connection: Any, batch: Sequence[bytes], replies: list[Any]) -> None:
+        """Send *batch*, add its replies to *replies*; raise the first to be repeated after."""
+        repeat: Exception | None = None
+        connection.send_packed_command([b"".join(batch)])
+        for _ in batch:
+            try:
+                replies.append(connection.read_response(disable_decoding=True))
+            except self._reply_error as error:
+                # Its traceback would hold this frame, which holds it: a result that is dropped
+                # would wait for the collector.
+                replies.append(error.with_traceback(None))
+                if repeat is None and compat.repeats_reply(connection, error):
+                    repeat = error
+        if repeat is not None:
+            raise repeat
+
+    def _recover(
+        self,
+        client: Any,
+        pinned: PinnedConnection,
+        error: BaseException,
+        batch: Sequence[bytes],
+        replies: list[Any],
+    ) -> list[Any]:
+        """Go on as the client would after *error*; close the connection if it doesn't go on."""
+        try:
+            if not isinstance(error, Exception):
+                raise error
+            if isinstance(error, self._reply_error) and not replies:
+                replies = [error]
+            repetition = _Repetition(self, pinned.connection, batch, replies)
+            try:
+                return compat.call_with_retry(
+                    client, pinned.connection, error, repetition.again, batch=len(batch) > 1
+                )
+            except self._reply_error:
+                if repetition.replies is None:
+                    raise
+                return repetition.replies
+        except BaseException:
+            self._give_up(pinned)
+            raise
+
+    def try_call(self, packed: bytes) -> bool:
+        """Send one command if a good connection lies ready; return whether one did.
+
+        Its reply is read and passed over, nothing is repeated, no error is raised.
+        """
+        try:
+            pinned = self._idle.pop()
+        except IndexError:
+            return False
+        try:
+            if not pinned.is_healthy():
+                return False
+            pinned.connection.send_packed_command([packed])
+            pinned.connection.read_response(disable_decoding=True)
+        except Exception:
+            pinned.close()
+            return False
+        except BaseException:
+            pinned.close()
+            raise
+        finally:
+            self._idle.append(pinned)
+        return True
+
+    # Taking and putting back
+
+    def _acquire(self, evict: Evict) -> PinnedConnection:
+        """Take a connection that the pool has made sure is a good one.
+
+        If all are in use, wait until another call of redset puts one back: a call takes no longer
+        than a round trip. What waits for changes of a key gives its connection away before that.
+        """
+        self._take_in_orphans()
+        deadline, pause = time.monotonic() + ACQUIRE_TIMEOUT, FIRST_PAUSE
+        while True:
+            try:
+                pinned = self._idle.pop()
+            except IndexError:
+                pass
+            else:
+                if not pinned.is_healthy():
+                    self._renew(pinned)
+                return pinned
+            pool = self._pool()
+            try:
+                return self._borrow(pool)
+            except Exception as error:
+                if not client_errors.is_exhausted(error) or time.monotonic() > deadline:
+                    raise
+            if pause >= LONGEST_PAUSE:
+                evict(pool)
+            self._waiting += 1
+            try:
+                time.sleep(pause)
+            finally:
+                self._waiting -= 1
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _borrow(self, pool: Any) -> PinnedConnection:
+        if self._is_pool_suspect:
+            compat.close_idle_connections(pool)
+            self._is_pool_suspect = False
+        was_used = self.keeps > 0 and compat.has_idle(pool)
+        try:
+            pinned = PinnedConnection(self, compat.borrow(pool))
+        except BaseException as error:
+            # The pool takes a connection back as it is when an exception comes out of a signal
+            # handler: in the middle of its greeting, perhaps, whose reply would be the next one.
+            self._is_pool_suspect = not client_errors.is_client_error(error)
+            raise
+        if was_used:
+            # The same may have happened in a call of the user's own. It is made anew once.
+            pinned.close()
+            self._renew(pinned)
+        return pinned
+
+    def _renew(self, pinned: PinnedConnection) -> None:
+        try:
+            pinned.renew()
+        except BaseException:
+            self._give_up(pinned)
+            raise
+
+    def _give_up(self, pinned: PinnedConnection) -> None:
+        # The pool's own code is spared as far as possible: an exception out of a signal handler
+        # in the middle of it would lose the connection's place in the pool.
+        pinned.close()
+        if len(self._idle) < self.keeps:
+            self._idle.append(pinned)
+        else:
+            self._release(pinned)
+
+    def _put_back_carefully(self, pinned: PinnedConnection) -> None:
+        connection = pinned.connection
+        if self.follows_pushes and compat.should_reconnect(connection):
+            pinned.close()
+        pool = self._pool()
+        if len(self._idle) < self.keeps and (
+            self._waiting > 0 or (pool is not None and compat.has_room(pool))
+        ):
+            self._idle.append(pinned)
+        else:
+            self._release(pinned)
+
+    def _release(self, pinned: PinnedConnection) -> None:
+        # Never twice: old pools would give one connection to two takers.
+        connection, pinned.connection = pinned.connection, None
+        pool = self._pool()
+        if pool is not None:
+            pool.release(connection)
+
+    def _take_in_orphans(self) -> None:
+        """Make use again of connections whose calls ended before they could see to them."""
+        while self.orphans:
+            try:
+                orphan = self.orphans.popleft()
+            except IndexError:
+                return
+            orphan.disconnect()
+            self._give_up(PinnedConnection(self, orphan))
+
+
+class _Repetition:
+    """What is sent again of a batch: all of it, or what the server refused for the moment."""
+
+    def __init__(
+        self,
+        connections: PinnedConnections,
+        connection: Any,
+        batch: Sequence[bytes],
+        replies: list[Any],
+    ) -> None:
+        self._connections, self._connection, self._batch = connections, connection, batch
+        # The replies, errors among them, once each command has been answered.
+        self.replies = replies if len(replies) == len(batch) else None
+        # A transaction is refused or done as a whole.
+        self._as_a_whole = MULTI.packed() in batch
+
+    def again(self) -> list[Any]:
+        """Send what is open, and return all replies; raise an error to repeat after."""
+        if self.replies is None or self._as_a_whole:
+            places = list(range(len(self._batch)))
+        else:
+            places = [place for place, reply in enumerate(self.replies) if self._is_open(reply)]
+        found: list[Any] = []
+        try:
+            self._connections.exchange(
+                self._connection, [self._batch[place] for place in places], found
+            )
+        finally:
+            if len(found) == len(places):
+                answers = dict(zip(places, found, strict=True))
+                before = self.replies or found
+                self.replies = [answers.get(place, reply) for place, reply in enumerate(before)]
+        return self.replies or []
+
+    def _is_open(self, reply: Any) -> bool:
+        return isinstance(reply, Exception) and compat.repeats_reply(self._connection, reply)
+
+
+def pinned_connections_for(client: Any) -> PerProcess[PinnedConnections] | None:
+    """Return what a synchronous *client* sends by, shared by all that use its pool.
+
+    ``None`` for a client that is more than a pool of plain connections.
+    """
+    if not compat.can_be_pinned(client):
+        return None
+    pool = compat.pool_of(client)
+    of_pool = weakref.ref(pool)
+    return compat.shared_by_client(
+        pool, "pinned", lambda: PerProcess(lambda: PinnedConnections(of_pool()))
+    )

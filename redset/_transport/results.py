@@ -1,0 +1,151 @@
+"""Results: sets that an operator made on the server, and that go when their handle goes.
+
+A result has two keys: the set, and a sign that the owner is alive. Both run out on the server;
+each use renews them, and an iteration is use as long as it runs. The sign runs out first, so a set
+without a key is empty while the sign is there, and gone once it isn't: then nothing is written.
+"""
+
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+from redset._plans import operands
+from redset._plans.operands import renew
+from redset._protocol import client_errors, commands
+from redset._protocol.commands import Command
+from redset._transport.connection import ClientConnection
+from redset._transport.renewals import due_after, renewer_of
+from redset.exceptions import ResultExpired
+
+T = TypeVar("T")
+
+logger = logging.getLogger("redset")
+
+# Code that must not be called again in the middle of itself.
+_BUSY_PACKAGES = ("redis", "valkey", "redset")
+
+
+class RefreshingConnection(ClientConnection):
+    """A connection that renews the result with every write, and notices when it has run out."""
+
+    def __init__(self, client: Any, name: str, key: bytes, liveness_key: bytes) -> None:
+        super().__init__(client)
+        self._name, self._keys = name, (key, liveness_key)
+        self._renew_liveness, self._renew_set = renew(key, liveness_key)
+
+    def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        """As that of any connection; but nothing is written once the result is gone."""
+        return super().execute(commands.while_alive(batch, *self._keys))
+
+    def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        # Each write is between the two renewals, also the one that sends a script again: a set
+        # that it makes anew runs out as well.
+        alive, *replies, _ = super()._send([self._renew_liveness, *batch, self._renew_set])
+        if not alive:
+            raise ResultExpired(self._name)
+        return replies
+
+
+class Use:
+    """An iteration over a result, which is use of it also while it is at one page, or one item.
+
+    So is a change of the result, the block of a ``with``, as long as it reads what it adds.
+    Between items the iteration renews the result itself. As long as pages are left to be read, a
+    thread does so as well, as an item may take longer than a result lives without use.
+    """
+
+    def __init__(self, connection: RefreshingConnection) -> None:
+        self._connection = connection
+
+    def of(self, page: Iterable[T], *, more: bool) -> Iterator[T]:
+        """Give what is in *page*, which was read just now; *more* says if another one follows."""
+        if more:
+            self.begin()
+        due = due_after(operands.RESULT_SECONDS)
+        for each in page:
+            yield each
+            if monotonic() >= due:
+                self._renew_between()
+                due = due_after(operands.RESULT_SECONDS)
+
+    def begin(self) -> None:
+        """Have a thread renew the result from now on."""
+        renewer_of(self._connection.client).begin(self, operands.RESULT_SECONDS)
+
+    def end(self) -> None:
+        """Leave the result to run out."""
+        renewer_of(self._connection.client).end(self)
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def __exit__(self, *_error: object) -> None:
+        self.end()
+
+    def _renew_between(self) -> None:
+        try:
+            self._connection.execute([])
+        except ResultExpired:
+            pass  # the next page says so, if there is one
+        except Exception as error:
+            if not client_errors.is_client_error(error):
+                raise
+            logger.warning("redset: can't renew a result that is read: %s", error)
+
+    def _renew(self) -> float | None:
+        try:
+            self._connection.execute([])
+        except ResultExpired:
+            return None
+        except Exception:
+            logger.exception("redset: can't renew a result that is read")
+        return operands.RESULT_SECONDS
+
+
+def delete_when_collected(
+    handle: object, client: Any, keys: Sequence[bytes]
+) -> "weakref.finalize[Any, Any]":
+    """Delete *keys* once *handle* is collected, or when this process exits."""
+    connection = ClientConnection(client)
+    return weakref.finalize(handle, _drop, connection, tuple(keys), os.getpid())
+
+
+def delete_keys(connection: ClientConnection, keys: Sequence[bytes]) -> None:
+    """Delete the *keys* of a result; if that fails, the server deletes them later."""
+    try:
+        connection.execute([commands.delete(*keys)])
+    except Exception:
+        logger.debug("redset: a result is left to run out on the server", exc_info=True)
+
+
+def delete_collected(client: Any) -> None:
+    """Delete now the results over *client* whose handles were collected."""
+    ClientConnection(client).delete_collected()
+
+
+def _drop(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -> None:
+    if process != os.getpid():
+        return  # a forked child has a copy of the handle, not of what it owns
+    if not threading.main_thread().is_alive():
+        delete_keys(connection, keys)  # the process exits: no call is under way any more
+    elif _interrupts_a_call() or not connection.delete_now(keys):
+        connection.delete_later(keys)
+
+
+def _interrupts_a_call() -> bool:
+    """Return whether this thread is in the middle of a call of redset, or of the user's client.
+
+    The collector may run anywhere, a handle may be dropped anywhere: a finalizer looks at where.
+    """
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if isinstance(name, str) and name.partition(".")[0] in _BUSY_PACKAGES:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

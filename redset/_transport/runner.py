@@ -1,0 +1,244 @@
+"""Runners: what a set, its leases and its iterations send their plans with.
+
+A runner knows the set's config, its connection, and whether the set goes with it. A set is renamed
+by giving its runner another config.
+"""
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+
+from redset._plans import many
+from redset._plans.iteration import Cursor
+from redset._plans.operands import Destination, StoredOperand, shares_commands, stored
+from redset._protocol import client_errors
+from redset._protocol.config import Plan, SetConfig
+from redset._protocol.idempotency import SetSlots, SharedSlots
+from redset._protocol.keys import text_of
+from redset._protocol.scores import no_sum
+from redset._support.words import shown
+from redset._transport import compat
+from redset._transport.connection import ClientConnection, check_client, same_server
+from redset._transport.driver import SubscriptionSlot, drive
+from redset._transport.results import (
+    RefreshingConnection,
+    Use,
+    delete_keys,
+    delete_when_collected,
+)
+from redset.exceptions import KeyTypeError, ResultExpired
+
+T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+# What turns the config of a set into a plan.
+Operation = Callable[Concatenate[SetConfig[T], P], Plan[R]]
+
+
+class BaseRunner(Generic[T]):
+    """What runners of both surfaces have in common."""
+
+    # Where the classes are that it is used by.
+    surface = "redset"
+
+    def __init__(
+        self, client: Any, config: SetConfig[T], *, clock: Any = None, **options: Any
+    ) -> None:
+        self.client, self.options = client, {"clock": clock, **options}
+        # Deletes the result that this runner owns.
+        self.owner: weakref.finalize[Any, Any] | None = None
+        self.bind(config)
+
+    def bind(self, config: SetConfig[T]) -> None:
+        """Send the plans of *config* from now on, over a connection that suits it."""
+        self.config = replace(config, requests=self._slots(config))
+        self.connection = self._connect()
+
+    def _slots(self, config: SetConfig[T]) -> SetSlots:
+        """The slots of the set's calls; a result, whose key nobody else has, needs its own."""
+        if config.is_result:
+            return SetSlots(config.key)
+        shared = compat.shared_by_client(self.client, "slots", SharedSlots)
+        return shared.of(config.key, only_due=config.no_wait.now is not None)
+
+    def rebind(self, key: bytes, liveness_key: bytes | None = None) -> None:
+        """Stand for another set from now on: a lasting one, or a result with its liveness key."""
+        self.bind(replace(self.config, name=text_of(key), key=key, liveness_key=liveness_key))
+
+    def follow(self, key: bytes) -> None:
+        """Stand for the set under *key*, which it was renamed to."""
+        before = self.config
+        if self.owner is not None:
+            self.owner.detach()
+            self.owner = None
+        self.rebind(key)
+        self._take_over(before)
+
+    def _take_over(self, before: SetConfig[T]) -> None:
+        """Let what failed be repeated under the set's new name, if it was renamed since."""
+        if before.requests is not self.config.requests:
+            before.requests.move_failed_to(self.config.requests)
+
+    def derive(self, destination: Destination) -> Self:
+        """A runner for the set at *destination*, which it owns if that is a result."""
+        config = replace(
+            self.config,
+            name=text_of(destination.key),
+            key=destination.key,
+            liveness_key=destination.liveness_key or None,
+            unique="until_taken",
+        )
+        derived = type(self)(self.client, config, **self.options)
+        if destination.liveness_key:
+            derived.own((destination.key, destination.liveness_key))
+        return derived
+
+    def translate_error(self, error: Exception) -> Exception:
+        """Return the error of redset's own for what the server replied, or *error* itself."""
+        code, name = client_errors.error_code(error), self.config.name
+        if code == "WRONGTYPE":
+            return KeyTypeError(
+                f"redset {shown(name)}: the key holds another Redis type than a "
+                "sorted set, or one of its companion keys does; choose another name, or delete "
+                "that key"
+            )
+        if code == "EXPIRED":
+            return ResultExpired(name)
+        if code == "ERR" and "resulting score is not a number" in str(error):
+            return no_sum(name)
+        return error
+
+    # What a surface does its own way
+
+    def _connect(self) -> Any:
+        """A connection: one that keeps a result alive if the set is one."""
+        raise NotImplementedError
+
+    def own(self, keys: tuple[bytes, bytes]) -> None:
+        """Delete *keys*, of a result, once this runner is gone."""
+        raise NotImplementedError
+
+
+class Runner(BaseRunner[T]):
+    """Sends the plans of one set over a synchronous client."""
+
+    connection: ClientConnection
+
+    def __init__(self, client: Any, config: SetConfig[T], *, clock: Any = None) -> None:
+        super().__init__(check_client(config.name, client), config, clock=clock)
+
+    def run(self, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do what *operation* plans for this set."""
+        config = self.config
+        try:
+            return drive(operation(config, *args, **kwargs), self.connection, self.translate_error)
+        except BaseException:
+            self._take_over(config)
+            raise
+
+    def run_in(
+        self,
+        slot: SubscriptionSlot | None,
+        operation: Operation[T, P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """`run`, and keep the subscription in *slot* if it waits."""
+        config = self.config
+        try:
+            plan = operation(config, *args, **kwargs)
+            return drive(plan, self.connection, self.translate_error, slot)
+        except BaseException:
+            self._take_over(config)
+            raise
+
+    def hand_out(
+        self, from_end: bool, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`run` what takes items for good."""
+        config = self.config
+        try:
+            plan = operation(config, *args, **kwargs)
+            return drive(plan, self.connection, self.translate_error)
+        except BaseException:
+            self._take_over(config)
+            raise
+
+    def walk(
+        self,
+        page_of: Callable[[SetConfig[T], Cursor], Plan[Iterable[R]]],
+        handle: object = None,
+        *,
+        reverse: bool = False,
+    ) -> Iterator[R]:
+        """Give what is on all pages, one after the other; a result is kept alive meanwhile.
+
+        So is the *handle* that is iterated over, as with ``set``.
+        """
+        cursor = Cursor(reverse)
+        connection = self.connection
+        use = Use(connection) if isinstance(connection, RefreshingConnection) else None
+        try:
+            while not cursor.exhausted:
+                page = self.run(page_of, cursor)
+                if use is None:
+                    yield from page
+                else:
+                    yield from use.of(page, more=not cursor.exhausted)
+        finally:
+            if use is not None:
+                use.end()
+
+    def while_read(self, *sources: object) -> AbstractContextManager[None]:
+        """Keep a result that is changed by *sources*, which may take long to be read."""
+        connection = self.connection
+        if not isinstance(connection, RefreshingConnection) or are_sized(sources):
+            return nullcontext()
+        return Use(connection)
+
+    def rename(self, new_name: str | bytes) -> None:
+        """Give the set another key."""
+        # Not over a result's connection: that would see a repeated call's result as gone, and
+        # give one that keeps its name a time-to-live again.
+        connection = ClientConnection(self.client)
+        self.follow(drive(many.rename(self.config, new_name), connection, self.translate_error))
+
+    def close(self) -> None:
+        """Delete the set if it is a result that this runner owns."""
+        owned = None if self.owner is None else self.owner.detach()
+        if owned is not None:
+            _, _, (connection, keys, process), _ = owned
+            if process == os.getpid():
+                delete_keys(connection, keys)
+
+    def stored_with(self, other: "Runner[Any]") -> StoredOperand | None:
+        """The *other* set as an operand on this one's server; ``None`` if it isn't one there."""
+        cluster = self.connection.is_cluster
+        together = shares_commands(self.config, other.config, cluster=cluster)
+        if together and same_server(self.connection, other.connection):
+            return stored(other.config)
+        return None
+
+    def _connect(self) -> ClientConnection:
+        config = self.config
+        if config.liveness_key is None:
+            return ClientConnection(self.client)
+        return RefreshingConnection(self.client, config.name, config.key, config.liveness_key)
+
+    def own(self, keys: tuple[bytes, bytes]) -> None:
+        """Delete *keys*, of a result, once this runner is gone."""
+        self.owner = delete_when_collected(self, self.client, keys)
+
+
+def is_of_the_call(error: Exception) -> bool:
+    """Return whether the client, the server or redset raised *error*, not a signal handler."""
+    libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError) or not libraries.isdisjoint({"redset", "redis", "valkey"})
+
+
+def are_sized(sources: Sequence[object]) -> bool:
+    return all(isinstance(each, Sized) for each in sources)

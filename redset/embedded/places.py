@@ -1,0 +1,65 @@
+"""Where an embedded server lives, and the locks in that directory."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redset._support.words import shown
+from redset.embedded import supervisor
+from redset.embedded.supervisor import open_lock, try_lock
+from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
+
+PATIENCE = 30.0  # seconds for a server to answer, and for the last member to see it end
+
+
+def resolved(directory: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of *directory*, or say what is wrong with it."""
+    path = os.fspath(directory)
+    if not isinstance(path, str):
+        raise InvalidTypeError(f"redset server: directory must be a str path, got {shown(path)}")
+    if not path or "\0" in path:
+        raise InvalidValueError(f"redset server: directory must be a path, got {shown(path)}")
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError as error:
+        raise InvalidValueError(f"redset server: {shown(path)} names no home directory") from error
+
+
+def private_directory() -> Path:
+    """Make a temporary directory for a private server."""
+    try:
+        return Path(supervisor.short_directory())
+    except OSError as error:
+        raise EmbeddedServerError(
+            "redset: a private server needs a temporary directory, and there is none that can be "
+            f"written to ({error}); set TMPDIR, or give connect() a directory or a URL"
+        ) from error
+
+
+def lock_in_time(descriptor: int, operation: int, path: str) -> None:
+    """Take a lock; `EmbeddedServerError` if another process holds it for too long."""
+    deadline, pause = time.monotonic() + PATIENCE, 0.001
+    while not try_lock(descriptor, operation):
+        if time.monotonic() > deadline:
+            raise EmbeddedServerError(
+                f"redset server: {path} is held by another process for {PATIENCE:g} seconds; "
+                "end that process, or use another directory"
+            )
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold the lock in the file *path* alone."""
+    descriptor = open_lock(path)
+    try:
+        lock_in_time(descriptor, fcntl.LOCK_EX, path)
+        yield
+    finally:
+        # Closing alone would not do: a child forked meanwhile has the descriptor, too.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)

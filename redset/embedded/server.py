@@ -1,0 +1,332 @@
+"""A server of one's own: started at need, shared by its members, stopped with the last of them.
+
+Owns the member's side: joining, starting and leaving. The supervisor, a small process of its own,
+owns the server and describes the lock files. Must not know sets, items or commands beyond PING.
+"""
+
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import threading
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NoReturn, Self
+from urllib.parse import quote
+
+import redis
+
+from redset._support.forks import PerProcess, reentrant_lock
+from redset._support.words import one_line
+from redset.embedded import places, supervisor
+from redset.embedded.places import lock_in_time, locked, private_directory, resolved
+from redset.embedded.program import find_server, python_program, supervisor_source
+from redset.embedded.supervisor import open_lock, try_lock
+from redset.exceptions import EmbeddedServerError, InvalidTypeError
+
+_LOG = "redset.log"
+UNENCODABLE = b"another server"  # what `Server._ask` answers for one
+_PEER = struct.Struct("3i")  # process, user and group at the other end of a socket
+
+_open_servers: weakref.WeakSet["Server"] = weakref.WeakSet()
+
+
+# The servers that `shared_server` returns; a forked child is given those of its parent.
+_shared: dict[Path | None, "Server"] = {}
+# For each place, what is held while a server is started there: no other place waits for that.
+_locks: PerProcess[dict[Path | None, Any]] = PerProcess(dict)
+
+
+class Server:
+    """A Valkey server that lives as long as a process uses it; needs the ``embedded`` extra.
+
+    >>> with Server() as server:
+    ...     server.client().ping()
+    True
+
+    Without *directory* the server is private: it keeps nothing, and its temporary directory goes
+    with it. With *directory* it is shared like an SQLite file: whoever comes first starts it, the
+    others on this machine join it, the last one to leave stops it, and the data is there again
+    next time (an append-only file, flushed to disk every second).
+
+    - Using it: `url`, `client`, `directory`.
+    - Ending it: `close`, a ``with`` block, or the end of the process, however it ends.
+
+    Other processes may be given `url`; a private server still ends with the process that made it.
+    A forked child never ends its parent's private server, and is a member of its own of a
+    directory's. Only a unix socket is opened; socket, data and log are the user's own (0700, 0600),
+    and a directory that others may write to is refused.
+
+    Cost: about 0.2 s to start and 1 round trip to join; the time to load its data comes on top.
+    Errors: `EmbeddedServerError`, with the end of the server's log if it has died.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
+        self._private = directory is None
+        self._membership: int | None = None
+        self._process = os.getpid()
+        self._guard = reentrant_lock()
+        self.directory = private_directory() if directory is None else resolved(directory)
+        try:
+            self._join()
+        except OSError as error:
+            self._give_up()
+            raise EmbeddedServerError(f"redset server in {self.directory}: {error}") from error
+        except BaseException:
+            self._give_up()
+            raise
+        # Keeps the server until it is closed, as its client may be all that a caller holds.
+        # Finalizers run newest first: those of the sets on this server before this one.
+        self._finalizer = weakref.finalize(self, self.close)
+
+    @property
+    def url(self) -> str:
+        """The server's ``unix://`` URL, for `redset.connect` in any process of this machine."""
+        return f"unix://{quote(self._address)}"
+
+    def client(self, **options: Any) -> redis.Redis:
+        """Make a client of this server; *options* are those of ``redis.Redis``. No I/O."""
+        return redis.Redis.from_url(self.url, **options)
+
+    def close(self) -> None:
+        """Leave the server; the last member stops it, and waits until it has ended.
+
+        A second call does nothing, nor does a call in a forked child on a private server.
+        """
+        self._leave()
+        place = None if self._private else self.directory
+        if _shared.get(place) is self:
+            del _shared[place]
+        self._finalizer.detach()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self.directory)!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidTypeError("redset server: can't be pickled; send its url instead")
+
+    # -- joining
+
+    def _join(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check_owner()
+        self._membership = open_lock(self._path(supervisor.MEMBERS_LOCK))
+        _open_servers.add(self)
+        # Waits for a server that is just ending.
+        lock_in_time(self._membership, fcntl.LOCK_SH, self._path(supervisor.MEMBERS_LOCK))
+        if self._ask(b"PING") != b"+PONG":
+            with locked(self._path(supervisor.START_LOCK)):
+                self._start()
+        self._address = supervisor.socket_path(str(self.directory)) or ""
+
+    def _check_owner(self) -> None:
+        """Refuse a directory in which another user could put a server of theirs."""
+        found = os.stat(self.directory)
+        if found.st_uid not in {os.geteuid(), 0}:
+            raise EmbeddedServerError(
+                f"redset server in {self.directory}: the directory belongs to another user "
+                f"(uid {found.st_uid}); use one of your own"
+            )
+        if found.st_mode & 0o022:
+            raise EmbeddedServerError(
+                f"redset server in {self.directory}: others may write to the directory "
+                f"(mode {found.st_mode & 0o777:o}); run: chmod go-w {self.directory}"
+            )
+
+    def _start(self) -> None:
+        """Bring a server to answer: the one that runs, or else a new one."""
+        launched = False
+        deadline, pause = time.monotonic() + places.PATIENCE, 0.001
+        with open(self._path(_LOG), "ab+", opener=supervisor.open_own) as log:
+            while (reply := self._ask(b"PING")) != b"+PONG":
+                if not self._lives():
+                    if launched:
+                        raise EmbeddedServerError(self._report("ended while starting", log))
+                    launched = self._launch(log)
+                if reply is not None and reply.startswith(b"-LOADING"):
+                    deadline = time.monotonic() + places.PATIENCE
+                if time.monotonic() > deadline:
+                    raise EmbeddedServerError(self._report("doesn't answer", log))
+                time.sleep(pause)
+                pause = min(2 * pause, 0.1)
+
+    def _launch(self, log: BinaryIO) -> bool:
+        lifetime = "private" if self._private else "kept"
+        command = [*python_program(), *supervisor_source(), find_server(), lifetime]
+        ended = subprocess.run(  # noqa: S603 - all of it is our own
+            command,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the members
+            check=False,
+        )
+        if ended.returncode not in {0, supervisor.ALREADY_RUNNING}:
+            raise EmbeddedServerError(self._report("could not be started", log))
+        return ended.returncode == 0
+
+    def _report(self, what: str, log: BinaryIO) -> str:
+        log.seek(0)
+        text = log.read()[-10_000:].decode(errors="replace")
+        lines = [one_line(line) for line in text.splitlines()[-10:]]
+        return "\n    ".join([f"redset server in {self.directory}: {what}; its log ends:", *lines])
+
+    # -- leaving
+
+    def _leave(self) -> None:
+        with self._guard.get():
+            if self._membership is None:
+                return
+            if self._process != os.getpid():
+                # A forked child leaves nothing but its copy of the parent's membership.
+                os.close(self._membership)
+                self._membership = None
+                return
+            self._leave_as_member(self._membership)
+
+    def _leave_as_member(self, membership: int) -> None:
+        try:
+            if try_lock(membership, fcntl.LOCK_EX):
+                # Nobody else is here, and nobody can join until the server has ended.
+                deadline = time.monotonic() + places.PATIENCE
+                while self._lives() and time.monotonic() < deadline:
+                    # Repeated, as one that is only starting doesn't listen yet. An append-only
+                    # file is flushed all the same.
+                    if self._ask(b"SHUTDOWN NOSAVE") == UNENCODABLE:
+                        break  # the supervisor will end the server
+                    time.sleep(0.002)
+                if self._private:  # also if somebody has killed the supervisor
+                    shutil.rmtree(self.directory, ignore_errors=True)
+        finally:
+            os.close(membership)  # from here on the supervisor sees to the rest
+            self._membership = None
+            _open_servers.discard(self)
+
+    def _give_up(self) -> None:
+        with suppress(OSError):
+            self._leave()
+        if self._private:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _become_a_forked_child(self) -> None:
+        """Drop the parent's membership, which the child would prolong, for one of its own."""
+        if self._process == os.getpid():
+            return
+        inherited, self._membership, self._process = self._membership, None, os.getpid()
+        if not self._private:
+            own = open_lock(self._path(supervisor.MEMBERS_LOCK))
+            if try_lock(own, fcntl.LOCK_SH):
+                self._membership = own
+            else:
+                os.close(own)
+        if inherited is not None:
+            os.close(inherited)
+
+    # -- the server, seen from outside
+
+    def _path(self, name: str) -> str:
+        return str(self.directory / name)
+
+    def _ask(self, command: bytes) -> bytes | None:
+        """Send one command: the reply's first line, ``b""`` for none in time, None: no server.
+
+        One that closes the connection without a word is just ending. To a server that isn't this
+        directory's nothing is sent: `UNENCODABLE`.
+        """
+        address = supervisor.socket_path(str(self.directory))
+        if address is None:
+            return None
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            try:
+                connection.connect(address)
+                if not self._is_ours(connection):
+                    return UNENCODABLE
+                connection.sendall(command + b"\r\n")
+                return connection.recv(256).partition(b"\r\n")[0] or None
+            except (FileNotFoundError, ConnectionError):
+                return None
+            except (TimeoutError, BlockingIOError):
+                return b""
+
+    def _is_ours(self, connection: socket.socket) -> bool:
+        """Whether the server that was started for this directory is at the other end.
+
+        Raises `EmbeddedServerError` if it is a process of another user.
+        """
+        if not hasattr(socket, "SO_PEERCRED"):  # only Linux says who it is
+            return True
+        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        pid, uid, _ = _PEER.unpack(found)
+        if uid != os.geteuid():
+            raise EmbeddedServerError(
+                f"redset server in {self.directory}: a process of another user (uid {uid}) listens "
+                f"at {supervisor.SOCKET}; delete it, and keep the directory to yourself (0700)"
+            )
+        # 0: one of another container, which shares the directory.
+        return pid in {0, self._recorded_pid()}
+
+    def _recorded_pid(self) -> int | None:
+        try:
+            return int(Path(self._path(supervisor.SERVER_LOCK)).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def _answers(self) -> bool:
+        return self._ask(b"PING") not in {None, UNENCODABLE}
+
+    def _lives(self) -> bool:
+        """Say whether a server or its supervisor runs in the directory."""
+        try:
+            descriptor = open_lock(self._path(supervisor.SERVER_LOCK))
+        except FileNotFoundError:  # the directory has gone, as a private one does
+            return False
+        try:
+            return not try_lock(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
+
+
+def shared_server(directory: str | os.PathLike[str] | None = None) -> Server:
+    """Return this process's one server for *directory* (None: its private one), started at need.
+
+    Cost: 1 round trip, which shows that the server still runs; one that has died is replaced.
+    """
+    place = None if directory is None else resolved(directory)
+    with _locks.get().setdefault(place, threading.RLock()):
+        server = _shared.get(place)
+        if server is not None:
+            server._become_a_forked_child()
+        if server is None or not server._answers():
+            if server is not None:
+                server.close()
+            server = _shared[place] = Server(place)
+        return server
+
+
+def _after_fork_in_child() -> None:
+    # No correctness rests on this: it lets a child be a member from its first moment.
+    for server in list(_open_servers):
+        with suppress(Exception):
+            server._become_a_forked_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
