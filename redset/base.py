@@ -3,11 +3,11 @@
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from redset._plans.operands import Destination
 from redset._protocol.arguments import check_most
-from redset._protocol.config import UNIQUE, SetConfig, TakeOptions
+from redset._protocol.config import UNIQUE, SetConfig, TakeOptions, Unique
 from redset._protocol.encoding import Encoding, check_serializer, has_methods
 from redset._protocol.keys import check_name, companion, lasting_set_of, text_of
 from redset._protocol.scores import Clock, unique_times, zero
@@ -22,7 +22,6 @@ T = TypeVar("T")
 
 # What an instance has whose class adds nothing; `typing` sets the last one.
 _ATTRIBUTES = frozenset(["_arguments", "_runner", "_run", "_lock", "__orig_class__"])
-Unique = Literal["until_taken", "until_acked", "forever"]
 
 
 class Kind(NamedTuple):

@@ -6,6 +6,7 @@ What the client raises (a server that is down, a wrong password) passes through 
 
 from typing import Any
 
+from redset._protocol.constants import RESULT_SECONDS
 from redset._support.words import shortened, shown
 
 
@@ -66,8 +67,9 @@ class ResultExpired(RedsetError, LookupError):
 
     def __str__(self) -> str:
         return (
-            f"redset {shown(self.name)}: this result was not used for 10 minutes and is "
-            "gone; make it again, or keep it for good with into=… or rename(…)"
+            f"redset {shown(self.name)}: this result was not used for "
+            f"{RESULT_SECONDS / 60:g} minutes and is gone; make it again, "
+            "or keep it with into=… or rename(…)"
         )
 
 

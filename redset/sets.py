@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from redset._operators import Operators
 from redset._plans import many
+from redset._protocol.config import Unique
 from redset._protocol.scores import Clock
-from redset.base import SCHEDULED, SORTED, TIME_SORTED, Unique
+from redset.base import SCHEDULED, SORTED, TIME_SORTED
 
 T = TypeVar("T")
 

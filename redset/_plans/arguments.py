@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from math import isinf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from redset._protocol.arguments import FARTHEST, check_count, check_timeout
 from redset._protocol.commands import number
@@ -13,7 +13,7 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 
 # Whose score wins where two meet.
 OnConflict = Literal["keep", "replace", "min", "max", "sum"]
-CONFLICTS = ("keep", "replace", "min", "max", "sum")
+CONFLICTS: tuple[str, ...] = get_args(OnConflict)
 
 # The shortest time to live that the server knows.
 MS = 0.001

@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_conflict
-from redset._plans.operands import RESULT_SECONDS
 from redset._plans.single import ADMIT_AT_ONCE, admit
 from redset._protocol import commands
 from redset._protocol.arguments import check_seconds
 from redset._protocol.commands import HIGHEST, LOWEST
 from redset._protocol.config import Plan, SetConfig, ask
+from redset._protocol.constants import RESULT_SECONDS
 from redset._protocol.idempotency import REPLY_TTL
 from redset._protocol.keys import (
     check_name,

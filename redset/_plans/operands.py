@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from redset._protocol import commands
 from redset._protocol.commands import Command, Operand
 from redset._protocol.config import SetConfig
+from redset._protocol.constants import GRACE_SECONDS, RESULT_SECONDS
 from redset._protocol.encoding import Encoding
 from redset._protocol.idempotency import IdempotencySlot
 from redset._protocol.keys import companion, lasting_set_of, slot_of
@@ -21,9 +22,6 @@ logger = logging.getLogger("redset")
 
 # A local operand may take this long for one chunk of its items.
 STAGED_SECONDS = 600.0
-# A result that nobody uses is deleted by the server after this long, its set a minute later.
-RESULT_SECONDS = 600.0
-GRACE_SECONDS = 60.0
 
 _numbers = count()
 _process = token_hex(6)

@@ -12,15 +12,13 @@ from redset._protocol import commands
 from redset._protocol.arguments import check_seconds
 from redset._protocol.commands import Command
 from redset._protocol.config import Plan, SetConfig
+from redset._protocol.constants import MAX_MOVED
 from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, fingerprint
 from redset._protocol.keys import moved_key, wake_channel
 from redset._protocol.scores import check_score
 from redset.exceptions import LeaseLost
 
 T = TypeVar("T")
-
-# A set that was renamed leaves so many traces, as rename.lua has it.
-MAX_MOVED = 100
 
 
 def ack(

@@ -4,6 +4,7 @@ Each function gives one `Command`: its words, ready to be sent, and the parser o
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from redset._protocol import replies
+from redset._protocol.constants import IN_LUA
 
 R = TypeVar("R")
 Word = bytes | str | int | float
@@ -22,8 +24,19 @@ class Script:
 
     def __init__(self, *names: str) -> None:
         folder = files("redset._protocol").joinpath("lua")
-        self.source = b"".join(folder.joinpath(f"{name}.lua").read_bytes() for name in names)
+        texts = [folder.joinpath(f"{name}.lua").read_bytes() for name in names]
+        self.source = _constants_of(texts) + b"".join(texts)
         self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+
+
+def _constants_of(texts: Sequence[bytes]) -> bytes:
+    """Return the lines of Lua that define the constants which *texts* name."""
+    lines = [
+        b"local %b = %d\n" % (name.encode(), value)
+        for name, value in IN_LUA.items()
+        if any(re.search(rb"\b%b\b" % name.encode(), text) for text in texts)
+    ]
+    return b"".join(lines)
 
 
 class Command(Generic[R]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from redset._protocol import commands
 from redset._protocol.commands import HIGHEST, Command
@@ -64,7 +64,9 @@ class TakeOptions:
         return HIGHEST if self.now is None else commands.number(self.now())
 
 
-UNIQUE = ("until_taken", "until_acked", "forever")
+# Until when an item that is added again is the one that was there.
+Unique = Literal["until_taken", "until_acked", "forever"]
+UNIQUE: tuple[str, ...] = get_args(Unique)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from redset._plans.operands import RESULT_SECONDS, renew
+from redset._plans.operands import renew
 from redset._protocol import commands
 from redset._protocol.commands import Command
+from redset._protocol.constants import RESULT_SECONDS
 from redset._transport.async_connection import AsyncClientConnection
 from redset._transport.async_renewals import Renewer
 from redset.exceptions import ResultExpired

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
-from redset._plans import operands
 from redset._plans.operands import renew
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
+from redset._protocol.constants import RESULT_SECONDS
 from redset._transport.connection import ClientConnection
 from redset._transport.renewals import due_after, renewer_of
 from redset.exceptions import ResultExpired
@@ -66,16 +66,16 @@ class Use:
         """Give what is in *page*, which was read just now; *more* says if another one follows."""
         if more:
             self.begin()
-        due = due_after(operands.RESULT_SECONDS)
+        due = due_after(RESULT_SECONDS)
         for each in page:
             yield each
             if monotonic() >= due:
                 self._renew_between()
-                due = due_after(operands.RESULT_SECONDS)
+                due = due_after(RESULT_SECONDS)
 
     def begin(self) -> None:
         """Have a thread renew the result from now on."""
-        renewer_of(self._connection.client).begin(self, operands.RESULT_SECONDS)
+        renewer_of(self._connection.client).begin(self, RESULT_SECONDS)
 
     def end(self) -> None:
         """Leave the result to run out."""
@@ -104,7 +104,7 @@ class Use:
             return None
         except Exception:
             logger.exception("redset: can't renew a result that is read")
-        return operands.RESULT_SECONDS
+        return RESULT_SECONDS
 
 
 def delete_when_collected(

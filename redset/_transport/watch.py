@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from redset._protocol import client_errors
 from redset._protocol.config import WaitForChange
+from redset._protocol.constants import RECHECK_SECONDS
 from redset._protocol.keys import wake_channel
 from redset._protocol.outlook import Outlook
 from redset._support.forks import PerProcess, reentrant_lock
@@ -33,7 +34,7 @@ logger = logging.getLogger("redset")
 
 CHANNEL = b"__redis__:invalidate"
 # How often a subscriber looks anyway: a connection may die without a word.
-RECHECK_INTERVAL = 15.0
+RECHECK_INTERVAL = RECHECK_SECONDS
 # How often a consumer asks if nothing tells of changes (a cluster, an account without
 # CLIENT TRACKING, a pool without a connection to spare).
 POLL_SECONDS = 1.0

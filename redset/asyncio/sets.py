@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from redset._plans import many
+from redset._protocol.config import Unique
 from redset._protocol.scores import Clock
 from redset.asyncio._methods import SetMethods
 from redset.asyncio.operators import UnsupportedOperators
-from redset.base import SCHEDULED, SORTED, TIME_SORTED, Unique
+from redset.base import SCHEDULED, SORTED, TIME_SORTED
 
 T = TypeVar("T")
 

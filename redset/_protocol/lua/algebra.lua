@@ -168,7 +168,7 @@ elseif life == 'lasting' then
 else
   -- The sign goes first, so that a live sign vouches for a set that is not there: it is empty.
   redis.call('SET', sign, '', 'PX', life)
-  redis.call('PEXPIRE', into, life + 60000)
+  redis.call('PEXPIRE', into, life + GRACE_MILLISECONDS)
 end
 if id ~= '' then store_reply(reply_key, id, {tostring(size)}, keep) end
 return done('size', size)

@@ -76,9 +76,6 @@ local function call_in_parts(arguments, group, ...)
   end
 end
 
--- Consumers that wait look again after this long anyway.
-local RECHECK_MILLISECONDS = 15000
-
 -- Tell consumers that wait of a new deadline, if it is nearer than any that they can know of: call
 -- this before the deadline is set. Without the right to publish, they look after a while.
 local function notify(channel, deadline, now)

@@ -22,8 +22,6 @@ local leased, sign = KEYS[FIRST], KEYS[FIRST + 2 * number]
 local absent = KEYS[FIRST + number - 1]
 -- A lease may be for ever; the server's numbers are not.
 local LONGEST = 1e12
--- A set whose name is used again and again leaves so many traces.
-local MOST_MOVED = 100
 
 if recall(reply_key, id) ~= 'fresh' then return {'size', 1} end
 if sign and redis.call('EXISTS', sign) == 0 then return {'expired', 0} end
@@ -45,7 +43,7 @@ if last and set ~= new then
   local ends = math.min(math.max(tonumber(last), now), now + LONGEST) + keep
   redis.call('ZREMRANGEBYSCORE', moved, '-inf', now)
   redis.call('ZADD', moved, 'GT', string.format('%.0f', ends), new)
-  redis.call('ZREMRANGEBYRANK', moved, 0, -MOST_MOVED - 1)
+  redis.call('ZREMRANGEBYRANK', moved, 0, -MAX_MOVED - 1)
   local latest = redis.call('ZRANGE', moved, -1, -1, 'WITHSCORES')[2]
   redis.call('PEXPIRE', moved, string.format('%.0f', latest - now))
   redis.pcall('PUBLISH', channel, 'deadline')
