@@ -4,7 +4,7 @@ from redset._plans.consuming import backoff
 from redset._plans.leased import DeadLetter, LeaseInfo, Stats
 from redset.clients import connect
 from redset.clocks import ServerClock
-from redset.consumers import Consumer
+from redset.consumers import Consumer, FirstConsumer
 from redset.exceptions import (
     EmbeddedServerError,
     EmptySetError,
@@ -19,6 +19,7 @@ from redset.exceptions import (
     ResultExpired,
     SerializerError,
 )
+from redset.first import FirstOf
 from redset.leases import Lease
 from redset.locks import Lock
 from redset.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSortedSet
@@ -28,6 +29,8 @@ __all__ = [
     "DeadLetter",
     "EmbeddedServerError",
     "EmptySetError",
+    "FirstConsumer",
+    "FirstOf",
     "InvalidTypeError",
     "InvalidValueError",
     "KeyTypeError",

@@ -434,7 +434,7 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         Cost: 1 round trip for each 500 items, O(num * log n). Atomic for so many.
 
         """
-        return _lease(self._runner, num, ttl, timeout, renew, max_deliveries, worker, last)
+        return _lease(self, num, ttl, timeout, renew, max_deliveries, worker, last)
 
     def consume(
         self,
@@ -483,9 +483,8 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         settings = Settings(
             batch, ttl, timeout, renew, max_deliveries, stop, worker, retry_delay, on_error
         )
-        return Consumer(
-            self._runner, Work(self.name, checked_settings(self._runner.config, settings))
-        )
+        work: Work[T] = Work(self.name, checked_settings(self._runner.config, settings))
+        return Consumer(self._runner, leases.consume, (self,), work)
 
     def leased(self) -> Iterator[LeaseInfo[T]]:
         """Iterate over what is on lease now, the nearest deadline first.
@@ -1141,7 +1140,7 @@ class SetMethods(BaseSet[T], MutableSet[T]):
 
 
 def _lease(
-    runner: Runner[T],
+    source: SetMethods[T],
     num: int,
     ttl: float,
     timeout: float | None,
@@ -1150,8 +1149,8 @@ def _lease(
     worker: str | None,
     last: bool,
 ) -> Lease[T]:
-    held = runner.run(leases.lease, num, ttl, timeout, max_deliveries, worker, last=last)
-    return Lease(runner, held, float(ttl), renew=renew)
+    held = source._runner.run(leases.lease, num, ttl, timeout, max_deliveries, worker, last=last)
+    return Lease(source, held, float(ttl), renew=renew)
 
 
 def _sought(item: Any) -> Any:

@@ -1,45 +1,40 @@
 # Written by tools/generate.py from redset/asyncio/consumers.py: change that, then `make generate`.
 """Consumers: the loop of a worker, whose items are done when it asks for the next."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from redset._plans import leases, settling
-from redset._plans.consuming import Work
+from redset._plans import settling
+from redset._plans.consuming import Settings, Work
+from redset._plans.leased import LeasedItems
+from redset._protocol.config import Plan
 from redset._transport.driver import SubscriptionReuse
-from redset._transport.runner import Runner
+from redset._transport.runner import PlanRunner
 from redset.leases import Lease
 
+if TYPE_CHECKING:
+    from redset.sets import RedisSortedSet
+
 T = TypeVar("T")
+C = TypeVar("C", bound="BaseConsumer[Any]")
+
+# What leases the next items, and acknowledges those that are done.
+Step = Callable[[Any, Settings, LeasedItems[T] | None], Plan[LeasedItems[T]]]
 
 
-class Consumer(Iterator[T]):
-    """The items that one worker is handed out, one after the other; from `consume`.
+class BaseConsumer(Generic[T]):
+    """What `Consumer` and `FirstConsumer` share."""
 
-    A ``for`` loop is enough. As a context manager around the loop it also learns of the
-    error that leaves it: `dead_letters` has its text, and ``SystemExit`` or
-    ``KeyboardInterrupt`` don't count as a delivery.
-
-    >>> import redset
-    >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs", max_deliveries=2)
-    >>> jobs.update(["7", "seven"])
-    >>> with jobs.consume(timeout=0, on_error=lambda job, error: None) as work:
-    ...     for job in work:
-    ...         with work.attempt():
-    ...             print(int(job), work.deliveries)
-    7 1
-    >>> [(letter.item, letter.reason, letter.deliveries) for letter in jobs.dead_letters()]
-    [('seven', 'failed', 2)]
-
-    """
-
-    def __init__(self, runner: Runner[T], work: Work[T]) -> None:
+    def __init__(
+        self,
+        runner: PlanRunner[Any],
+        step: Step[T],
+        sets: tuple[Any, ...],
+        work: Work[T],
+    ) -> None:
         self._runner, self._work = runner, work
-        self._items = _consume(runner, work)
-
-    def __next__(self) -> T:
-        return next(self._items)
+        self._items = _consume(runner, step, sets, work)
 
     @property
     def lease(self) -> Lease[T]:
@@ -52,7 +47,7 @@ class Consumer(Iterator[T]):
         """How often the item at hand was handed out, this time included; 0 without one. No I/O."""
         return self._work.deliveries
 
-    def attempt(self) -> "Attempt[T]":
+    def attempt(self) -> "Attempt[Self]":
         """Give the item at hand back if the block fails, so that the loop goes on with the next.
 
         An ``Exception`` ends there, and is logged unless there is an ``on_error``; the item is
@@ -80,7 +75,8 @@ class Consumer(Iterator[T]):
         """Give the item at hand back."""
         work = self._work
         try:
-            work.log_and_tell(self._runner.config.label, error)
+            runner = self._runner if work.at_hand is None else work.lease._runner
+            work.log_and_tell(runner.config.label, error)
         finally:
             item, lease = work.at_hand, work.lease
             if item is not None and item.member in lease._held.unsettled:
@@ -89,13 +85,48 @@ class Consumer(Iterator[T]):
                 lease._leave(settling.settle, lease._held, how, members)
 
 
-class Attempt(Generic[T]):
+class Consumer(BaseConsumer[T], Iterator[T]):
+    """The items that one worker is handed out, one after the other; from `consume`.
+
+    A ``for`` loop is enough. As a context manager around the loop it also learns of the
+    error that leaves it: `dead_letters` has its text, and ``SystemExit`` or
+    ``KeyboardInterrupt`` don't count as a delivery.
+
+    >>> import redset
+    >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs", max_deliveries=2)
+    >>> jobs.update(["7", "seven"])
+    >>> with jobs.consume(timeout=0, on_error=lambda job, error: None) as work:
+    ...     for job in work:
+    ...         with work.attempt():
+    ...             print(int(job), work.deliveries)
+    7 1
+    >>> [(letter.item, letter.reason, letter.deliveries) for letter in jobs.dead_letters()]
+    [('seven', 'failed', 2)]
+
+    """
+
+    def __next__(self) -> T:
+        return next(self._items)
+
+
+class FirstConsumer(BaseConsumer[T], Iterator[tuple["RedisSortedSet[T]", T]]):
+    """The sets and items that one worker is handed out; from `consume` of `FirstOf`.
+
+    As `Consumer`; ``lease.source`` is the set of the item at hand, too.
+    """
+
+    def __next__(self) -> tuple["RedisSortedSet[T]", T]:
+        item = next(self._items)
+        return self.lease.source, item
+
+
+class Attempt(Generic[C]):
     """The block of `Consumer.attempt`."""
 
-    def __init__(self, consumer: Consumer[T]) -> None:
+    def __init__(self, consumer: C) -> None:
         self._consumer = consumer
 
-    def __enter__(self) -> Consumer[T]:
+    def __enter__(self) -> C:
         return self._consumer
 
     def __exit__(
@@ -112,7 +143,9 @@ class Attempt(Generic[T]):
         return False
 
 
-def _consume(runner: Runner[T], work: Work[T]) -> Generator[T, None, None]:
+def _consume(
+    runner: PlanRunner[Any], step: Step[T], sets: tuple[Any, ...], work: Work[T]
+) -> Generator[T, None, None]:
     """Hand out items; refers to no `Consumer`, so that one that is dropped ends soon."""
     settings = work.settings
     stopped = settings.stopped
@@ -124,14 +157,14 @@ def _consume(runner: Runner[T], work: Work[T]) -> Generator[T, None, None]:
             if lease is not None:
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
-            slot = reuse.slot(runner.config.key)
-            held = runner.run_in(slot, leases.consume, settings, done)
+            slot = reuse.slot(runner.config.keys)
+            held = runner.run_in(slot, step, settings, done)
             if lease is not None:
                 lease._held.log_lost()
             lease = None
             if not held.items:
                 return
-            lease = Lease(runner, held, settings.ttl, renew=settings.renew)
+            lease = Lease(sets[held.place], held, settings.ttl, renew=settings.renew)
             work.begin(lease)
             for leased in list(held.unsettled.values()):
                 if stopped and stopped():

@@ -7,13 +7,16 @@ import os
 from collections.abc import Sequence
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from redset._plans import settling
 from redset._plans.leased import LeasedItems
 from redset._transport.renewals import Renewer, new_guard, renewer_of
 from redset._transport.runner import Operation, P, Runner, is_of_the_call
 from redset.exceptions import LeaseLost
+
+if TYPE_CHECKING:
+    from redset.sets import RedisSortedSet
 
 T = TypeVar("T")
 
@@ -42,12 +45,18 @@ class Lease(Sequence[T]):
 
     """
 
-    def __init__(self, runner: Runner[T], held: LeasedItems[T], ttl: float, *, renew: bool) -> None:
-        self._runner, self._held, self._ttl = runner, held, ttl
+    def __init__(self, source: Any, held: LeasedItems[T], ttl: float, *, renew: bool) -> None:
+        self._source, self._held, self._ttl = source, held, ttl
+        self._runner: Runner[T] = source._runner
         self._process = os.getpid()
         self._renewer: Renewer | None = None
         if renew and held.items:
             self._begin_renewal()
+
+    @property
+    def source(self) -> "RedisSortedSet[T]":
+        """The set that the items are of. No I/O."""
+        return cast("RedisSortedSet[T]", self._source)
 
     @property
     def deadline(self) -> float:

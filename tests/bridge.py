@@ -417,6 +417,52 @@ class RedisSortedSet(collections.abc.MutableSet[Any]):
     __hash__ = None  # type: ignore[assignment]
 
 
+class FirstOf:
+    """`redset.FirstOf` over the class of that name in `redset.asyncio`."""
+
+    def __init__(self, *sets: Any) -> None:
+        self.sets = sets
+        self._first = redset.asyncio.FirstOf(*(_unwrapped(each) for each in sets))
+
+    def __class_getitem__(cls, _item: Any) -> Any:
+        return cls
+
+    def __reduce__(self) -> Any:
+        return FirstOf, self.sets
+
+    def __repr__(self) -> str:
+        return repr(self._first).replace("redset.asyncio", "redset")
+
+    def pop(self, **options: Any) -> Any:
+        return self._given(_current[-1].run(self._first.pop(**options)))
+
+    def take(self, *args: Any, **options: Any) -> Any:
+        return [self._given(each) for each in _current[-1].run(self._first.take(*args, **options))]
+
+    def lease(self, *args: Any, **options: Any) -> Any:
+        return _wrapped(self._first.lease(*args, **options))
+
+    def consume(self, *args: Any, **options: Any) -> Any:
+        if callable(tell := options.get("on_error")):
+            options["on_error"] = lambda given, error: tell(self._given(given), error)
+        return FirstConsumer(self._first.consume(*args, **options), self._given)
+
+    def _given(self, given: Any) -> Any:
+        source, *others = given
+        return (*(one for one in self.sets if one._set is source), *others)
+
+
+class FirstConsumer(Consumer):
+    """`redset.FirstConsumer` over one of asyncio."""
+
+    def __init__(self, consumer: Any, given: Callable[[Any], Any]) -> None:
+        super().__init__(consumer)
+        self._given = given
+
+    def __next__(self) -> Any:
+        return self._given(super().__next__())
+
+
 def _operator(method: str) -> Callable[[Any, Any], Any]:
     def operate(self: Any, other: Any) -> Any:
         if not isinstance(other, Set):

@@ -19,6 +19,7 @@ MODULES = {
     "asyncio/_methods.py": "_methods.py",
     "asyncio/leases.py": "leases.py",
     "asyncio/consumers.py": "consumers.py",
+    "asyncio/first.py": "first.py",
 }
 NOTICE = "# Written by tools/generate.py from redset/{source}: change that, then `make generate`.\n"
 
@@ -31,11 +32,11 @@ WORDS = (
     (r"\b__a(iter|next|enter|exit)__\b", r"__\1__"),
     (r"\banext\(", "next("),
     (r"\baclose\(\)", "close()"),
-    (r"\bAsync(Iterator|Iterable|Runner)\b", r"\1"),
+    (r"\bAsync(Iterator|Iterable|Runner|PlanRunner|FirstRunner)\b", r"\1"),
     (r"\bAsyncGenerator\[T, None\]", "Generator[T, None, None]"),
     (r"\bAsyncGenerator\b", "Generator"),
     (r"(def (?:discard|clear)\(.*\) -> bool:)", r"\1  # type: ignore[override]"),
-    (r"@overload(\n    def pop\(.*\n.*Literal\[False\])", r"@overload  # type: ignore[override]\1"),
+    (r"@overload(\n    def pop\(.*\n.*\n    \) -> T \|)", r"@overload  # type: ignore[override]\1"),
     (r"\b(Iterable\[(?:T|tuple\[T, float\])\]) \| \1", r"\1"),
     (r"\b(pull|scored)_async\b", r"\1"),
     (r"redset\._transport\.async_", "redset._transport."),

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from redset._protocol.arguments import FARTHEST, check_count, check_timeout
 from redset._protocol.commands import number
-from redset._protocol.config import SetConfig, TakeOptions
+from redset._protocol.config import AnyConfig, SetConfig, TakeOptions
 from redset._protocol.scores import check_score
 from redset._support.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
@@ -98,7 +98,7 @@ def score_ends(config: SetConfig[Any], low: Any, high: Any, inclusive: Any) -> t
     return ends[0], ends[1]
 
 
-def take_options(config: SetConfig[Any], timeout: float | None, last: object) -> TakeOptions:
+def take_options(config: AnyConfig[Any], timeout: float | None, last: object) -> TakeOptions:
     """Give what *timeout* and *last* say of handing out."""
     if type(timeout) is float and timeout == 0.0 and not last:
         return config.no_wait

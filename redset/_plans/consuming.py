@@ -18,7 +18,7 @@ from redset._protocol.arguments import (
     check_timeout,
     check_worker,
 )
-from redset._protocol.config import SetConfig, TakeOptions
+from redset._protocol.config import AnyConfig, TakeOptions
 from redset._support.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -100,7 +100,7 @@ def check_on_error(name: str, on_error: Any) -> Any:
     return on_error
 
 
-def checked_settings(config: SetConfig[Any], settings: Settings) -> Settings:
+def checked_settings(config: AnyConfig[Any], settings: Settings) -> Settings:
     """Return *settings* as they can be used, or say what is wrong with them."""
     name = config.name
     if check_count(name, "batch", settings.batch) < 1:
@@ -173,10 +173,22 @@ class Work(Generic[T]):
         """Call ``on_error`` for the item at hand."""
         on_error = self.settings.on_error
         if on_error is not None and self.at_hand is not None:
-            on_error(self.at_hand.item, error)
+            on_error(self.given(self.at_hand), error)
+
+    def given(self, leased: LeasedItem[T]) -> Any:
+        """Return what the loop is given for *leased*."""
+        return leased.item
 
     def log_and_tell(self, label: str, error: Exception) -> None:
         """`tell`, or log *error* if there is nobody to be told."""
         if self.settings.on_error is None:
             logger.error("redset %r: an item failed", label, exc_info=error)
         self.tell(error)
+
+
+class FirstWork(Work[T]):
+    """The work of a consumer of several sets, who is told which one an item is of."""
+
+    def given(self, leased: LeasedItem[T]) -> Any:
+        """As that of `Work`."""
+        return self.lease.source, leased.item

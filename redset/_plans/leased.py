@@ -146,12 +146,20 @@ class Settling(NamedTuple):
 
 
 class LeasedItems(Generic[T]):
-    """The items of one lease, in score order, and which of them are still to be settled."""
+    """The items of one lease, in score order, and which of them are still to be settled.
+
+    They are of the set at *place* among those that were asked.
+    """
 
     def __init__(
-        self, config: SetConfig[T], holds: Sequence[LeasedItem[T]], deadline: float, until: float
+        self,
+        config: SetConfig[T],
+        holds: Sequence[LeasedItem[T]],
+        deadline: float,
+        until: float,
+        place: int = 0,
     ) -> None:
-        self.config, self.deadline, self.until = config, deadline, until
+        self.config, self.deadline, self.until, self.place = config, deadline, until, place
         # Where its leases were found last: their set may be renamed.
         self.keys: dict[str, bytes] = {}
         self._holds = holds

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_lasting, take_options
 from redset._plans.consuming import Settings
@@ -26,10 +26,10 @@ from redset._protocol import commands
 from redset._protocol.arguments import check_count, check_most, check_seconds, check_worker
 from redset._protocol.commands import Command
 from redset._protocol.config import Plan, SetConfig, TakeOptions
-from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot
+from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, IdempotencySlots
 from redset._protocol.keys import wake_channel
 from redset._protocol.members import decoded
-from redset._protocol.replies import LeaseReply, Pair
+from redset._protocol.replies import First, LeaseReply, Pair
 from redset.exceptions import LeaseLost
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def lease(
     if check_count(config.name, "num", num) < 1:
         return LeasedItems(config, (), 0.0, 0.0)
     goes_on = options.timeout != 0
-    return (yield from _lease_in_steps(config, int(num), wanted, options, None, goes_on=goes_on))
+    return (yield from lease_in_steps(config, int(num), wanted, options, None, goes_on=goes_on))
 
 
 def consume(
@@ -65,10 +65,10 @@ def consume(
     """Lease what a consumer works on next, and acknowledge what is left of *done*."""
     check_lasting(config)
     batch, wanted, options = settings.batch, settings.wanted, settings.options
-    return _lease_in_steps(config, batch, wanted, options, done, goes_on=True)
+    return lease_in_steps(config, batch, wanted, options, done, goes_on=True)
 
 
-def _lease_in_steps(
+def lease_in_steps(
     config: SetConfig[T],
     num: int,
     wanted: LeaseTerms,
@@ -79,7 +79,7 @@ def _lease_in_steps(
 ) -> Plan[LeasedItems[T]]:
     """Lease items; first, in the same step, acknowledge what is left of *done*."""
     if done is not None and not done.is_settled_at_once(config.key):
-        yield from _finish(config, done)
+        yield from finish_left(config, done)
         done = None
     holds: list[LeasedItem[T]] = []
     ends: list[tuple[float, float]] = []
@@ -88,18 +88,23 @@ def _lease_in_steps(
         slot: IdempotencySlot, num: int, wait: TakeOptions
     ) -> Plan[tuple[int, list[LeasedItem[T]]]]:
         left = done if done is not None and done.unsettled else None
-        lost = None if left is None else partial(_finish, config, left)
+        lost = None if left is None else partial(finish_left, config, left)
         found, part, *end = yield from _lease(config, slot, num, wanted, wait, left, lost)
         holds.extend(part)
         ends.append((end[0], end[1]))
         return found, part
 
-    slots = config.requests.lease_last if options.last else config.requests.lease
+    slots = slots_of(config, last=options.last)
     yield from in_steps(slots, num, LEASE_AT_ONCE, options, lease_some, goes_on=goes_on)
     return LeasedItems(config, holds, *min(ends))
 
 
-def _finish(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
+def slots_of(config: SetConfig[Any], *, last: bool) -> IdempotencySlots:
+    """Return the slots of what leases the lowest, or the highest."""
+    return config.requests.lease_last if last else config.requests.lease
+
+
+def finish_left(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
     """As `finish`, but `LeasedItems.lost` alone has what is lost: who works on it looks there."""
     with suppress(LeaseLost):
         yield from finish(config, holds)
@@ -138,29 +143,50 @@ def _lease(
             done=(acknowledged[0].lease if finished else "", finished),
         )
 
-    def answered(reply: LeaseReply) -> Plan[None]:
-        """Read what the first answer says of *done*."""
-        places = set(reply.lost)
-        if done is not None and lost is not None:
-            done.close([h.member for place, h in enumerate(acknowledged) if place not in places])
-            acknowledged.clear()
-            if places:
-                yield from lost()
-
-    first = answered if acknowledged else None
+    first = partial(close_done, done, acknowledged, lost) if acknowledged else None
     reply = yield from when_there(config, options, ask, lambda reply: bool(reply.held), first)
     slot.completed = bool(reply.held)
-    holds: list[LeasedItem[T]] = []
+    holds, undecodable = leased_items(config, name, reply)
+    if undecodable:
+        yield from dead_letter_undecodable(slot, name, undecodable)
+    return len(reply.held), holds, reply.deadline, sent + wanted.ttl
+
+
+def close_done(
+    done: LeasedItems[T] | None,
+    acknowledged: list[LeasedItem[T]],
+    lost: Callable[[], Plan[None]] | None,
+    reply: LeaseReply | First[LeaseReply],
+) -> Plan[None]:
+    """Read what a reply says of *done*, of which *acknowledged* was to be acknowledged."""
+    places = set(reply.lost)
+    if done is not None and lost is not None:
+        done.close([h.member for place, h in enumerate(acknowledged) if place not in places])
+        acknowledged.clear()
+        if places:
+            yield from lost()
+
+
+def leased_items(
+    config: SetConfig[T], name: str, reply: LeaseReply
+) -> tuple[list[LeasedItem[T]], list[Pair]]:
+    """Return the items that the lease *name* was given, and the members that are none."""
+    items: list[LeasedItem[T]] = []
     undecodable: list[Pair] = []
     for member, score, deliveries in reply.held:
         for item, _ in decoded(config, [(member, score)], undecodable):
-            holds.append(LeasedItem(item, member, score, deliveries, name))
-    if undecodable:
-        # The slot's reply is that of the lease itself; to bury twice changes nothing.
-        how = Settling("undecodable")
-        for part in parts([member for member, _ in undecodable], how.at_once):
-            yield [settle_command(slot.keys, b"", how, name, part)]
-    return len(reply.held), holds, reply.deadline, sent + wanted.ttl
+            items.append(LeasedItem(item, member, score, deliveries, name))
+    return items, undecodable
+
+
+def dead_letter_undecodable(
+    slot: IdempotencySlot, name: str, undecodable: list[Pair]
+) -> Plan[None]:
+    """Put what the lease *name* was given, and can't be deserialized, among the dead letters."""
+    # The slot's reply is that of the lease itself; to do this twice changes nothing.
+    how = Settling("undecodable")
+    for part in parts([member for member, _ in undecodable], how.at_once):
+        yield [settle_command(slot.keys, b"", how, name, part)]
 
 
 @lru_cache(maxsize=2)

@@ -97,13 +97,14 @@ def _take(
     undecodable: list[Pair] = []
     items: list[Any] = (decoded_pairs if with_scores else decoded_all)(config, pairs, undecodable)
     if undecodable:
-        yield _put_aside(config, slot, undecodable, end)
+        yield put_aside(config, slot, undecodable, end)
     return pairs, items
 
 
-def _put_aside(
+def put_aside(
     config: SetConfig[Any], slot: IdempotencySlot, undecodable: list[Pair], end: int | None
 ) -> list[Command[Any]]:
+    """Return the commands that keep what was taken, and can't be deserialized."""
     if not config.is_result:
         return [commands.put_aside(slot.keys, end, part) for part in commands.parts(undecodable)]
     members, scores = zip(*undecodable, strict=True)

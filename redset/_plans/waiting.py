@@ -1,4 +1,4 @@
-"""Plans that wait until a set may have something to take."""
+"""Plans that wait until a set, or one of several, may have something to take."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,25 +6,23 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from redset._protocol.commands import Command
-from redset._protocol.config import Plan, SetConfig, TakeOptions, WaitForChange
-from redset._protocol.outlook import Outlook
-from redset._protocol.replies import LeaseReply, Taken
+from redset._protocol.config import Awaited, Plan, TakeOptions, WaitForChange
+from redset._protocol.replies import MayHaveMore
 
-T = TypeVar("T")
-R = TypeVar("R", Taken, LeaseReply)
+R = TypeVar("R", bound=MayHaveMore)
 
 # How long a consumer that can be stopped waits before it asks whether it is to stop.
 GLANCE_SECONDS = 0.1
 
 
 def when_there(
-    config: SetConfig[T],
+    awaited: Awaited,
     options: TakeOptions,
     request: Callable[[str], Command[R]],
     found: Callable[[R], bool],
     answered: Callable[[R], Plan[None]] | None = None,
 ) -> Plan[R]:
-    """Ask whenever the set may hold something to take, until something is *found* or time is up.
+    """Ask whenever there may be something to take, until something is *found* or time is up.
 
     *request* is told the highest score that is due; *answered* does what the first reply calls for.
     """
@@ -37,14 +35,14 @@ def when_there(
         yield from answered(reply)
     if found(reply) or options.timeout == 0:
         return reply
-    outlook = Outlook(config.key, options.now)
+    outlook = awaited.outlook(options.now)
     seconds = math.inf
     glance = math.inf if options.stopped is None else GLANCE_SECONDS
     while True:
         left = end - monotonic()
         if left <= 0 or (options.stopped and options.stopped()):
             return reply
-        [told] = yield WaitForChange(config.key, min(left, seconds, glance), outlook)
+        [told] = yield WaitForChange(outlook, min(left, seconds, glance))
         if told is False and glance < min(left, seconds):
             continue  # nothing has changed, and the server is not asked
         if told is None:  # then each wait ends with a question to the server

@@ -116,6 +116,9 @@ LEASE = Script("idempotency", "life", "leasing", "lease")
 SETTLE = Script("idempotency", "life", "leasing", "settle")
 PUT_ASIDE = Script("life", "leasing", "put_aside")
 EXPIRE, TTL = Script("idempotency", "expire"), Script("life", "ttl")
+# The same for the first of several sets that has something.
+FIRST_TAKE = Script("idempotency", "first_begin", "sign", "life", "leasing", "take", "first")
+FIRST_LEASE = Script("idempotency", "first_begin", "life", "leasing", "lease", "first")
 PAGE = Script("page")
 STATS, ADMIT = Script("stats"), Script("life", "scores", "admit")
 DEAD, CANCEL = Script("life", "dead"), Script("cancel")
@@ -133,6 +136,13 @@ MAX_LOOKED_UP = 3_500
 MAX_WORDS = 3_980
 # A call of the script for algebra has up to five words for each operand.
 MAX_OPERANDS = 750
+
+# Of the arguments of a script for one set, which is the id of the request, and which the number of
+# members; how many words of a recorded reply, and of a reply, hand nothing out.
+_SHAPES: dict[Script | None, tuple[Script, tuple[int, ...]]] = {
+    TAKE: (FIRST_TAKE, (1, 2, 0, 0)),
+    LEASE: (FIRST_LEASE, (8, 3, 2, 3)),
+}
 
 # Whose score wins where two meet, as the flag of ZADD that does it.
 FLAGS = {"replace": None, "keep": "NX", "min": "LT", "max": "GT"}
@@ -435,6 +445,25 @@ def lease(
     head: tuple[Word, ...] = ("EVALSHA", LEASE.digest, len(keys), *keys, *same)
     rest: tuple[Word, ...] = (request_id, highest, name, done[0], *done[1])
     return Command(head, rest, replies.leased, LEASE)
+
+
+def first(
+    asked: Sequence[Command[replies.R]], done: tuple[int, Sequence[bytes]] = (0, ())
+) -> Command[replies.First[replies.R]]:
+    """Ask the first set that has something; *asked* has the command for each set by itself.
+
+    *done* are the place, from 1, of the set that has members to be acknowledged, and these.
+    """
+    script, shape = _SHAPES[asked[0].script]
+    keys: list[Word] = []
+    rest: list[Word] = []
+    for command in asked:
+        _, _, number, *words = command.words
+        keys += words[: int(number)]
+        rest += words[int(number) :]
+    head = ("EVALSHA", script.digest, len(keys), *keys)
+    every = (len(asked), len(rest) // len(asked), *shape, done[0], *rest, *done[1])
+    return Command(head, every, replies.first(asked[0].parse), script)
 
 
 def settle(

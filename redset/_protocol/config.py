@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 from redset._protocol import commands
 from redset._protocol.commands import HIGHEST, Command
 from redset._protocol.encoding import Encoding, RawSerializer
 from redset._protocol.idempotency import SetSlots
 from redset._protocol.keys import leasing_keys
-from redset._protocol.outlook import Outlook
+from redset._protocol.outlook import Outlook, Place
 from redset._protocol.scores import Clock
 from redset._protocol.sources import ReadItems
 from redset._support.words import LONGEST_LINE, shortened
@@ -23,12 +23,11 @@ class WaitForChange:
     """What a plan yields to wait until there may be something to take, for *seconds* at most.
 
     The answer is ``True`` for that, ``False`` if the time is up, and ``None`` if nothing tells of
-    changes of *key*: then the plan has to look by itself.
+    changes of the sets of *outlook*: then the plan has to look by itself.
     """
 
-    key: bytes
-    seconds: float
     outlook: Outlook
+    seconds: float
 
 
 Plan = Generator[list[Command[Any]] | WaitForChange | ReadItems, Any, R]
@@ -38,6 +37,14 @@ def ask(command: Command[R]) -> Plan[R]:
     """Send one command, and give its reply."""
     replies: list[R] = yield [command]
     return replies[0]
+
+
+class Awaited(Protocol):
+    """What may hold something to take: one set, or several."""
+
+    def outlook(self, now: Clock | None, /) -> Outlook:
+        """Return what a consumer waits for that takes what is due by the clock *now*."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,15 @@ class SetConfig(Generic[T]):
         return leasing_keys(self.key).undecodable
 
     @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys that a consumer waits for."""
+        return (self.key,)
+
+    def outlook(self, now: Clock | None) -> Outlook:
+        """As that of `Awaited`."""
+        return Outlook(Place(self.key, now))
+
+    @property
     def admits_all(self) -> bool:
         """Whether no item is refused that is not in the set."""
         return self.unique == "until_taken"
@@ -119,6 +135,40 @@ class SetConfig(Generic[T]):
     def max_due_score(self) -> str:
         """The highest score that is handed out now, as the server reads it."""
         return self.no_wait.max_due_score()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstConfig(Generic[T]):
+    """What a plan knows of several sets, of which the first that has something answers."""
+
+    # In the order in which they are asked.
+    sets: tuple[SetConfig[T], ...]
+    # Each set has a clock and a limit of its own.
+    no_wait: ClassVar[TakeOptions] = TakeOptions(None)
+    max_deliveries: ClassVar[int] = 0
+
+    @property
+    def name(self) -> str:
+        """The names of all, for messages."""
+        return ", ".join([each.name for each in self.sets])
+
+    @property
+    def label(self) -> str:
+        """The names as logs show them."""
+        return shortened(self.name, LONGEST_LINE)
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys that a consumer waits for."""
+        return tuple([each.key for each in self.sets])
+
+    def outlook(self, _now: Clock | None) -> Outlook:
+        """As that of `Awaited`: each set has a clock of its own."""
+        return Outlook(*(Place(each.key, each.no_wait.now) for each in self.sets))
+
+
+# What hands something out.
+AnyConfig = SetConfig[T] | FirstConfig[T]
 
 
 def raw_config(config: SetConfig[Any]) -> SetConfig[Any]:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from secrets import token_hex
+from typing import Self
 
 from redset._protocol.keys import companion, leasing_keys
 from redset._support.forks import reentrant_lock
@@ -119,6 +120,10 @@ class IdempotencySlots:
         slot.completed = True
         return slot
 
+    def check_out_failed(self, fingerprint: Hashable = None) -> IdempotencySlot | None:
+        """Return the slot of a call that failed, to be repeated, if there is one."""
+        return self._failed_call(fingerprint) if self.any_failed else None
+
     def _forget_parents(self) -> None:
         """Forget the slots that a forked child has from its parent."""
         with self._lock.get():
@@ -173,6 +178,36 @@ class IdempotencySlots:
                 _removed(self._idle, slot)
             for entry in failed:
                 _removed(self._failed, entry)
+
+
+class FirstAcquired:
+    """A slot of each of several sets, for a call that the first of them answers: the block.
+
+    An exception leaves all of them to be repeated.
+    """
+
+    def __init__(self, all_slots: Sequence[IdempotencySlots]) -> None:
+        self._all = all_slots
+        self._repeated: list[bool] = []
+        self.slots: list[IdempotencySlot] = []
+        # Which set handed something out.
+        self.place: int | None = None
+
+    def __enter__(self) -> Self:
+        for each in self._all:
+            repeated = each.check_out_failed()
+            self.slots.append(each.check_out(None) if repeated is None else repeated)
+            self._repeated.append(repeated is not None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        about = zip(self._all, self.slots, self._repeated, strict=True)
+        for place, (each, slot, is_repeated) in enumerate(about):
+            slot.completed = place == self.place
+            # The sets after the one that answered were not asked: what a failed call was given
+            # there is still to be had.
+            is_open = is_repeated and self.place is not None and not slot.completed
+            each.check_in(None, slot, failed=kind is not None or is_open)
 
 
 class SetSlots:

@@ -5,7 +5,7 @@ No I/O: commands, and what their replies say.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redset._protocol import commands
 from redset._protocol.commands import HIGHEST, LOWEST, Command
@@ -13,28 +13,49 @@ from redset._protocol.keys import leasing_keys
 from redset._protocol.scores import Clock
 
 
-class Outlook:
-    """How many items of a set are ready by *clock*, and when the next one will be.
+class Place(NamedTuple):
+    """The key of a set, and the clock by which its items are due; without one, all are."""
 
-    Without a clock every item is ready. Consumers of one set that have the same clock have the
-    same outlook: what one of them is told, the others need not ask for.
+    key: bytes
+    clock: Clock | None
+
+
+class Outlook:
+    """How many items of one set, or of several, are ready, and when the next one will be.
+
+    Consumers of the same sets that have the same clocks have the same outlook: what one of them is
+    told, the others need not ask for.
     """
 
-    __slots__ = ("_key", "clock", "found")
+    __slots__ = ("found", "places")
 
-    def __init__(self, key: bytes, clock: Clock | None) -> None:
-        self._key, self.clock = key, clock
+    def __init__(self, *places: Place) -> None:
+        self.places = places
         # Whether the last ask found something.
         self.found = False
 
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys of the sets."""
+        return tuple([place.key for place in self.places])
+
+    def is_that_of(self, other: "Outlook") -> bool:
+        """Return whether *other*, of the same sets, is by the same clocks."""
+        pairs = zip(self.places, other.places, strict=True)
+        return all(mine.clock is theirs.clock for mine, theirs in pairs)
+
     def of_leases(self) -> list[Command[Any]]:
-        """Read the nearest deadline of a lease, and the server's time."""
-        return [commands.by_rank(leasing_keys(self._key).leased, 0, 0), commands.server_time()]
+        """Read the nearest deadline of a lease of each set, and the server's time."""
+        held = [commands.by_rank(leasing_keys(place.key).leased, 0, 0) for place in self.places]
+        return [*held, commands.server_time()]
 
     def of_items(self) -> list[Command[Any]]:
-        """Read the lowest score, and how many items are ready."""
-        highest = HIGHEST if self.clock is None else commands.number(self.clock())
-        return [commands.by_rank(self._key, 0, 0), commands.count(self._key, LOWEST, highest)]
+        """Read the lowest score of each set, and how many of its items are ready."""
+        asked: list[Command[Any]] = []
+        for key, clock in self.places:
+            highest = HIGHEST if clock is None else commands.number(clock())
+            asked += commands.by_rank(key, 0, 0), commands.count(key, LOWEST, highest)
+        return asked
 
     def commands(self) -> list[Command[Any]]:
         """Read everything at one moment, or nearly."""
@@ -47,13 +68,20 @@ class Outlook:
         an item becomes due. A lease that has run out counts as one item; handing that out returns
         all such items to the set, which is a change.
         """
-        held, server_now, lowest, ready = replies
-        events = [deadline / 1000 - server_now for _, deadline in held]
-        ready += sum(event <= 0 for event in events)
-        if self.clock is not None and lowest:
-            now, [(_, score)] = self.clock(), lowest
-            if score > now:
-                events.append(score - now)
-            elif not ready:  # it became due after the clock was asked for the count
-                ready = 1
-        return ready, min([event for event in events if event > 0], default=math.inf)
+        number = len(self.places)
+        held, server_now, of_items = replies[:number], replies[number], replies[number + 1 :]
+        in_all, first = 0, math.inf
+        for place, leases, lowest, ready in zip(
+            self.places, held, of_items[::2], of_items[1::2], strict=True
+        ):
+            events = [deadline / 1000 - server_now for _, deadline in leases]
+            there = ready + sum(event <= 0 for event in events)
+            if place.clock is not None and lowest:
+                now, [(_, score)] = place.clock(), lowest
+                if score > now:
+                    events.append(score - now)
+                elif not there:  # it became due after the clock was asked for the count
+                    there = 1
+            in_all += there
+            first = min([first, *(event for event in events if event > 0)])
+        return in_all, first

@@ -4,8 +4,18 @@ A score comes as bytes (RESP2), a float (RESP3) or a float made by the client; p
 and score come flat or nested. Each function takes any of these shapes and gives one.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+
+class MayHaveMore(Protocol):
+    """What says whether another request may find what this one could not put right yet."""
+
+    @property
+    def more(self) -> bool: ...
+
+
+R = TypeVar("R", bound=MayHaveMore)
 
 Pair = tuple[bytes, float]
 LeasedMember = tuple[bytes, float, int]  # a member on lease, its score, how often it was handed out
@@ -32,6 +42,23 @@ class LeaseReply(NamedTuple):
     held: list[LeasedMember]
     lost: list[int]
     more: bool
+
+
+class First(NamedTuple, Generic[R]):
+    """The *reply* of the first of several sets that has something, and its *place*, from 0.
+
+    Both are ``None`` if none has. Of the members that were done, those at the places *lost* were
+    not held any more.
+    """
+
+    place: int | None
+    reply: R | None
+    lost: list[int]
+
+    @property
+    def more(self) -> bool:
+        """As in `Taken`."""
+        return self.reply is not None and self.reply.more
 
 
 class Reading(NamedTuple):
@@ -123,6 +150,18 @@ def leased(reply: Sequence[Any]) -> LeaseReply:
     groups = zip(words[::3], words[1::3], words[2::3], strict=True)
     held = [(member, float(score), int(count)) for member, score, count in groups]
     return LeaseReply(int(deadline) / 1000, held, _numbers(lost) if lost else [], bool(more))
+
+
+def first(parse: Callable[[Any], R]) -> Callable[[Any], First[R]]:
+    """Return the parser of what is the reply of one of several sets, which *parse* is for."""
+
+    def parsed(reply: Any) -> First[R]:
+        place, lost, found = reply
+        if not int(place):
+            return First(None, None, _numbers(lost))
+        return First(int(place) - 1, parse(found), _numbers(lost))
+
+    return parsed
 
 
 def settled(reply: Any) -> tuple[float, list[int]]:

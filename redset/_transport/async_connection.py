@@ -77,9 +77,9 @@ class AsyncClientConnection:
         """Send *batch* while the loop runs; nothing waits for it. From any thread."""
         self._pipeliner.send_soon(self.client, batch)
 
-    def subscribe(self, key: bytes) -> AsyncKeySubscription:
-        """Return what tells when *key* changes."""
-        return AsyncKeySubscription(self.client, key)
+    def subscribe(self, keys: tuple[bytes, ...]) -> AsyncKeySubscription:
+        """Return what tells when any of *keys* changes."""
+        return AsyncKeySubscription(self.client, keys)
 
     def _send(self, batch: Sequence[Command[Any]]) -> Coroutine[Any, Any, list[Any]]:
         return self._pipeliner.send(self.client, batch)

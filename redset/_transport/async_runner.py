@@ -4,9 +4,9 @@ import asyncio
 import logging
 import os
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar
 
 from redset._plans import many, queue
 from redset._plans.iteration import Cursor
@@ -20,13 +20,15 @@ from redset._transport.async_connection import (
 )
 from redset._transport.async_results import RefreshingConnection, Use
 from redset._transport.driver import SubscriptionSlot, drive_async
-from redset._transport.runner import BaseRunner, Operation, P, are_sized
+from redset._transport.runner import BaseRunner, P, are_sized
 from redset._transport.tasks import run_shielded, run_with_grace
 
 __all__ = ["AsyncRunner", "is_of_the_call", "run_shielded"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+# As in `redset._transport.runner`.
+C = TypeVar("C")
 
 logger = logging.getLogger("redset")
 
@@ -34,31 +36,33 @@ logger = logging.getLogger("redset")
 TAKE_BACK_SECONDS = 0.2
 
 
-class AsyncRunner(BaseRunner[T]):
-    """Sends the plans of one set over an asyncio client."""
+class AsyncPlanRunner(Generic[C]):
+    """Sends the plans of what *config* describes: one set, or several."""
 
+    # Gives a clock that has to ask a server the time to.
+    synchronize: Callable[[], Awaitable[object]] | None
+
+    config: C
     connection: AsyncClientConnection
-    surface = "redset.asyncio"
+    # Undoes what a call took that was cancelled.
+    take_back: Callable[..., Plan[None]]
 
-    def __init__(
-        self, client: Any, config: SetConfig[T], *, clock: Any = None, pipelining: bool = True
-    ) -> None:
-        self.pipelining = bool(pipelining)
-        # A clock that has to ask a server is given the time to.
-        self._synchronize = getattr(clock, "synchronize", None)
-        checked = check_async_client(config.name, client)
-        super().__init__(checked, config, clock=clock, pipelining=self.pipelining)
+    if TYPE_CHECKING:
+
+        def translate_error(self, error: Exception) -> Exception: ...
+
+        def take_over(self, before: C) -> None: ...
 
     def run(
-        self, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs
+        self, operation: Callable[Concatenate[C, P], Plan[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]:
-        """Do what *operation* plans for this set."""
+        """Do what *operation* plans."""
         return self._run(None, operation(self.config, *args, **kwargs))
 
     def run_in(
         self,
         slot: SubscriptionSlot | None,
-        operation: Operation[T, P, R],
+        operation: Callable[Concatenate[C, P], Plan[R]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[Any, Any, R]:
@@ -67,33 +71,53 @@ class AsyncRunner(BaseRunner[T]):
 
     def _run(self, slot: SubscriptionSlot | None, plan: Plan[R]) -> Coroutine[Any, Any, R]:
         running = drive_async(plan, self.connection, self.translate_error, slot)
-        return running if self._synchronize is None else self._run_in_time(running)
+        return running if self.synchronize is None else self._run_in_time(running)
 
     async def _run_in_time(self, running: Coroutine[Any, Any, R]) -> R:
         try:
-            await self._synchronize()  # type: ignore[misc]
+            await self.synchronize()  # type: ignore[misc]
         except BaseException:
             running.close()
             raise
         return await running
 
     async def hand_out(
-        self, from_end: bool, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs
+        self,
+        from_end: bool,
+        operation: Callable[Concatenate[C, P], Plan[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> R:
         """`run` what takes items for good; a task that is cancelled leaves them where they were."""
         before, config = self.connection.cancelled_after_send, self.config
         try:
             return await self.run(operation, *args, **kwargs)
         except BaseException as error:
-            self._take_over(config)
+            self.take_over(config)
             if not isinstance(error, asyncio.CancelledError):
                 raise
             # Nobody may ever call this handle again. What somebody else's task had sent
             # meanwhile may count, too: then there is nothing to take back.
             if self.connection.cancelled_after_send > before:
-                taken_back = self.run(queue.take_back, last=from_end)
+                taken_back = self.run(self.take_back, last=from_end)
                 await run_with_grace(TAKE_BACK_SECONDS, taken_back)
             raise
+
+
+class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
+    """Sends the plans of one set over an asyncio client."""
+
+    connection: AsyncClientConnection
+    surface = "redset.asyncio"
+    take_back = staticmethod(queue.take_back)
+
+    def __init__(
+        self, client: Any, config: SetConfig[T], *, clock: Any = None, pipelining: bool = True
+    ) -> None:
+        self.pipelining = bool(pipelining)
+        self.synchronize = getattr(clock, "synchronize", None)
+        checked = check_async_client(config.name, client)
+        super().__init__(checked, config, clock=clock, pipelining=self.pipelining)
 
     async def walk(
         self,

@@ -37,6 +37,9 @@ from redset._transport.watch import (
 # What a waiting task is told, as `WaitForChange` has it.
 Answer = asyncio.Future["bool | None"]
 
+# Of all sets that a task waits for.
+Keys = tuple[bytes, ...]
+
 logger = logging.getLogger("redset")
 
 
@@ -49,7 +52,7 @@ async def give_back(pool: Any, connection: Any) -> None:
 
 
 class Line:
-    """The tasks that wait for one set, by one clock, in the order in which they came."""
+    """The tasks that wait for the same sets, by the same clocks, in the order they came in."""
 
     def __init__(self, outlook: Outlook) -> None:
         self.outlook = outlook
@@ -82,15 +85,15 @@ class Line:
 
 
 class SharedSubscription:
-    """A connection of the client's pool, lent for as long as any task waits for a key to change.
+    """A connection of the client's pool, lent for as long as any task waits for a change.
 
     A message wakes no task by itself: the subscription looks how many items are ready, and wakes
     as many tasks. If a task that was woken is given nothing, fails or is cancelled, it looks
     again, so that no wake-up is lost. Only a task that waits alone is woken at once.
     """
 
-    def __init__(self, pool: Any, key: bytes) -> None:
-        self._pool, self._key = pool, key
+    def __init__(self, pool: Any, keys: Keys) -> None:
+        self._pool, self._keys = pool, keys
         self._process = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._connection: Any = None
@@ -147,7 +150,7 @@ class SharedSubscription:
     def line_of(self, outlook: Outlook) -> Line:
         """Return the line of the tasks that have the same outlook as this one."""
         for line in self._lines:
-            if line.outlook.clock is outlook.clock:
+            if line.outlook.is_that_of(outlook):
                 return line
         # Lines that no task stands in make room for this one.
         self._lines = [line for line in self._lines if line.waiting or line.awake]
@@ -192,14 +195,14 @@ class SharedSubscription:
             finally:
                 await give_back(self._pool, self._connection)
         except Exception as error:
-            logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=True)
+            logger.debug("redset: %s: polled, not subscribed to", shown(self._keys), exc_info=True)
             if is_refusal(error):
                 remember_refusal(self._pool, watch.RECHECK_INTERVAL)
             elif self._loop.time() < begun + watch.POLL_SECONDS:
                 remember_refusal(self._pool, watch.POLL_SECONDS)
         finally:
             self._closed = True
-            _forget(self._pool, self._key, self)
+            _forget(self._pool, self._keys, self)
             for line in self._lines:
                 for answer in line.waiting:
                     _answer(answer, None)
@@ -261,7 +264,7 @@ class SharedSubscription:
         lines = list(self._lines)
         # What is asked for from here on needs another look.
         self._stale = False
-        look = Look(self._key, [line.outlook for line in lines], connection_id)
+        look = Look(self._keys, [line.outlook for line in lines], connection_id)
         await self._send(look.words)
         while not look.feed(await self._reply()):
             pass
@@ -323,35 +326,35 @@ def _answer(answer: Answer, told: bool | None) -> None:
         answer.set_result(told)
 
 
-Subscriptions = dict[bytes, SharedSubscription]
+Subscriptions = dict[Keys, SharedSubscription]
 
 
 def _subscriptions_of(pool: Any) -> Subscriptions:
-    """Return the subscriptions of this process that have a connection of *pool*, by key."""
+    """Return the subscriptions of this process that have a connection of *pool*, by keys."""
     of_processes: PerProcess[Subscriptions] = compat.shared_by_client(
         pool, "subscriptions", lambda: PerProcess(dict)
     )
     return of_processes.get()
 
 
-def _forget(pool: Any, key: bytes, shared: SharedSubscription) -> None:
+def _forget(pool: Any, keys: Keys, shared: SharedSubscription) -> None:
     of_pool = _subscriptions_of(pool)
-    if of_pool.get(key) is shared:
-        del of_pool[key]
+    if of_pool.get(keys) is shared:
+        del of_pool[keys]
 
 
-def _shared_subscription(pool: Any, key: bytes) -> SharedSubscription:
-    """Return the subscription to *key*, or raise `NoSubscriptionError`."""
+def _shared_subscription(pool: Any, keys: Keys) -> SharedSubscription:
+    """Return the subscription to *keys*, or raise `NoSubscriptionError`."""
     check_refusal(pool)
     of_pool = _subscriptions_of(pool)
     for other, shared in list(of_pool.items()):
         if shared.is_over:
             del of_pool[other]
-    if key not in of_pool:
+    if keys not in of_pool:
         if not may_subscribe(pool, len(of_pool)):
             raise NoSubscriptionError("a connection to subscribe with can't be spared")
-        of_pool[key] = SharedSubscription(pool, key)
-    return of_pool[key]
+        of_pool[keys] = SharedSubscription(pool, keys)
+    return of_pool[keys]
 
 
 async def evict_one(pool: Any) -> bool:
@@ -359,11 +362,11 @@ async def evict_one(pool: Any) -> bool:
 
     The tasks that it told of changes poll for a while.
     """
-    for key, shared in list(_subscriptions_of(pool).items()):
+    for keys, shared in list(_subscriptions_of(pool).items()):
         if not shared.is_over:
             remember_refusal(pool, watch.RECHECK_INTERVAL)
             shared.close()
-            _forget(pool, key, shared)
+            _forget(pool, keys, shared)
             await shared.wait_closed()
             return True
     return False
@@ -372,9 +375,9 @@ async def evict_one(pool: Any) -> bool:
 class AsyncKeySubscription:
     """One task that waits for a key to change: `KeySubscription` for asyncio."""
 
-    def __init__(self, client: Any, key: bytes) -> None:
+    def __init__(self, client: Any, keys: Keys) -> None:
         self._pool = pool_to_subscribe_with(client)
-        self._key = key
+        self._keys = keys
         self._process = os.getpid()
         self._shared: SharedSubscription | None = None
         # Where this task stood until it was woken, if it was and has not asked since.
@@ -390,7 +393,7 @@ class AsyncKeySubscription:
         try:
             shared = self._subscription()
         except NoSubscriptionError:
-            logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=True)
+            logger.debug("redset: %s: polled, not subscribed to", shown(self._keys), exc_info=True)
         else:
             line = shared.line_of(step.outlook)
             told = await shared.wait(line, step.seconds)
@@ -421,7 +424,7 @@ class AsyncKeySubscription:
             return
         shared.users.discard(self)
         if not shared.users:
-            _forget(self._pool, self._key, shared)
+            _forget(self._pool, self._keys, shared)
             shared.close()
 
     def _subscription(self) -> SharedSubscription:
@@ -429,6 +432,6 @@ class AsyncKeySubscription:
             self.close()
         if self._shared is None:
             self._process = os.getpid()
-            self._shared = _shared_subscription(self._pool, self._key)
+            self._shared = _shared_subscription(self._pool, self._keys)
             self._shared.users.add(self)
         return self._shared

@@ -29,7 +29,7 @@ class Connection(Protocol):
 
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
 
-    def subscribe(self, key: bytes) -> KeySubscription: ...
+    def subscribe(self, keys: tuple[bytes, ...]) -> KeySubscription: ...
 
 
 class AsyncSubscription(Protocol):
@@ -49,7 +49,7 @@ class AsyncConnection(Protocol):
 
     async def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
 
-    def subscribe(self, key: bytes) -> AsyncSubscription: ...
+    def subscribe(self, keys: tuple[bytes, ...]) -> AsyncSubscription: ...
 
 
 class ClientConnection:
@@ -118,9 +118,9 @@ class ClientConnection:
                     if not client_errors.is_client_error(error):
                         raise
 
-    def subscribe(self, key: bytes) -> KeySubscription:
-        """Return what tells when *key* changes."""
-        return KeySubscription(self.client, key)
+    def subscribe(self, keys: tuple[bytes, ...]) -> KeySubscription:
+        """Return what tells when any of *keys* changes."""
+        return KeySubscription(self.client, keys)
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         client = self.client

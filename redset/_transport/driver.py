@@ -1,7 +1,7 @@
 """Driver: runs a plan over a connection, synchronous or asynchronous."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -48,14 +48,14 @@ class SubscriptionReuse:
     def __init__(self) -> None:
         self._slot = SubscriptionSlot()
         self._began = math.inf
-        self._key = b""
+        self._keys: Hashable = None
 
-    def slot(self, key: bytes) -> SubscriptionSlot | None:
-        """Return where the next wait for *key* keeps its subscription, if it is to be kept."""
+    def slot(self, keys: Hashable) -> SubscriptionSlot | None:
+        """Return where the next wait for *keys* keeps its subscription, if it is to be kept."""
         took, self._began = monotonic() - self._began, monotonic()
-        if key != self._key:
+        if keys != self._keys:
             self.end()
-            self._key = key
+            self._keys = keys
         if took <= SOON_SECONDS:
             return self._slot
         self.end()
@@ -121,7 +121,7 @@ def drive(
                     except Exception as error:
                         answer, failed = translated(error, translate), True
                 elif isinstance(step, WaitForChange):
-                    subscription = subscription or connection.subscribe(step.key)
+                    subscription = subscription or connection.subscribe(step.outlook.keys)
                     wait = step
                     answer, failed = [subscription.wait(step)], False
                 else:
@@ -158,7 +158,7 @@ async def drive_async(
                     except Exception as error:
                         answer, failed = translated(error, translate), True
                 elif isinstance(step, WaitForChange):
-                    subscription = subscription or connection.subscribe(step.key)
+                    subscription = subscription or connection.subscribe(step.outlook.keys)
                     wait = step
                     answer, failed = [await subscription.wait(step)], False
                 elif isinstance(step, ReadItems):

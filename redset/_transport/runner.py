@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from redset._plans import many
 from redset._plans.iteration import Cursor
@@ -34,6 +34,8 @@ from redset.exceptions import KeyTypeError, ResultExpired
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
+# The config of a set, or that of several.
+C = TypeVar("C")
 
 # What turns the config of a set into a plan.
 Operation = Callable[Concatenate[SetConfig[T], P], Plan[R]]
@@ -44,6 +46,7 @@ class BaseRunner(Generic[T]):
 
     # Where the classes are that it is used by.
     surface = "redset"
+    config: SetConfig[T]
 
     def __init__(
         self, client: Any, config: SetConfig[T], *, clock: Any = None, **options: Any
@@ -76,9 +79,9 @@ class BaseRunner(Generic[T]):
             self.owner.detach()
             self.owner = None
         self.rebind(key)
-        self._take_over(before)
+        self.take_over(before)
 
-    def _take_over(self, before: SetConfig[T]) -> None:
+    def take_over(self, before: SetConfig[T]) -> None:
         """Let what failed be repeated under the set's new name, if it was renamed since."""
         if before.requests is not self.config.requests:
             before.requests.move_failed_to(self.config.requests)
@@ -123,27 +126,33 @@ class BaseRunner(Generic[T]):
         raise NotImplementedError
 
 
-class Runner(BaseRunner[T]):
-    """Sends the plans of one set over a synchronous client."""
+class PlanRunner(Generic[C]):
+    """Sends the plans of what *config* describes: one set, or several."""
 
+    config: C
     connection: ClientConnection
 
-    def __init__(self, client: Any, config: SetConfig[T], *, clock: Any = None) -> None:
-        super().__init__(check_client(config.name, client), config, clock=clock)
+    if TYPE_CHECKING:
 
-    def run(self, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do what *operation* plans for this set."""
+        def translate_error(self, error: Exception) -> Exception: ...
+
+        def take_over(self, before: C) -> None: ...
+
+    def run(
+        self, operation: Callable[Concatenate[C, P], Plan[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Do what *operation* plans."""
         config = self.config
         try:
             return drive(operation(config, *args, **kwargs), self.connection, self.translate_error)
         except BaseException:
-            self._take_over(config)
+            self.take_over(config)
             raise
 
     def run_in(
         self,
         slot: SubscriptionSlot | None,
-        operation: Operation[T, P, R],
+        operation: Callable[Concatenate[C, P], Plan[R]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
@@ -153,11 +162,15 @@ class Runner(BaseRunner[T]):
             plan = operation(config, *args, **kwargs)
             return drive(plan, self.connection, self.translate_error, slot)
         except BaseException:
-            self._take_over(config)
+            self.take_over(config)
             raise
 
     def hand_out(
-        self, from_end: bool, operation: Operation[T, P, R], *args: P.args, **kwargs: P.kwargs
+        self,
+        from_end: bool,
+        operation: Callable[Concatenate[C, P], Plan[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> R:
         """`run` what takes items for good."""
         config = self.config
@@ -165,8 +178,17 @@ class Runner(BaseRunner[T]):
             plan = operation(config, *args, **kwargs)
             return drive(plan, self.connection, self.translate_error)
         except BaseException:
-            self._take_over(config)
+            self.take_over(config)
             raise
+
+
+class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
+    """Sends the plans of one set over a synchronous client."""
+
+    connection: ClientConnection
+
+    def __init__(self, client: Any, config: SetConfig[T], *, clock: Any = None) -> None:
+        super().__init__(check_client(config.name, client), config, clock=clock)
 
     def walk(
         self,

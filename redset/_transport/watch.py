@@ -1,8 +1,8 @@
 """Key subscriptions: learn that a set may hold something to take, without asking again and again.
 
 The server tells: ``CLIENT TRACKING``, whose messages come to the connection that asked for them.
-It needs no setting of the server's, and the key need not exist. Only the next change of exactly
-this key is told, so a busy key, or one whose name only begins alike, costs a subscriber nothing.
+It needs no setting of the server's, and the keys need not exist. Only the next change of exactly
+these keys is told, so a busy key, or one whose name only begins alike, costs a subscriber nothing.
 After each message a `Look` reads what is there, and asks for the next one, in one transaction.
 """
 
@@ -53,15 +53,19 @@ def handshake(protocol: str) -> list[Words]:
 
 
 class Look:
-    """One transaction: read what *outlooks* want to know, and be told of the next change of *key*.
+    """One transaction: read what *outlooks* want to know, and be told of the next change of *keys*.
 
-    Nothing can change between the two. No I/O: send `words` in one write, then `feed` replies and
-    messages as they come, until that says that it was the last. *connection_id* is for the first
-    look of a connection, whose messages are to come to that connection itself.
+    These are the keys of the sets of each outlook. Nothing can change between the two. No I/O: send
+    `words` in one write, then `feed` replies and messages as they come, until that says that it was
+    the last. *connection_id* is for the first look of a connection, whose messages are to come to
+    that connection itself.
     """
 
     def __init__(
-        self, key: bytes, outlooks: Sequence[Outlook], connection_id: int | None = None
+        self,
+        keys: Sequence[bytes],
+        outlooks: Sequence[Outlook],
+        connection_id: int | None = None,
     ) -> None:
         # A connection that listens in RESP2 can't read.
         begin: Words = ("UNSUBSCRIBE",)
@@ -76,7 +80,8 @@ class Look:
             ("CLIENT", "CACHING", "YES"),
             *(command.words for each in self._of_items for command in each),
             ("SUBSCRIBE", CHANNEL),
-            ("SUBSCRIBE", wake_channel(key)),
+            # Each channel by itself: a command that names several has several replies.
+            *(("SUBSCRIBE", wake_channel(key)) for key in keys),
         ]
         self.words: list[Words] = [begin, ("MULTI",), *inside, ("EXEC",)]
         # MULTI and each command in it are confirmed, and so is the first command, but
@@ -225,12 +230,14 @@ def may_subscribe(pool: Any, number: int) -> bool:
 
 
 def is_change(message: Any) -> bool:
-    """Return whether *message* tells of a change of the key, and not only of a new deadline."""
+    """Return whether *message* tells of a change of a key, and not only of a new deadline."""
     return bool(message[1] == CHANNEL)
 
 
 class KeySubscription:
-    """A connection of the client's pool, lent for as long as a thread waits for a key to change.
+    """A connection of the client's pool, lent for as long as a thread waits for a change.
+
+    It tells of the keys of one set, or of several.
 
     Cost: 2 round trips to begin, then 1 for each change, none to wait. Without a connection that
     can subscribe, `wait` only sleeps, for a second at most.
@@ -239,9 +246,9 @@ class KeySubscription:
     `evict` may take it, from another thread or from a signal handler.
     """
 
-    def __init__(self, client: Any, key: bytes) -> None:
+    def __init__(self, client: Any, keys: tuple[bytes, ...]) -> None:
         self._pool = pool_to_subscribe_with(client)
-        self._key = key
+        self._keys = keys
         self._process = os.getpid()
         # Held for a round trip at most, and never twice by one thread.
         self._use = threading.Lock()
@@ -328,7 +335,7 @@ class KeySubscription:
             raise error
         if is_refusal(error):
             remember_refusal(self._pool, RECHECK_INTERVAL)
-        logger.debug("redset: %s is polled, not subscribed to", shown(self._key), exc_info=error)
+        logger.debug("redset: %s: polled, not subscribed to", shown(self._keys), exc_info=error)
 
     def _give_back(self) -> None:
         try:
@@ -376,7 +383,7 @@ class KeySubscription:
             if isinstance(connection_id, Exception):
                 raise connection_id
             self._begun = time.monotonic()
-            self._look(Look(self._key, [outlook], connection_id))
+            self._look(Look(self._keys, [outlook], connection_id))
 
     def _listen(self, outlook: Outlook, end: float) -> bool:
         """Listen until there may be something to take (true), or until *end*."""
@@ -387,7 +394,7 @@ class KeySubscription:
                 self._rest(min(self._backoff.seconds(), end - time.monotonic()))
                 with self._use:
                     self._check()
-                    self._look(Look(self._key, [outlook]))
+                    self._look(Look(self._keys, [outlook]))
                 if contended and not self._ready:
                     self._backoff.missed()
             if self._ready:

@@ -8,7 +8,8 @@ from redset._plans.consuming import backoff
 from redset._plans.leased import DeadLetter, LeaseInfo, Stats
 from redset.asyncio.clients import connect
 from redset.asyncio.clocks import ServerClock
-from redset.asyncio.consumers import Consumer
+from redset.asyncio.consumers import Consumer, FirstConsumer
+from redset.asyncio.first import FirstOf
 from redset.asyncio.leases import Lease
 from redset.asyncio.locks import Lock
 from redset.asyncio.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSortedSet
@@ -16,6 +17,8 @@ from redset.asyncio.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSor
 __all__ = [
     "Consumer",
     "DeadLetter",
+    "FirstConsumer",
+    "FirstOf",
     "Lease",
     "LeaseInfo",
     "Lock",

@@ -473,7 +473,7 @@ class SetMethods(BaseSet[T]):
 
         """
         return AwaitableContext(
-            _lease(self._runner, num, ttl, timeout, renew, max_deliveries, worker, last)
+            _lease(self, num, ttl, timeout, renew, max_deliveries, worker, last)
         )
 
     def consume(
@@ -523,9 +523,8 @@ class SetMethods(BaseSet[T]):
         settings = Settings(
             batch, ttl, timeout, renew, max_deliveries, stop, worker, retry_delay, on_error
         )
-        return Consumer(
-            self._runner, Work(self.name, checked_settings(self._runner.config, settings))
-        )
+        work: Work[T] = Work(self.name, checked_settings(self._runner.config, settings))
+        return Consumer(self._runner, leases.consume, (self,), work)
 
     async def leased(self) -> AsyncIterator[LeaseInfo[T]]:
         """Iterate over what is on lease now, the nearest deadline first.
@@ -1215,7 +1214,7 @@ class SetMethods(BaseSet[T]):
 
 
 async def _lease(
-    runner: AsyncRunner[T],
+    source: SetMethods[T],
     num: int,
     ttl: float,
     timeout: float | None,
@@ -1224,8 +1223,10 @@ async def _lease(
     worker: str | None,
     last: bool,
 ) -> Lease[T]:
-    held = await runner.run(leases.lease, num, ttl, timeout, max_deliveries, worker, last=last)
-    return Lease(runner, held, float(ttl), renew=renew)
+    held = await source._runner.run(
+        leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
+    )
+    return Lease(source, held, float(ttl), renew=renew)
 
 
 async def _sought(item: Any) -> Any:

@@ -6,53 +6,40 @@ The one source of both surfaces, as `redset.asyncio._methods` is.
 # end
 # sync: """Consumers: the loop of a worker, whose items are done when it asks for the next."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from redset._plans import leases, settling
-from redset._plans.consuming import Work
-from redset._transport.async_runner import AsyncRunner, run_shielded
+from redset._plans import settling
+from redset._plans.consuming import Settings, Work
+from redset._plans.leased import LeasedItems
+from redset._protocol.config import Plan
+from redset._transport.async_runner import AsyncPlanRunner, run_shielded
 from redset._transport.driver import SubscriptionReuse
 from redset.asyncio.leases import Lease
 
+if TYPE_CHECKING:
+    from redset.asyncio.sets import RedisSortedSet
+
 T = TypeVar("T")
+C = TypeVar("C", bound="BaseConsumer[Any]")
+
+# What leases the next items, and acknowledges those that are done.
+Step = Callable[[Any, Settings, LeasedItems[T] | None], Plan[LeasedItems[T]]]
 
 
-class Consumer(AsyncIterator[T]):
-    # asyncio
-    """The items that one worker is handed out, one after the other; from `consume` of a set.
+class BaseConsumer(Generic[T]):
+    """What `Consumer` and `FirstConsumer` share."""
 
-    As `redset.Consumer`, with ``async for`` and ``async with``. A task that is cancelled at work
-    gives its item back, and the delivery doesn't count, if the loop stands in such a block.
-    """
-
-    # end
-    # sync: """The items that one worker is handed out, one after the other; from `consume`.
-    # sync:
-    # sync: A ``for`` loop is enough. As a context manager around the loop it also learns of the
-    # sync: error that leaves it: `dead_letters` has its text, and ``SystemExit`` or
-    # sync: ``KeyboardInterrupt`` don't count as a delivery.
-    # sync:
-    # sync: >>> import redset
-    # sync: >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs", max_deliveries=2)
-    # sync: >>> jobs.update(["7", "seven"])
-    # sync: >>> with jobs.consume(timeout=0, on_error=lambda job, error: None) as work:
-    # sync: ...     for job in work:
-    # sync: ...         with work.attempt():
-    # sync: ...             print(int(job), work.deliveries)
-    # sync: 7 1
-    # sync: >>> [(letter.item, letter.reason, letter.deliveries) for letter in jobs.dead_letters()]
-    # sync: [('seven', 'failed', 2)]
-    # sync:
-    # sync: """
-
-    def __init__(self, runner: AsyncRunner[T], work: Work[T]) -> None:
+    def __init__(
+        self,
+        runner: AsyncPlanRunner[Any],
+        step: Step[T],
+        sets: tuple[Any, ...],
+        work: Work[T],
+    ) -> None:
         self._runner, self._work = runner, work
-        self._items = _consume(runner, work)
-
-    async def __anext__(self) -> T:
-        return await anext(self._items)
+        self._items = _consume(runner, step, sets, work)
 
     @property
     def lease(self) -> Lease[T]:
@@ -65,7 +52,7 @@ class Consumer(AsyncIterator[T]):
         """How often the item at hand was handed out, this time included; 0 without one. No I/O."""
         return self._work.deliveries
 
-    def attempt(self) -> "Attempt[T]":
+    def attempt(self) -> "Attempt[Self]":
         """Give the item at hand back if the block fails, so that the loop goes on with the next.
 
         An ``Exception`` ends there, and is logged unless there is an ``on_error``; the item is
@@ -99,7 +86,8 @@ class Consumer(AsyncIterator[T]):
         """Give the item at hand back."""
         work = self._work
         try:
-            work.log_and_tell(self._runner.config.label, error)
+            runner = self._runner if work.at_hand is None else work.lease._runner
+            work.log_and_tell(runner.config.label, error)
         finally:
             item, lease = work.at_hand, work.lease
             if item is not None and item.member in lease._held.unsettled:
@@ -108,13 +96,56 @@ class Consumer(AsyncIterator[T]):
                 await run_shielded(lease._leave(settling.settle, lease._held, how, members))
 
 
-class Attempt(Generic[T]):
+class Consumer(BaseConsumer[T], AsyncIterator[T]):
+    # asyncio
+    """The items that one worker is handed out, one after the other; from `consume` of a set.
+
+    As `redset.Consumer`, with ``async for`` and ``async with``. A task that is cancelled at work
+    gives its item back, and the delivery doesn't count, if the loop stands in such a block.
+    """
+
+    # end
+    # sync: """The items that one worker is handed out, one after the other; from `consume`.
+    # sync:
+    # sync: A ``for`` loop is enough. As a context manager around the loop it also learns of the
+    # sync: error that leaves it: `dead_letters` has its text, and ``SystemExit`` or
+    # sync: ``KeyboardInterrupt`` don't count as a delivery.
+    # sync:
+    # sync: >>> import redset
+    # sync: >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs", max_deliveries=2)
+    # sync: >>> jobs.update(["7", "seven"])
+    # sync: >>> with jobs.consume(timeout=0, on_error=lambda job, error: None) as work:
+    # sync: ...     for job in work:
+    # sync: ...         with work.attempt():
+    # sync: ...             print(int(job), work.deliveries)
+    # sync: 7 1
+    # sync: >>> [(letter.item, letter.reason, letter.deliveries) for letter in jobs.dead_letters()]
+    # sync: [('seven', 'failed', 2)]
+    # sync:
+    # sync: """
+
+    async def __anext__(self) -> T:
+        return await anext(self._items)
+
+
+class FirstConsumer(BaseConsumer[T], AsyncIterator[tuple["RedisSortedSet[T]", T]]):
+    """The sets and items that one worker is handed out; from `consume` of `FirstOf`.
+
+    As `Consumer`; ``lease.source`` is the set of the item at hand, too.
+    """
+
+    async def __anext__(self) -> tuple["RedisSortedSet[T]", T]:
+        item = await anext(self._items)
+        return self.lease.source, item
+
+
+class Attempt(Generic[C]):
     """The block of `Consumer.attempt`."""
 
-    def __init__(self, consumer: Consumer[T]) -> None:
+    def __init__(self, consumer: C) -> None:
         self._consumer = consumer
 
-    async def __aenter__(self) -> Consumer[T]:
+    async def __aenter__(self) -> C:
         return self._consumer
 
     async def __aexit__(
@@ -131,7 +162,9 @@ class Attempt(Generic[T]):
         return False
 
 
-async def _consume(runner: AsyncRunner[T], work: Work[T]) -> AsyncGenerator[T, None]:
+async def _consume(
+    runner: AsyncPlanRunner[Any], step: Step[T], sets: tuple[Any, ...], work: Work[T]
+) -> AsyncGenerator[T, None]:
     """Hand out items; refers to no `Consumer`, so that one that is dropped ends soon."""
     settings = work.settings
     stopped = settings.stopped
@@ -143,14 +176,14 @@ async def _consume(runner: AsyncRunner[T], work: Work[T]) -> AsyncGenerator[T, N
             if lease is not None:
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
-            slot = reuse.slot(runner.config.key)
-            held = await runner.run_in(slot, leases.consume, settings, done)
+            slot = reuse.slot(runner.config.keys)
+            held = await runner.run_in(slot, step, settings, done)
             if lease is not None:
                 lease._held.log_lost()
             lease = None
             if not held.items:
                 return
-            lease = Lease(runner, held, settings.ttl, renew=settings.renew)
+            lease = Lease(sets[held.place], held, settings.ttl, renew=settings.renew)
             work.begin(lease)
             for leased in list(held.unsettled.values()):
                 if stopped and stopped():

@@ -7,7 +7,7 @@ import fakeredis
 import pytest
 
 import redset.asyncio
-from redset import RedisSortedSet, ScheduledSet
+from redset import FirstOf, RedisSortedSet, ScheduledSet
 
 
 @pytest.fixture
@@ -101,6 +101,20 @@ def test_a_consumer_that_waits_polls(client: Any) -> None:
     later: ScheduledSet[str] = ScheduledSet(client, "later")
     later.add("due", score=0)
     assert later.pop(timeout=5) == "due"
+
+
+def test_the_first_of_several_sets_hands_out(client: Any) -> None:
+    first, second = (RedisSortedSet[int](client, name) for name in ("first", "second"))
+    jobs = FirstOf(first, second)
+    second.update([1, 2, 3, 4])
+    assert jobs.pop()[1] == 1
+    assert [item for _, item in jobs.take(1, timeout=0.01)] == [2]
+    with jobs.lease(1, ttl=60) as lease:
+        assert (lease.source.name, list(lease)) == ("second", [3])
+    first.add(5)
+    assert [item for _, item in jobs.consume(timeout=0)] == [5, 4]
+    assert jobs.take(1, timeout=0.01) == []
+    first.stats(), second.stats()
 
 
 def test_sets_of_asyncio_work_alike() -> None:

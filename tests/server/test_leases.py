@@ -312,9 +312,7 @@ def test_a_lease_is_renewed_while_its_block_runs(numbers: Numbers) -> None:
 
 def test_a_renewal_that_comes_too_late_is_an_error_at_the_end(numbers: Numbers) -> None:
     with pytest.raises(LeaseLost) as caught, numbers.lease(2, ttl=3, renew=True) as batch:
-        expire(
-            Lease(numbers._runner, batch._held, 1.0, renew=False)
-        )  # as a process that was suspended
+        expire(Lease(numbers, batch._held, 1.0, renew=False))  # as a process that was suspended
         assert numbers.take(2) == [0, 1]
         renewed_by = time.monotonic() + WAIT
         while batch._held.unsettled and time.monotonic() < renewed_by:

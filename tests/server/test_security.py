@@ -16,7 +16,7 @@ import pytest
 import redis
 
 import redset
-from redset import RedisSortedSet, ScheduledSet
+from redset import FirstOf, RedisSortedSet, ScheduledSet
 from redset.exceptions import InvalidValueError, SerializerError
 from tests.server.conftest import MakeClient
 from tests.server.test_waiting import Call
@@ -124,6 +124,12 @@ def use_everything(shared: Any, other: Any, third: Any) -> None:
     shared.stats()
     list(shared.dead_letters()), shared.discard_dead(), shared.cancel("y")
     for _ in shared.consume(2, timeout=0):
+        break
+    jobs = FirstOf(shared, other)
+    shared.update("vw")
+    jobs.pop(), jobs.take(1, last=True), jobs.take(1, timeout=0.01)
+    jobs.lease(1).release()
+    for _, _ in jobs.consume(timeout=0):
         break
     shared.clear()
     ended = threading.Event()

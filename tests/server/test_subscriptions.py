@@ -20,7 +20,7 @@ import redis
 import redset._transport.watch
 from redset import ScheduledSet, SortedSet
 from redset._protocol.config import WaitForChange
-from redset._protocol.outlook import Outlook
+from redset._protocol.outlook import Outlook, Place
 from redset._transport.watch import KeySubscription, _subscriptions_of, evict_one
 from tests.server.conftest import MakeClient, until
 from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
@@ -94,8 +94,8 @@ def test_wait_other_keys_that_begin_alike_send_nothing(
 
 
 def test_drain_after_many_changes_reads_one_message(client: redis.Redis, jobs: Strings) -> None:
-    subscription = KeySubscription(client, b"jobs")
-    step = WaitForChange(b"jobs", 0.0, Outlook(b"jobs", None))
+    subscription = KeySubscription(client, (b"jobs",))
+    step = WaitForChange(Outlook(Place(b"jobs", None)), 0.0)
     assert subscription.wait(step) is False
     for number in range(200):
         jobs.add(str(number))
@@ -365,9 +365,9 @@ def test_a_forked_child_does_not_count_the_subscriptions_of_its_parent(
 def test_a_forked_child_does_not_use_a_subscription_of_its_parent(
     client: redis.Redis, jobs: Strings, fork: Callable[[], int]
 ) -> None:
-    subscription = KeySubscription(client, b"jobs")
-    soon = WaitForChange(b"jobs", 0.0, Outlook(b"jobs", None))
-    late = WaitForChange(b"jobs", WAIT, Outlook(b"jobs", None))
+    subscription = KeySubscription(client, (b"jobs",))
+    soon = WaitForChange(Outlook(Place(b"jobs", None)), 0.0)
+    late = WaitForChange(Outlook(Place(b"jobs", None)), WAIT)
     assert subscription.wait(soon) is False
 
     def work() -> None:

@@ -10,7 +10,7 @@ import redis.asyncio
 import redis.cluster
 
 import redset.asyncio
-from redset import LeaseLost, RedisSortedSet
+from redset import FirstOf, LeaseLost, RedisSortedSet
 from tests.servers import TestServer
 
 Client = redis.cluster.RedisCluster
@@ -42,6 +42,21 @@ def test_iteration_leaves_no_connection_inside_a_transaction(client: Any) -> Non
     assert backwards[::-1] == list(numbers)
     assert len(numbers[:7]) == 7
     assert numbers == set(range(1_200))
+    check_by_hand(client)
+
+
+def test_the_first_of_several_sets_of_one_slot_hands_out(client: Any) -> None:
+    names = ("{jobs}:urgent", "{jobs}:normal")
+    urgent, normal = (RedisSortedSet[int](client, name) for name in names)
+    jobs = FirstOf(urgent, normal)
+    normal.update([1, 2, 3])
+    urgent.add(0)
+    assert [jobs.pop()[1], jobs.pop()[1]] == [0, 1]
+    assert [number for _, number in jobs.consume(timeout=0.01)] == [2, 3]
+    assert jobs.take(1, timeout=0.01) == []
+    elsewhere: RedisSortedSet[int] = RedisSortedSet(client, "elsewhere")
+    with pytest.raises(ValueError, match=r"'elsewhere': .*another slot.*same \{tag\}"):
+        FirstOf(urgent, elsewhere)
     check_by_hand(client)
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, assert_type
+from typing import Any, NamedTuple, assert_type
 
 import redis
 
@@ -208,6 +208,30 @@ def leasing(s: RedisSortedSet[int], tasks: Tasks) -> None:
         assert_type(number, int)
     assert_type(tasks.dead_items, Tasks)
     assert_type(s.requeue(1, 2), int)
+
+
+def first_of_several(
+    s: RedisSortedSet[int], t: RedisSortedSet[int], later: ScheduledSet[str]
+) -> None:
+    jobs = redset.FirstOf(s, t)
+    assert_type(jobs, redset.FirstOf[int])
+    assert_type(jobs.sets, tuple[RedisSortedSet[int], ...])
+    assert_type(jobs.pop(timeout=None), tuple[RedisSortedSet[int], int | None])
+    assert_type(jobs.pop(with_scores=True), tuple[RedisSortedSet[int], int | None, float])
+    assert_type(jobs.take(3), list[tuple[RedisSortedSet[int], int]])
+    assert_type(jobs.take(3, with_scores=True), list[tuple[RedisSortedSet[int], int, float]])
+    with jobs.lease(10, ttl=60) as lease:
+        assert_type(lease, Lease[int])
+        assert_type(lease.source, RedisSortedSet[int])
+    work = jobs.consume(on_error=lambda given, error: print(given[0].name, given[1] + 1, error))
+    for source, number in work:
+        assert_type(source, RedisSortedSet[int])
+        assert_type(number, int)
+        with work.attempt() as same:
+            assert_type(same, redset.FirstConsumer[int])
+    assert_type(redset.FirstOf(later).pop()[1], str | None)
+    mixed = redset.FirstOf[Any](s, later)
+    mixed.pop()[0].add("anything")
 
 
 def operators(s: RedisSortedSet[int], names: SortedSet[str]) -> None:

@@ -214,6 +214,18 @@ def methods_of_sets(s: RedisSortedSet[int], names: SortedSet[str], word: str) ->
     s.isdisjoint(1)  # error
 
 
+def first_of_several(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
+    jobs = redset.FirstOf(s)
+    redset.FirstOf([s])  # error
+    redset.FirstOf("jobs")  # error
+    redset.FirstOf[int](s, names)  # error
+    jobs.take()  # error
+    jobs.pop(5)  # error
+    jobs.lease("3")  # error
+    wants_text(jobs.take(1)[0][1])  # error
+    jobs.consume(on_error=lambda given: None)  # error
+
+
 def locks(s: RedisSortedSet[int], client: redis.Redis) -> None:
     s.lock()  # error
     s.lock.acquire(5)  # error

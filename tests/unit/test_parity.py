@@ -16,6 +16,9 @@ PAIRS: list[tuple[Any, Any]] = [
     (redset.SortedSet, redset.asyncio.SortedSet),
     (redset.TimeSortedSet, redset.asyncio.TimeSortedSet),
     (redset.ScheduledSet, redset.asyncio.ScheduledSet),
+    (redset.FirstOf, redset.asyncio.FirstOf),
+    (redset.FirstConsumer, redset.asyncio.FirstConsumer),
+    (redset.Consumer, redset.asyncio.Consumer),
     (redset.leases.Lease, redset.asyncio.Lease),
     (redset.locks.Lock, redset.asyncio.Lock),
     (redset.ServerClock, redset.asyncio.ServerClock),
@@ -32,6 +35,7 @@ INSTEAD = {  # an operator, and the method that is awaited instead
     "__lt__": "ispropersubset",
     "__gt__": "ispropersuperset",
     "__iter__": "__aiter__",
+    "__next__": "__anext__",
     "__enter__": "__aenter__",
     "__exit__": "__aexit__",
 }
@@ -137,6 +141,7 @@ def test_what_awaits_there_is_a_coroutine_or_opens_something(one: Any, other: An
         ),
     }
     opening = {"lease", "union", "intersection", "difference", "symmetric_difference", "copy"}
+    opening |= {"attempt"}
     iterating = {"consume", "leased", "items", "dead_letters"}
     for name in sorted(names(other)):
         method = inspect.getattr_static(other, name)

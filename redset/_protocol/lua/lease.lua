@@ -5,7 +5,7 @@
 --          deliveries after which a member that comes back is dead (0: never), channel of those
 --          that wait, the worker's name, 'last' for the highest members instead of the lowest or '',
 --          this request's id, highest score, name of the lease, the earlier lease, member that is
---          done, member, ...
+--          done, member, ...; for none, what is done is acknowledged, and no more
 -- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
 --          doesn't hold any more as words in one string, "more" if another request of the call may
 --          find what this one could not put right yet, then member, score, deliveries, member, ... ; for the same
@@ -63,7 +63,10 @@ if state ~= 'fresh' then
     return reply
   end
   store_reply(reply_key, id, still, keep)
-  if #still > 2 then return reply end
+  if #still > 2 or num == 0 then return reply end
+elseif num == 0 then
+  store_reply(reply_key, id, {earlier, lost}, keep)
+  return {deadline, lost, ''}
 end
 
 local more = not all_ready and reclaim(now)

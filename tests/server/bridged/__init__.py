@@ -29,6 +29,7 @@ def loaded(name: str, *left_out: str) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         for kind in bridge.BRIDGED:
             patch.setattr(redset, kind.__name__, kind)
+        patch.setattr(redset, "FirstOf", bridge.FirstOf)
         patch.setattr(redset.leases, "Lease", bridge.Lease)
         patch.setattr(
             redset._transport.results, "delete_collected", lambda _client: bridge.delete_collected()

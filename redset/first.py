@@ -1,0 +1,223 @@
+# Written by tools/generate.py from redset/asyncio/first.py: change that, then `make generate`.
+"""First of several: the sets that a worker listens to, in the order of their priority."""
+
+from collections.abc import Callable
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from redset._plans import first
+from redset._plans.consuming import FirstWork, Settings, checked_settings
+from redset._support.words import shown
+from redset._transport.first_runner import FirstRunner
+from redset.base import BaseSet
+from redset.consumers import FirstConsumer
+from redset.exceptions import InvalidTypeError
+from redset.leases import Lease
+from redset.sets import RedisSortedSet
+
+T = TypeVar("T")
+
+
+class FirstOf(Generic[T]):
+    """Several sets, of which each call is served by the first that has something.
+
+    >>> import redset
+    >>> client, kind = redset.connect(), redset.RedisSortedSet[str]
+    >>> urgent, normal = kind(client, "urgent"), kind(client, "normal")
+    >>> normal.update(["a", "b"])
+    >>> urgent.add("x")
+    0.0
+    >>> jobs = redset.FirstOf(urgent, normal)
+    >>> for source, job in jobs.consume(timeout=0):
+    ...     print(source.name, job)
+    urgent x
+    normal a
+    normal b
+
+    A set has something if it would hand it out itself: a `ScheduledSet`, what is due. Each
+    call finds the first such set on the server, at one moment. An item stays an item of its
+    set, which counts its deliveries, keeps it if it is dead, and is told that it is done.
+    What the calls of one set promise, these promise too.
+
+    Args:
+        sets: `RedisSortedSet` or its subclasses, the most urgent one first: 1 to 100, none
+            twice. All are made with one client; in a cluster, their names share a
+            ``{tag}``. For sets with different types of items, write ``FirstOf[Any](…)``.
+
+    Raises: ``TypeError`` for anything else, for a result (``a | b``) and for another
+    client; ``ValueError`` for no sets, too many, one twice, or one in another slot of a
+    cluster.
+
+    """
+
+    def __init__(self, *sets: RedisSortedSet[T]) -> None:
+        first.check_number(sets)
+        for each in sets:
+            _check_kind(each)
+        self._sets = sets
+        self._runner: FirstRunner[T] = FirstRunner([each._runner for each in sets])
+
+    @property
+    def sets(self) -> tuple[RedisSortedSet[T], ...]:
+        """The sets, in the order in which they are asked. No I/O."""
+        return self._sets
+
+    def __repr__(self) -> str:
+        names = ", ".join([repr(each.name) for each in self._sets])
+        return f"<redset.FirstOf {names}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._sets
+
+    @overload
+    def pop(
+        self, *, timeout: float | None = ..., last: bool = ..., with_scores: Literal[False] = ...
+    ) -> tuple[RedisSortedSet[T], T | None]: ...
+
+    @overload
+    def pop(
+        self, *, timeout: float | None = ..., last: bool = ..., with_scores: Literal[True]
+    ) -> tuple[RedisSortedSet[T], T | None, float]: ...
+
+    def pop(
+        self, *, timeout: float | None = 0.0, last: bool = False, with_scores: bool = False
+    ) -> Any:
+        """Remove an item of the first set that has one; return the set and the item.
+
+        Args:
+            timeout: seconds to wait until any of the sets has an item (that is due, in a
+                `ScheduledSet`); ``None`` waits for ever.
+            last: whether the item with the highest score is meant, of that set.
+            with_scores: whether to return set, item and score.
+
+        Lost replies, and an item that can't be deserialized, as in `RedisSortedSet.pop`: the next
+        call for these sets, or for the set of the item, is given it again.
+        Cost: 1 round trip, O(log n), and O(1) for each set before it. Atomic; takes no lock. To
+        wait takes as many as for one set.
+        Raises: ``KeyError`` if no set has any, or if none came in time.
+        Source: ``BZPOPMIN`` with several keys.
+
+        """
+        place, *others = self._runner.hand_out(
+            last, first.pop, timeout, last=last, with_scores=with_scores
+        )
+        return (self._sets[place], *others)
+
+    @overload
+    def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = ...,
+        last: bool = ...,
+        with_scores: Literal[False] = ...,
+    ) -> list[tuple[RedisSortedSet[T], T]]: ...
+
+    @overload
+    def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = ...,
+        last: bool = ...,
+        with_scores: Literal[True],
+    ) -> list[tuple[RedisSortedSet[T], T, float]]: ...
+
+    def take(
+        self,
+        num: int,
+        *,
+        timeout: float | None = 0.0,
+        last: bool = False,
+        with_scores: bool = False,
+    ) -> list[Any]:
+        """Remove up to *num* items of the first set that has any; return each with its set.
+
+        Fewer if that set has fewer: those of the sets after it are left for the next call. ``[]``
+        if no set has any, or if none came in time. Arguments as in `pop`.
+
+        Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many; takes no lock.
+        Source: ``ZMPOP``.
+        """
+        taken = self._runner.hand_out(
+            last, first.take, num, timeout, last=last, with_scores=with_scores
+        )
+        return [(self._sets[place], *others) for place, *others in taken]
+
+    def lease(
+        self,
+        num: int = 1,
+        ttl: float = 30.0,
+        *,
+        timeout: float | None = 0.0,
+        renew: bool = False,
+        max_deliveries: int | None = None,
+        worker: str | None = None,
+        last: bool = False,
+    ) -> Lease[T]:
+        """Hand out up to *num* items of the first set that has any, until a deadline.
+
+        The lease is one of that set, which is its ``source``; it is empty if no set has any, or if
+        none came in time. Arguments as in `RedisSortedSet.lease`; without *max_deliveries*, each
+        set's own.
+
+        Cost: 1 round trip for each 500 items, O(num * log n). Atomic for so many.
+        """
+        return _lease(self, num, ttl, timeout, renew, max_deliveries, worker, last)
+
+    def consume(
+        self,
+        batch: int = 1,
+        ttl: float = 30.0,
+        *,
+        timeout: float | None = None,
+        renew: bool = True,
+        max_deliveries: int | None = None,
+        stop: Any = None,
+        worker: str | None = None,
+        retry_delay: float | Callable[[int], float] = 0.0,
+        on_error: Callable[[tuple[RedisSortedSet[T], T], BaseException], Any] | None = None,
+    ) -> FirstConsumer[T]:
+        """Hand out sets and items for ever, each until the loop asks for the next one.
+
+        Each batch is of the first set that has something then: with the default of 1, no item waits
+        for more than the one at hand, if it is in the first set. Arguments as in
+        `RedisSortedSet.consume`; without *max_deliveries*, each set's own; *on_error* is called
+        with what the loop was given, a set and an item.
+
+        Cost: 1 round trip for each batch, also if it is of another set than the one before, which
+        it acknowledges: O(batch * log n). More if a set was renamed in between, or for batches of
+        more than 500.
+        """
+        settings = Settings(
+            batch, ttl, timeout, renew, max_deliveries, stop, worker, retry_delay, on_error
+        )
+        config = self._runner.config
+        work: FirstWork[T] = FirstWork(config.name, checked_settings(config, settings))
+        return FirstConsumer(self._runner, first.consume, self._sets, work)
+
+
+def _check_kind(given: object) -> None:
+    """Refuse what is no set of this surface."""
+    if isinstance(given, RedisSortedSet):
+        return
+    advice = "give a list of sets as FirstOf(*sets)"
+    if isinstance(given, BaseSet):
+        advice = f"make a {given._runner.surface}.FirstOf of it"
+    raise InvalidTypeError(
+        "redset FirstOf: each argument must be a redset.RedisSortedSet, "
+        f"got {shown(given)}; {advice}"
+    )
+
+
+def _lease(
+    several: FirstOf[T],
+    num: int,
+    ttl: float,
+    timeout: float | None,
+    renew: bool,
+    max_deliveries: int | None,
+    worker: str | None,
+    last: bool,
+) -> Lease[T]:
+    held = several._runner.run(first.lease, num, ttl, timeout, max_deliveries, worker, last=last)
+    return Lease(several.sets[held.place], held, float(ttl), renew=renew)
