@@ -55,15 +55,15 @@ S = TypeVar("S")
 R = TypeVar("R")
 P = ParamSpec("P")
 
-# What a set can be combined with: any iterable, an asynchronous one too, as these sets are.
+# The operands of a set: any iterable, an asynchronous one too, as these sets are.
 Items = Iterable[T]
 
-# Items of which `leased` and `dead_letters` ask for more at once.
+# How many items `leased` and `dead_letters` request in one round trip.
 LISTED_PAGE = 1_000
 
 
 class SetMethods(BaseSet[T], MutableSet[T]):
-    """What a set can do; `redset.RedisSortedSet` says what it is."""
+    """The methods of a set; `redset.RedisSortedSet` describes the class."""
 
     _runner_class = Runner
     _runner: Runner[T]
@@ -81,9 +81,10 @@ class SetMethods(BaseSet[T], MutableSet[T]):
 
     @property
     def lock(self) -> Lock:
-        """A lock that all handles of this set share; `pop` and `take` need none.
+        """Return the lock that all handles of this set share; `pop` and `take` need none.
 
-        Seconds to wait and to hold are the set's ``lock_timeout`` and ``lock_expires``.
+        The times to wait and to hold, in seconds, are the set's ``lock_timeout`` and
+        ``lock_expires``. No I/O.
         """
         if self._lock is None:
             self._lock = Lock(*lock_arguments(self))
@@ -91,9 +92,9 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         return lock
 
     def close(self) -> None:
-        """Delete the set if it is a result that this handle owns; else do nothing.
+        """Delete the set if it is a result that this handle owns; otherwise do nothing.
 
-        Cost: 1 round trip for a result.
+        Cost: 1 round trip for a result, otherwise none.
         """
         self._runner.close()
 
@@ -104,19 +105,21 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         self.close()
 
     def rename(self, new_name: str | bytes) -> None:
-        """Give the set the key *new_name*, replacing what is there; a result stays for good.
+        """Rename the set to *new_name*, and replace the set of that name; a result becomes lasting.
 
-        All that belongs to the set moves along: what is on lease, delayed, dead, undecodable or was
-        ever seen. A lease that runs goes on under the new name, whoever has it: it can be settled,
-        extended and renewed as before. The set that is replaced is removed with all that belonged
-        to it, its leases too (`LeaseLost`). The lock is that of a name, and stays.
+        All companion keys move with the set: items that are on lease, delayed, dead or undecodable,
+        and the items that ``unique="forever"`` has seen. An open lease stays valid under the new
+        name: its consumer settles, extends and renews it as before. The set that is replaced is
+        removed with its companion keys, and its leases are lost (`LeaseLost`). The lock belongs to
+        the old name, and does not move.
 
-        Other handles of the old name have an empty set then. A call that failed, and is repeated,
-        is not done twice.
+        For other handles of the old name, the set is empty then. If a call fails and is repeated,
+        the set is renamed once.
 
-        Cost: 1 round trip, O(log n). Atomic. The first time that a lease is settled after that
-        takes 2 more. In a cluster, both names must share a slot.
-        Raises: `ResultExpired` for a result that is gone; ``ValueError`` for what can be no name.
+        Raises: `ResultExpired` for a result that has expired; ``ValueError`` for a *new_name* that
+        can't be the name of a set.
+        Cost: 1 round trip, O(log n). The first time that a lease is settled after the rename takes
+        2 more. In a cluster, both names must share a slot. Atomic.
         Source: ``RENAME``.
         """
         self._runner.rename(new_name)
@@ -125,23 +128,24 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def expire(self, seconds: float) -> bool:
         """Remove the whole set after *seconds*; return whether there is anything to remove.
 
-        All of it goes at that time: the items that are ready, on lease, delayed or dead, the bytes
-        that could not be deserialized, and what ``unique="forever"`` has seen. A lease that is
-        settled after that raises `LeaseLost`.
+        Everything is removed at that time: the items that are ready, on lease, delayed or dead, the
+        bytes that could not be deserialized, and what ``unique="forever"`` has seen. If a lease is
+        settled after that, `LeaseLost` is raised.
 
         The time-to-live belongs to the set as long as any of its keys exists, wherever its items
-        go: an item that returns, a new lease and a new dead letter have it too. `rename` and
+        move: an item that returns, a new lease and a new dead letter have it too. `rename` and
         changes in place keep it, another call replaces it, `persist` and `clear` end it. As in
-        Redis, a set of which no key is left begins anew without one. If nothing is ready but other
-        keys are left, what `add` and `update` put there joins the set's time-to-live with the next
-        call of `lease`, `consume` or `ttl`.
+        Redis, if no key of the set is left, the next key under that name has no time-to-live. If
+        nothing is ready but other keys are left, items that `add` and `update` store receive the
+        set's time-to-live with the next call of `lease`, `consume` or `ttl`.
 
         Args:
             seconds: a number of seconds, at least 0.001, by the server's clock.
 
-        Cost: 1 round trip, O(1). Atomic. A request that the client sends again is done once.
         Raises: ``ValueError`` if *seconds* is 0, negative or not finite; ``TypeError`` for a
-        result, which has a time-to-live of its own, and for `dead_items`, which goes with its set.
+        result, which has a time-to-live of its own, and for `dead_items`, which is removed with its
+        set.
+        Cost: 1 round trip, O(1). Atomic. A request that the client sends again is executed once.
         Source: a script around ``PEXPIRE``; ``expire`` of redis-py.
 
         """
@@ -152,7 +156,9 @@ class SetMethods(BaseSet[T], MutableSet[T]):
 
         If the reply is lost, the client's own retry, or the next such call after an error, returns
         the same.
-        Cost: 1 round trip, O(1). Atomic. Raises: ``TypeError`` as `expire`.
+
+        Raises: ``TypeError`` as `expire`.
+        Cost: 1 round trip, O(1). Atomic.
         Source: a script around ``PERSIST``; ``persist`` of redis-py.
         """
         return self._run(many.persist)
@@ -160,27 +166,28 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def ttl(self) -> float | None:
         """Return how many seconds the set has left; ``None`` if it has no end or doesn't exist.
 
-        Cost: 1 round trip, O(1). Atomic. Raises: ``TypeError`` as `expire`.
-        Source: a script around ``PTTL``; ``ttl`` of redis-py, in a float and without -1 and -2.
+        Raises: ``TypeError`` as `expire`.
+        Cost: 1 round trip, O(1). Atomic.
+        Source: a script around ``PTTL``; ``ttl`` of redis-py, as a float and without -1 and -2.
         """
         return self._run(many.ttl)
 
     def add(self, item: T, score: Any = None, *, on_conflict: OnConflict = "replace") -> Any:
-        """Put *item* into the set, or give it a new score if it is there; return the score.
+        """Put *item* into the set, or change its score if it is there already; return the score.
 
-        ``None`` for an item that is refused (see *unique* of the set).
+        Returns ``None`` for an item that is refused (see *unique* of the set).
 
         Args:
-            item: what the serializer takes.
+            item: a value that the serializer accepts.
             score: a real number; ``None`` asks the scorer, 0 is a score.
-            on_conflict: which score an item that is there has then: ``"replace"`` (the new one),
-                ``"keep"``, ``"min"``, ``"max"`` or ``"sum"``.
+            on_conflict: which score an item has that was there already: ``"replace"`` (the new
+                score), ``"keep"``, ``"min"``, ``"max"`` or ``"sum"``.
 
-        Cost: 1 round trip, O(log n) on the server. Atomic, but that a score which ``"keep"``,
-        ``"min"`` or ``"max"`` leaves is read a moment later.
         Raises: ``TypeError`` or ``ValueError`` for an item or a score that can't be kept (``nan``,
         a number of any type that a float would round), before anything is sent, and for a sum of
         ``inf`` and ``-inf``.
+        Cost: 1 round trip, O(log n) on the server. Atomic, except that with ``"keep"``, ``"min"``
+        and ``"max"`` the returned score is read by a second command of the same round trip.
         Source: ``ZADD``; ``add`` of the redset 0.4 documentation.
 
         """
@@ -194,11 +201,12 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         on_conflict: OnConflict = "replace",
         reverse: bool = False,
     ) -> int | None:
-        """Put *item* into the set as `add` does, and give its place in score order, as `rank` does.
+        """Put *item* into the set as `add` does; return its place in score order, as `rank` does.
 
-        ``None`` for an item that is refused (see *unique* of the set).
-        Cost: 1 round trip, or 2 if *unique* may refuse it, O(log n). Atomic, but that the place is
-        read a moment later.
+        Returns ``None`` for an item that is refused (see *unique* of the set).
+
+        Cost: 1 round trip, or 2 if *unique* may refuse it, O(log n). Atomic, except that the place
+        is read by a second command.
         Source: ``ZADD`` and ``ZRANK``, ``ZREVRANK`` for *reverse*.
         """
         return self._run(single.add_and_rank, item, score, on_conflict, reverse=reverse)
@@ -206,46 +214,54 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def update_score(
         self, item: T, score: float, *, on_conflict: OnConflict = "replace"
     ) -> float | None:
-        """Give *item* another score if it is there; return the score it has then, else ``None``.
+        """Change the score of *item* if it is there; return its new score, otherwise ``None``.
 
         *on_conflict* as for `add`.
-        Cost: 1 round trip, O(log n). Atomic, but that the score is read a moment later.
+
+        Cost: 1 round trip, O(log n). Atomic, except that the score is read by a second command of
+        the same round trip.
         Source: ``ZADD XX``.
         """
         return self._run(single.update_score, item, score, on_conflict)
 
     def replace(self, old: T, new: T) -> float:
-        """Put *new* into the place of *old*, with its score, which is returned.
+        """Replace *old* with *new*, which receives the score of *old*; return that score.
 
-        If *new* is there already it has that score then. A reply that is lost on the way does not
-        make it an error: the client's own retry, or the next such call, is told the score.
-        Cost: 1 round trip, O(log n). Atomic.
+        If *new* is there already, its score is replaced too. A lost reply causes no error: the
+        client's own retry, or the next such call, returns the same score.
+
         Raises: ``KeyError`` if *old* is not there; ``TypeError`` for a set whose *unique* may
-        refuse *new*. Source: a script around ``ZADD`` and ``ZREM``.
+        refuse *new*.
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: a script around ``ZADD`` and ``ZREM``.
         """
         return self._run(single.replace, old, new)
 
     def discard(self, item: T) -> bool:  # type: ignore[override]
-        """Remove *item* if it is there; say whether it was.
+        """Remove *item* if it is there; return whether it was.
 
-        Another set of redset is looked up as the frozenset of its items, as a builtin ``set`` is
-        in ``set``; they are read first.
+        If *item* is another set of redset, it is looked up as the frozenset of its items, as a
+        builtin ``set`` is in ``set``; its items are read first.
 
-        Cost: 1 round trip, O(log n). Atomic. Source: ``ZREM``.
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: ``ZREM``.
         """
         return self._run(single.discard, _sought(item))
 
     def remove(self, item: T) -> None:
-        """Remove *item*, which must be there: ``KeyError`` if it is not.
+        """Remove *item*, which must be there; otherwise as `discard`.
 
-        Otherwise as `discard`. Cost: 1 round trip, O(log n). Atomic. Source: ``ZREM``.
+        Raises: ``KeyError`` if it is not there.
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: ``ZREM``.
         """
         self._run(single.remove, _sought(item), item)
 
     def score(self, item: T) -> float | None:
-        """Give the score of *item*, ``None`` if it is not there.
+        """Return the score of *item*, or ``None`` if it is not there.
 
-        Cost: 1 round trip, O(1). Source: ``ZSCORE``; ``score`` of the redset 0.4 documentation.
+        Cost: 1 round trip, O(1).
+        Source: ``ZSCORE``; ``score`` of the redset 0.4 documentation.
         """
         return self._run(single.score, item)
 
@@ -262,18 +278,22 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def peek(self, position: int = 0, *, last: bool = False, with_scores: bool = False) -> Any:
         """Return the item that comes next, or at *position* from there, and leave it in the set.
 
-        With *last* it is the one that ``pop(last=True)`` would give, or at *position* before it;
-        *with_scores*, a pair of item and score.
-        Cost: 1 round trip, O(log n). Raises: ``KeyError`` if there is none.
+        If *last* is true, this is the item that ``pop(last=True)`` would return, or at *position*
+        before it. If *with_scores* is true, returns a pair of item and score.
+
+        Raises: ``KeyError`` if there is no such item.
+        Cost: 1 round trip, O(log n).
         Source: ``ZRANGE``; ``peek`` of the redset 0.4 documentation.
         """
         return self._run(queue.peek, position, last=last, with_scores=with_scores)
 
     def peek_score(self, *, last: bool = False) -> float | None:
-        """Give the score of the item that comes next, ``None`` if there is none.
+        """Return the score of the item that comes next, or ``None`` if there is none.
 
         *last* as in `peek`.
-        Cost: 1 round trip, O(log n). Source: ``ZRANGE``; ``peek_score`` of redset 0.4.
+
+        Cost: 1 round trip, O(log n).
+        Source: ``ZRANGE``; ``peek_score`` of redset 0.4.
         """
         return self._run(queue.peek_score, last=last)
 
@@ -283,20 +303,21 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         *,
         on_conflict: OnConflict = "replace",
     ) -> None:
-        """Add many items, each with a score of its own, as `add` does one by one.
+        """Add many items, each with its own score, as `add` does one by one.
+
+        `update` takes a mapping for the set of its keys, as ``set`` does.
 
         Args:
             items: a mapping of items to scores, or an iterable of pairs, also a generator of
-                millions; for a score of ``None`` the scorer is asked.
-            on_conflict: as for `add`: ``"replace"``, ``"keep"``, ``"min"``, ``"max"`` or ``"sum"``;
-                also where *items* have an item twice.
+                millions; if a score is ``None``, the scorer is asked.
+            on_conflict: as for `add`: ``"replace"``, ``"keep"``, ``"min"``, ``"max"`` or
+                ``"sum"``; also applies if *items* contain an item twice.
 
-        `update` takes a mapping for the set of its keys, as ``set`` does.
+        Raises: ``TypeError`` or ``ValueError`` for anything that is not a pair, or an item or a
+        score that can't be kept, before its chunk is sent.
         Cost: 1 round trip for each chunk of up to 5,000 items or 1 MiB (with ``"sum"`` up to 1,000
-        items), O(log n) an item. Each chunk is atomic; an error in the middle carries a note of
-        how many items had been added.
-        Raises: ``TypeError`` or ``ValueError`` for what is no pair, or an item or a score that
-        can't be kept, before its chunk is sent.
+        items), O(log n) an item. Each chunk is atomic; an error in the middle carries a note of how
+        many items had been added.
         Source: ``ZADD``; a script for ``"sum"``, which a repeated request doesn't add again.
 
         """
@@ -306,18 +327,19 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def insert(self, *items: T) -> list[T]:
         """Add those of *items* that are not there, leave the others; return those that were new.
 
-        Of several processes that insert one item, one is told that it is new. The primitive of
-        every "already seen" set. A reply that is lost on the way hides no new item: the client's
-        own retry, or the next `insert` over this client, is told again (for 300 seconds).
+        If several processes insert the same item, exactly one of them has it in its list of new
+        items: the primitive of every "already seen" set. If a reply is lost, no new item is missed:
+        the client's own retry, or the next `insert` over this client, returns the same items (for
+        300 seconds).
 
-        Cost: 1 round trip for each 750 items (500 with a *unique*) or 1 MiB, O(log n) an item.
-        Atomic for so many.
+        Cost: 1 round trip for each 750 items (500 with a *unique*) or 1 MiB, O(log n) an item. Each
+        of these requests is atomic.
         Source: a script around ``ZADD NX``.
         """
         return self._run(many.insert, items)
 
     def clear(self) -> bool:  # type: ignore[override]
-        """Empty the set and delete its companion keys; say whether there was anything in it.
+        """Empty the set and delete its companion keys; return whether there was anything in it.
 
         Cost: 1 round trip, O(1); the server frees the memory in the background.
         Source: ``UNLINK``; ``clear`` of redset 0.4.
@@ -337,23 +359,23 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def pop(
         self, *, timeout: float | None = 0.0, last: bool = False, with_scores: bool = False
     ) -> Any:
-        """Remove and return the item with the lowest score; no other taker gets it.
+        """Remove and return the item with the lowest score; no other consumer receives it.
+
+        If a reply is lost, no item is lost: the client's own retry, or the next call for this set
+        over this client, returns the same item (kept for 300 seconds on the server). For an item
+        that can't be deserialized, returns ``None`` and logs it; its bytes move to the companion
+        set ``…:undecodable``.
 
         Args:
             timeout: seconds to wait until there is an item (due, in a `ScheduledSet`); ``None``
-                waits for ever.
-            last: whether the item with the highest score is meant (of those that are due, in a
+                waits without a limit.
+            last: whether to take the item with the highest score (among the due items, in a
                 `ScheduledSet`).
             with_scores: whether to return a pair of item and score.
 
-        A reply that is lost on the way loses no item: the client's own retry, or the next call for
-        this set over this client, is given the same item (kept for 300 seconds on the server).
-        An item that can't be deserialized gives ``None`` and is logged; its bytes move to the
-        companion set ``…:undecodable``.
-
-        Cost: 1 round trip, O(log n). Atomic; takes no lock. To wait takes 6 more to begin, 1 for
-        each change of the set, and 4 a minute.
-        Raises: ``KeyError`` if nothing is left, or came in time.
+        Raises: ``KeyError`` if nothing is left, or no item came in time.
+        Cost: 1 round trip, O(log n). Waiting takes 6 more to begin, 1 for each change of the set,
+        and 4 a minute. Atomic; takes no lock.
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
 
         """
@@ -387,14 +409,16 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         last: bool = False,
         with_scores: bool = False,
     ) -> list[Any]:
-        """Remove and return up to *num* items, lowest scores first; fewer than 1 gives ``[]``.
+        """Remove and return up to *num* items, lowest scores first; ``[]`` if *num* is less than 1.
 
-        With *last* they are the highest, and the highest comes first; *with_scores*, they are pairs
-        of item and score. *timeout*, lost replies and
-        items that can't be deserialized as in `pop`, but the latter are left out. To wait is to
-        wait for one item; it returns with what is there then.
+        If *last* is true, the items with the highest scores are taken, the highest first. If
+        *with_scores* is true, returns pairs of item and score. *timeout* and lost replies are as in
+        `pop`. Items that can't be deserialized are treated as in `pop`, but left out of the list. A
+        call that waits does so until there is one item, and returns all that are there then, up to
+        *num*.
 
-        Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many; takes no lock.
+        Cost: 1 round trip for each 1,000 items, O(num * log n). Each of these requests is atomic;
+        takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
         return self._runner.hand_out(
@@ -412,26 +436,27 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         worker: str | None = None,
         last: bool = False,
     ) -> Lease[T]:
-        """Hand out up to *num* items until a deadline; those not acknowledged by then come back.
+        """Lease up to *num* items until a deadline; items not acknowledged by then are ready again.
+
+        The items leave the set, and are kept with their scores in companion keys. An item whose
+        lease has expired becomes ready again within the next calls, of any consumer, that deliver
+        something. If the lease held several items that were not settled, they are delivered alone
+        from then on, and that delivery is not counted. An item that can't be deserialized is logged
+        and becomes a dead letter. If a reply is lost, the repeated call returns the same lease.
 
         Args:
-            num: how many at the most; fewer than 1 gives an empty lease.
+            num: at most how many; if less than 1, the lease is empty.
             ttl: seconds until the deadline, which is on the server's clock.
             timeout: seconds to wait for an item, as in `pop`.
-            renew: whether a thread prolongs the lease until its block ends, or nobody refers to
-                the lease any more.
-            max_deliveries: how often an item may be handed out before it goes to `dead_items`
-                instead of coming back; without one, the set's own.
-            worker: who `leased` says has them; the host's name and the process id without one.
-            last: whether to hand out the items with the highest scores, as in `pop`.
+            renew: whether a thread extends the lease until its block ends, or the lease is no
+                longer referenced.
+            max_deliveries: how often an item may be delivered before it becomes a dead letter
+                (`dead_items`) instead of ready again; ``None`` means the set's own limit.
+            worker: the name of this consumer, which `leased` shows; ``None`` means the host's
+                name and the process id.
+            last: whether to lease the items with the highest scores, as in `pop`.
 
-        The items leave the set, and are kept with their scores in companion keys. They come back
-        within the next calls, of anybody, that hand something out. What comes back from several
-        items whose worker died is handed out alone from then on, and is not to blame for it. One
-        that can't be deserialized is logged and goes to `dead_items`. A repeated call after a lost
-        reply is given the same lease.
-
-        Cost: 1 round trip for each 500 items, O(num * log n). Atomic for so many.
+        Cost: 1 round trip for each 500 items, O(num * log n). Each of these requests is atomic.
 
         """
         return _lease(self, num, ttl, timeout, renew, max_deliveries, worker, last)
@@ -449,34 +474,35 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         retry_delay: float | Callable[[int], float] = 0.0,
         on_error: Callable[[T, BaseException], Any] | None = None,
     ) -> Consumer[T]:
-        """Hand out items for ever, each until the loop asks for the next one.
+        """Deliver items without end; each is acknowledged when the loop asks for the next one.
 
-        An item is done when the loop asks for the next; one whose turn of the loop ends in another
-        way (an exception, ``break``) is given back, and so is what was leased with it, whose
-        delivery doesn't count then.
+        If the loop's body ends in another way (an exception, ``break``), its item is released. The
+        other items of its batch are released too, and their delivery doesn't count then.
 
         Args:
-            batch: how many to lease at once. What is done is acknowledged when its batch is: if
-                the process dies, up to so many are handed out again, one by one.
-            ttl: seconds until a lease runs out, as in `lease`.
-            renew: whether a thread prolongs it while the loop works, as in `lease`.
+            batch: how many items to lease at once. Items that are done are acknowledged
+                together with their batch: if the process dies, up to *batch* items that were done
+                are delivered again, one by one.
+            ttl: seconds until a lease expires, as in `lease`.
+            renew: whether a thread extends the lease while the loop works, as in `lease`.
             max_deliveries: as in `lease`.
-            timeout: seconds after which it ends if there is no item; ``None`` waits for ever.
-            stop: an event (anything with ``is_set()``) or a callable that says whether to end. A
-                loop that is busy ends after the item at hand, which is acknowledged; what was
-                leased with it is given back, and that delivery doesn't count. One that waits ends
-                within 0.1 seconds (1 second where the server can't tell of changes). A signal
-                handler may set the event.
+            timeout: seconds without an item after which the loop ends; ``None`` waits without a
+                limit.
+            stop: an event (anything with ``is_set()``) or a callable that returns whether to
+                end. A loop that is busy ends after its current item, which is acknowledged; the
+                other items of its batch are released, and that delivery doesn't count. A loop that
+                waits ends within 0.1 seconds (1 second where the server can't notify of changes). A
+                signal handler may set the event.
             worker: as in `lease`.
-            retry_delay: seconds until an item that failed is ready again, or a callable that is
-                told how often it was handed out and gives them: see `redset.backoff`.
-            on_error: called with an item and the error that ended its turn, in `Consumer.attempt`
-                or in a ``with`` block around the loop.
+            retry_delay: seconds until an item that failed is ready again, or a callable that
+                takes the number of its deliveries and returns the seconds: see `redset.backoff`.
+            on_error: called with an item and the error that ended its processing, in
+                `Consumer.attempt` or in a ``with`` block around the loop.
 
-        What was lost meanwhile (see `LeaseLost`) is logged and not handed out, and the loop goes
-        on.
-        Cost: 1 round trip for each batch, which acknowledges the one before: O(batch * log n). A
-        batch of more than 500 takes a step for each 500 to be leased, and for each to be
+        Items that the lease has lost by then (see `LeaseLost`) are logged and not delivered, and
+        the loop continues.
+        Cost: 1 round trip for each batch, which also acknowledges the batch before: O(batch * log
+        n). A batch of more than 500 takes a step for each 500 to be leased, and for each to be
         acknowledged.
 
         """
@@ -487,11 +513,12 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         return Consumer(self._runner, leases.consume, (self,), work)
 
     def leased(self) -> Iterator[LeaseInfo[T]]:
-        """Iterate over what is on lease now, the nearest deadline first.
+        """Iterate over the items that are on lease now, the nearest deadline first.
 
-        What was given back with a delay is among it, with ``None`` as its worker.
-        Cost: 2 round trips for each 1,000 items. Not one moment: what is settled meanwhile is
-        left out.
+        Items that were released with a delay are included, with ``None`` as their worker.
+
+        Cost: 2 round trips for each 1,000 items. Not one snapshot: items that are settled during
+        the iteration are left out.
         """
         members = _members_of(self._runner, "leased")
         while page := pull(members, LISTED_PAGE):
@@ -499,19 +526,19 @@ class SetMethods(BaseSet[T], MutableSet[T]):
 
     @property
     def dead_items(self) -> Self:
-        """The set of the items that came back too often, with their scores: read or clear it.
+        """Return the set of the dead letters, with their scores: read or clear it. No I/O.
 
-        `dead_letters` says why they are there, `requeue` makes them ready again. No I/O.
+        `dead_letters` has the reasons, `requeue` makes the items ready again.
         """
         return self._derive(companion_of(self._runner.config, "dead"))
 
     def dead_letters(self, reason: str | None = None) -> Iterator[DeadLetter[T]]:
-        """Iterate over what is dead, and why, the lowest score first.
+        """Iterate over the dead letters and their reasons, the lowest score first.
 
         Args:
-            reason: only what is dead for this one; see `redset.DeadLetter`.
+            reason: only the dead letters with this reason; see `redset.DeadLetter`.
 
-        Cost: 2 round trips for each 1,000 items. Not one moment.
+        Cost: 2 round trips for each 1,000 items. Not one snapshot.
 
         """
         check_reason(self.name, reason)
@@ -522,16 +549,18 @@ class SetMethods(BaseSet[T], MutableSet[T]):
                     yield letter
 
     def requeue(self, *items: T, reason: str | None = None, older_than: float | None = None) -> int:
-        """Make *items* of `dead_items`, or all of them, ready again; say how many there were.
+        """Make *items* of `dead_items`, or all of them, ready again; return how many there were.
+
+        They keep their scores, and their deliveries are counted from 0 again. An item that was
+        added again and is on lease now stays a dead letter: otherwise two consumers would work on
+        it.
 
         Args:
             items: none for all.
-            reason: only what is dead for this one; see `redset.DeadLetter`.
-            older_than: only what has been dead for so many seconds.
+            reason: only the dead letters with this reason; see `redset.DeadLetter`.
+            older_than: only the items that have been dead for at least this many seconds.
 
-        They have the scores that they had, and their deliveries are counted anew. What was added
-        again, and is on lease now, stays dead: two would work on it.
-        Cost: 1 round trip for each 250 items, O(log n) an item. Atomic for so many.
+        Cost: 1 round trip for each 250 items, O(log n) an item. Each of these requests is atomic.
 
         """
         return self._run(dead_letters.sort_dead, "requeue", items, reason, older_than)
@@ -539,7 +568,7 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def discard_dead(
         self, *items: T, reason: str | None = None, older_than: float | None = None
     ) -> int:
-        """Forget *items* of `dead_items`, or all of them; say how many there were.
+        """Delete *items* of `dead_items`, or all of them; return how many there were.
 
         Arguments and cost as in `requeue`.
         """
@@ -548,24 +577,28 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def cancel(self, *items: T) -> int:
         """Remove *items* wherever they are: ready, on lease, delayed or dead.
 
-        Says how many of them were anywhere. Who works on one finds its lease lost. With
-        ``unique="forever"`` they stay known, and out.
-        Cost: 1 round trip for each 500 items, O(log n) an item. Atomic for so many.
+        Returns how many of them were in any of these places. A consumer that works on one of them
+        finds its lease lost. With ``unique="forever"`` the items stay known, and are refused.
+
+        Cost: 1 round trip for each 500 items, O(log n) an item. Each of these requests is atomic.
         """
         return self._run(dead_letters.cancel, items)
 
     def stats(self) -> Stats:
-        """How many items are where, at one moment. Cost: 1 round trip, O(log n)."""
+        """Return how many items are in each state.
+
+        Cost: 1 round trip, O(log n). Atomic.
+        """
         return self._run(dead_letters.stats)
 
     def __iter__(self) -> Iterator[T]:
         """Iterate in score order, in bounded memory, while others may change the set.
 
-        An item that is there throughout, at one score, comes exactly once; one that can't be
-        deserialized is logged and left out. A result does not run out while it is iterated over.
+        An item that is there throughout, at one score, comes exactly once; an item that can't be
+        deserialized is logged and left out. A result does not expire during the iteration.
 
-        Cost: 1 round trip for each page of 100 to 5,000 items, O(log n + page); 1 more when
-        somebody was seen to change what comes before the page.
+        Cost: 1 round trip for each page of 100 to 5,000 items, O(log n + page); 1 more if a change
+        before the page was noticed.
         Source: ``ZRANGE`` in a transaction, or a script, after a place given by score and member.
         """
         return self._runner.walk(page_of_items, self)
@@ -585,54 +618,63 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def __getitem__(self, index: slice) -> list[T]: ...
 
     def __getitem__(self, index: int | slice) -> T | list[T] | None:
-        """Give the item of that rank, or the list of a slice; negative ones count from the end.
+        """Return the item of that rank, or the list of a slice; negative ranks count from the end.
 
-        Cost: 1 round trip, O(log n + k) for k items between the ends (a step is taken here).
-        Atomic. Raises: ``IndexError`` for a rank that there isn't.
-        Source: ``ZRANGE``; indexes of ``list``. What can't be deserialized as in `peek`.
+        An item that can't be deserialized is treated as in `peek`.
+
+        Raises: ``IndexError`` for a rank that doesn't exist.
+        Cost: 1 round trip, O(log n + k) for k items between the ends (a step is applied in this
+        process). Atomic.
+        Source: ``ZRANGE``; indexes of ``list``.
         """
         if isinstance(index, slice):
             return self._run(ranges.get_slice, index)
         return self._run(ranges.get, index)
 
     def remove_at(self, index: int | slice) -> int:
-        """Remove the item of that rank, or those of a slice, as ``del s[index]``; say how many.
+        """Remove the item of that rank, or the items of a slice; return how many there were.
 
-        A reply that is lost on the way removes nothing else: the client's own retry, or the next
-        such call after an error, is told how many it was (for 300 seconds).
-        Cost: 1 round trip, O(log n + k) for k items. Atomic; but a slice with a step is read
-        first, k items, and then removed, 1 more round trip for each 5,000.
-        Raises: ``IndexError`` for a rank that there isn't.
+        The equivalent of ``del s[index]``. If a reply is lost, nothing else is removed: the
+        client's own retry, or the next such call after an error, returns the same number (for 300
+        seconds).
+
+        Raises: ``IndexError`` for a rank that doesn't exist.
+        Cost: 1 round trip, O(log n + k) for k items. Atomic; but a slice with a step is read first,
+        k items, and then removed, 1 more round trip for each 5,000.
         Source: a script around ``ZREMRANGEBYRANK``; ``del`` of ``list``.
         """
         return self._run(ranges.remove_at, index)
 
     def index(self, item: T) -> int:
-        """Give the place of *item* in score order (from 0), as `rank`, but it must be there.
+        """Return the place of *item* in score order (from 0), as `rank`; the item must be there.
 
-        Cost: 1 round trip, O(log n). Raises: ``ValueError`` if it is not there.
+        Raises: ``ValueError`` if it is not there.
+        Cost: 1 round trip, O(log n).
         Source: ``ZRANK``; ``index`` of ``list``.
         """
         return self._run(ranges.index, item)
 
     def rank(self, item: T, *, reverse: bool = False) -> int | None:
-        """Give the place of *item* in score order (from 0), ``None`` if it is not there.
+        """Return the place of *item* in score order (from 0), or ``None`` if it is not there.
 
-        Cost: 1 round trip, O(log n). Source: ``ZRANK``, ``ZREVRANK`` for *reverse*.
+        Cost: 1 round trip, O(log n).
+        Source: ``ZRANK``, ``ZREVRANK`` for *reverse*.
         """
         return self._run(ranges.rank, item, reverse=reverse)
 
     def ranks(self, *items: T, reverse: bool = False) -> list[int | None]:
-        """Give the places of many items, ``None`` for one that is not there; see `rank`.
+        """Return the places of many items, with ``None`` for an item that is not there; see `rank`.
 
-        Cost: 1 round trip for 5,000 items, O(log n) an item. Not one moment. Source: ``ZRANK``.
+        Cost: 1 round trip for 5,000 items, O(log n) an item. Not atomic.
+        Source: ``ZRANK``.
         """
         return self._run(ranges.ranks, items, reverse=reverse)
 
     def scores(self, *items: T) -> list[float | None]:
-        """Give the scores of many items, ``None`` for one that is not there.
+        """Return the scores of many items, with ``None`` for an item that is not there.
 
-        Cost: 1 round trip for 5,000 items, O(1) an item. Source: ``ZMSCORE``.
+        Cost: 1 round trip for 5,000 items, O(1) an item.
+        Source: ``ZMSCORE``.
         """
         return self._run(single.scores, items)
 
@@ -643,9 +685,12 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         *,
         inclusive: tuple[bool, bool] = (True, True),
     ) -> int:
-        """How many items have a score from *min* to *max*; *inclusive* says which ends belong.
+        """Return how many items have a score from *min* to *max*.
 
-        Cost: 1 round trip, O(log n). Source: ``ZCOUNT``.
+        *inclusive* says for each end whether a score equal to it is counted.
+
+        Cost: 1 round trip, O(log n).
+        Source: ``ZCOUNT``.
         """
         return self._run(ranges.count, min, max, inclusive)
 
@@ -686,10 +731,13 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         reverse: bool = False,
         with_scores: bool = False,
     ) -> list[Any]:
-        """Give the items with a score from *min* to *max*, lowest first, or last for *reverse*.
+        """Return the items with a score from *min* to *max*, lowest first (highest if *reverse*).
 
-        *offset* and *limit* choose a part of them; *with_scores*, they are pairs of item and score.
-        Cost: 1 round trip, O(log n + offset + k) for k items. Atomic. Source: ``ZRANGEBYSCORE``.
+        *offset* and *limit* choose a part of them. If *with_scores* is true, returns pairs of item
+        and score.
+
+        Cost: 1 round trip, O(log n + offset + k) for k items. Atomic.
+        Source: ``ZRANGEBYSCORE``.
         """
         return self._run(
             ranges.range_by_score,
@@ -709,25 +757,32 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         *,
         inclusive: tuple[bool, bool] = (True, True),
     ) -> int:
-        """Remove the items with a score from *min* to *max*; say how many there were.
+        """Remove the items with a score from *min* to *max*; return how many there were.
 
-        Cost: 1 round trip, O(log n + k) for k items. Atomic. Source: ``ZREMRANGEBYSCORE``.
+        Cost: 1 round trip, O(log n + k) for k items. Atomic.
+        Source: ``ZREMRANGEBYSCORE``.
         """
         return self._run(ranges.remove_range, min, max, inclusive)
 
     def increment(self, item: T, amount: float = 1.0) -> float | None:
-        """Raise the score of *item* by *amount* (it is added if it is not there); give the score.
+        """Raise the score of *item* by *amount*; return the new score.
 
-        ``None`` for an item that is refused (see *unique* of the set).
-        Cost: 1 round trip, O(log n). Atomic. Raises: ``ValueError`` for a sum of ``inf`` and
-        ``-inf``. Source: ``ZINCRBY``.
+        If the item is not there, it is added with *amount* as its score. Returns ``None`` for an
+        item that is refused (see *unique* of the set).
+
+        Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``.
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: ``ZINCRBY``.
         """
         return self._run(single.increment, item, amount)
 
     def random(self) -> T | None:
-        """Give one item at random, and leave it in the set; ``KeyError`` if there is none.
+        """Return one item at random, and leave it in the set.
 
-        ``None`` for one that can't be deserialized. Cost: 1 round trip, O(log n).
+        Returns ``None`` for an item that can't be deserialized.
+
+        Raises: ``KeyError`` if the set is empty.
+        Cost: 1 round trip, O(log n).
         Source: ``ZRANDMEMBER``.
         """
         return self._run(ranges.random)
@@ -739,10 +794,12 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def sample(self, k: int, *, with_scores: Literal[True]) -> list[tuple[T, float]]: ...
 
     def sample(self, k: int, *, with_scores: bool = False) -> list[Any]:
-        """Give up to *k* different items at random, and leave them in the set.
+        """Return up to *k* different items at random, and leave them in the set.
 
-        *with_scores*, they are pairs of item and score.
-        Cost: 1 round trip, O(k log n). Atomic. Source: ``ZRANDMEMBER``; ``random.sample``.
+        If *with_scores* is true, returns pairs of item and score.
+
+        Cost: 1 round trip, O(k log n). Atomic.
+        Source: ``ZRANDMEMBER``; ``random.sample``.
         """
         return self._run(ranges.sample, k, with_scores=with_scores)
 
@@ -776,17 +833,19 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         Args:
             others: any iterables; sets of one server (up to 749) are combined there, others
                 travel once.
-            on_conflict: whose score wins where two sets have an item: ``"keep"`` (the left
-                one's), ``"replace"``, ``"min"``, ``"max"``, ``"sum"``.
-            weights: a finite factor for the scores of this set and of each other, with ``"min"``,
-                ``"max"`` and ``"sum"``.
-            into: the name of a lasting set to make; the set that is there is replaced, with all
-                that belongs to it, its leases too, unless it takes part itself. Without one it is
-                a *result*, which goes with its handle.
+            on_conflict: which score wins if two sets have an item: ``"keep"`` (that of the left
+                set), ``"replace"``, ``"min"``, ``"max"``, ``"sum"``.
+            weights: a finite factor for the scores of this set and of each other, with
+                ``"min"``, ``"max"`` and ``"sum"``.
+            into: the name of a lasting set to make; an existing set of that name is replaced
+                with its companion keys, and its leases are lost, unless it is an operand itself. If
+                ``None``, the set is a *result*, which is deleted with its handle.
 
-        Cost: 1 round trip for what is on the server (O(n log n) there) or fits in one chunk.
-        Atomic. Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``, or 0 times ``inf``; then
-        nothing was changed. Source: ``ZUNIONSTORE``; ``set.union``.
+        Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``, or 0 times ``inf``; nothing has
+        been changed then.
+        Cost: 1 round trip for operands that are on the server (O(n log n) there) or fit in one
+        chunk. Atomic.
+        Source: ``ZUNIONSTORE``; ``set.union``.
 
         """
         return self._combine("union", others, on_conflict, weights, into)
@@ -800,14 +859,16 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     ) -> Self:
         """Make the set of the items that this set and all *others* have.
 
-        Arguments and cost as for `union`. Source: ``ZINTERSTORE``; ``set.intersection``.
+        Arguments and cost as for `union`.
+        Source: ``ZINTERSTORE``; ``set.intersection``.
         """
         return self._combine("intersection", others, on_conflict, weights, into)
 
     def difference(self, *others: Items[Any], into: str | bytes | None = None) -> Self:
         """Make the set of the items that none of *others* has, with their scores.
 
-        *into* and cost as for `union`. Source: ``ZDIFFSTORE``; ``set.difference``.
+        *into* and cost as for `union`.
+        Source: ``ZDIFFSTORE``; ``set.difference``.
         """
         return self._combine("difference", others, "keep", None, into)
 
@@ -822,9 +883,10 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     ) -> "RedisSortedSet[T | S]": ...
 
     def symmetric_difference(self, other: Items[Any], /, *, into: str | bytes | None = None) -> Any:
-        """Make the set of the items that only one of the two has, with their scores.
+        """Make the set of the items that only one of the two sets has, with their scores.
 
-        *into* and cost as for `union`. Source: ``ZDIFFSTORE``; ``set.symmetric_difference``.
+        *into* and cost as for `union`.
+        Source: ``ZDIFFSTORE``; ``set.symmetric_difference``.
         """
         return self._combine("symmetric_difference", (other,), "keep", None, into)
 
@@ -833,18 +895,19 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         return self._combine("union", (), "keep", None, into)
 
     def move(self, item: T, to: "SetMethods[Any]", *, on_conflict: OnConflict = "replace") -> bool:
-        """Move *item* with its score to the set *to*; say whether it was here.
+        """Move *item* with its score to the set *to*; return whether it was here.
+
+        At no moment is the item in both sets, or in neither. If a reply is lost, the client's own
+        retry, or the next such call, returns the same.
 
         Args:
-            item: what is moved; one that is not here changes nothing.
+            item: the item to move; if it is not here, nothing is changed.
             to: a lasting set of the same server, database and serializer; in a cluster, also of
                 the same slot (names with the same ``{tag}``).
-            on_conflict: which score it has there if it is there already, as for `add`.
+            on_conflict: which score the item has there if it is there already, as for `add`.
 
-        At no moment it is in both sets, or in none. A reply that is lost on the way hides no move:
-        the client's own retry, or the next such call, is told of it.
+        Raises: ``TypeError`` for another *to*, or a set whose *unique* may refuse items.
         Cost: 1 round trip, O(log n). Atomic.
-        Raises: ``TypeError`` for another *to*, or one whose *unique* may refuse items.
         Source: a script around ``ZADD`` and ``ZREM``; ``SMOVE``.
 
         """
@@ -853,16 +916,19 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         return self._run(single.move, item, to, target, operand, on_conflict)
 
     def update(self, *others: Items[T], on_conflict: OnConflict = "keep") -> None:
-        """Add the items of all *others*; those that are there keep their scores.
+        """Add the items of all *others*; items that are there already keep their scores.
 
-        *on_conflict* may say otherwise, as for `union`. Any iterable will do, also a generator of
-        millions: it is sent in chunks of up to 5,000 items or 1 MiB, 1 round trip each; 1,750
-        items at a time (500 with a *unique*) are added atomically. An error in the middle carries
-        a note of how many items had been added before. If a set of the same server is among
-        *others*, all are added in one atomic step.
+        *on_conflict* changes that, as for `union`. Each of *others* is any iterable, also a
+        generator of millions: it is sent in chunks of up to 5,000 items or 1 MiB, 1 round trip
+        each; 1,750 items at a time (500 with a *unique*) are added atomically. An error in the
+        middle carries a note of how many items had been added before. If a set of the same server
+        is among *others*, all are added in one atomic step.
 
-        With a *unique* other than ``"until_taken"`` all travels, and items are refused as by `add`.
-        Cost: O(log n) an item. Source: ``ZADD NX``, ``ZUNIONSTORE``; ``set.update``.
+        If *unique* is not ``"until_taken"``, the items of all *others* are sent from this process,
+        and items are refused as by `add`.
+
+        Cost: O(log n) an item.
+        Source: ``ZADD NX``, ``ZUNIONSTORE``; ``set.update``.
         """
         check_conflict(self._runner.config, on_conflict)
         operands = _operands(self._runner, others, travel=True)
@@ -881,72 +947,77 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def difference_update(self, *others: Items[Any]) -> None:
         """Remove the items that any of *others* has.
 
-        Cost: 1 round trip (for local items, one for each 5,000), O(log n) an item. Atomic for
-        sets of one server; for local items, 1,750 at a time are.
+        Cost: 1 round trip (for local items, one for each 5,000), O(log n) an item. Atomic for sets
+        of one server; for local items, each 1,750 are removed atomically.
         """
         operands = _operands(self._runner, others)
         with self._runner.while_read(*others):
             self._run(algebra.difference_update, operands)
 
     def symmetric_difference_update(self, other: Items[T], /) -> None:
-        """Remove the items that both have, add those that only *other* has.
+        """Remove the items that both have, and add those that only *other* has.
 
-        Cost: as for `symmetric_difference`. Atomic. The key keeps its time-to-live.
         Raises: ``TypeError`` for a set whose *unique* may refuse items.
+        Cost: as for `symmetric_difference`. Atomic. The key keeps its time-to-live.
         """
         check_admits_all(self._runner.config)
         operands = [_operand(self._runner, other)]
         self._run(algebra.combine_own, "symmetric_difference", operands)
 
     def issubset(self, other: Items[Any], /) -> bool:
-        """Say whether *other* has every item of this set.
+        """Return whether *other* has every item of this set.
 
-        Cost: 1 round trip for a set of the same server, O(n) there, and early where the sizes or
-        the first items differ; another iterable travels once. Atomic. A read-only replica answers
-        too, and an account that may only read; for more than 3,500 local items chunk by chunk,
-        which is not one moment.
+        Cost: 1 round trip for a set of the same server, O(n) there, and less if the sizes or the
+        first items differ; another iterable travels once. Atomic; but more than 3,500 local items
+        are compared chunk by chunk, which is not atomic. A read-only replica answers too, and an
+        account that may only read.
         Source: ``ZINTERCARD`` (``ZMSCORE`` on Redis 6.2), ``ZMSCORE``; ``set.issubset``.
         """
         return self._compare("subset", other)
 
     def issuperset(self, other: Items[Any], /) -> bool:
-        """Say whether this set has every item of *other*. Cost: as for `issubset`."""
+        """Return whether this set has every item of *other*. Cost: as for `issubset`."""
         return self._compare("subset", other, other_first=True)
 
     def isdisjoint(self, other: Items[Any], /) -> bool:
-        """Say whether no item is in both. Cost: as for `issubset`; stops at the first."""
+        """Return whether no item is in both.
+
+        Cost: as for `issubset`; stops at the first item that is in both.
+        """
         return self._compare("disjoint", other)
 
     def union_count(self, *others: Items[Any]) -> int:
-        """Say how many items `union` would have, without making it.
+        """Return how many items `union` would have, without making it.
 
-        Cost: 1 round trip for sets of the same server, O(n) there for the members of all but the
-        largest, for each further set; other iterables travel once. Atomic. Nothing is written, so
-        that a read-only replica answers, and an account that may only read; more than 3,500 local
-        items are staged, and where that is refused counted in steps, which are not one moment.
+        Cost: 1 round trip for sets of the same server, O(n) there for the members of all sets
+        except the largest, for each further set; other iterables travel once. Atomic. Nothing is
+        written, so that a read-only replica answers, and an account that may only read; more than
+        3,500 local items are staged, and where staging is refused, they are counted in steps, which
+        is not atomic.
         Source: ``ZINTERCARD``, ``ZMSCORE``.
         """
         return self._run(counting.count, "union", _operands(self._runner, others))
 
     def intersection_count(self, *others: Items[Any], limit: int | None = None) -> int:
-        """Say how many items `intersection` would have, without making it; *limit* at the most.
+        """Return how many items `intersection` would have, without making it; at most *limit*.
 
         Cost: 1 round trip for sets of the same server, O(n) there, and less with a *limit*. Of
-        other iterables only the items that all of them have travel, if the first one has up to
-        3,500. Atomic, and read-only, as `union_count`.
+        other iterables, only the items that all of them have travel, if the first iterable has up
+        to 3,500. Atomic, and read-only, as `union_count`.
         Source: ``ZINTERCARD`` (``ZMSCORE`` on Redis 6.2).
         """
         return self._run(counting.count, "intersection", _operands(self._runner, others), limit)
 
     def difference_count(self, *others: Items[Any]) -> int:
-        """Say how many items `difference` would have, without making it.
+        """Return how many items `difference` would have, without making it.
 
         Cost: 1 round trip, O(n) there for the smaller side: this set, or all others together.
-        Atomic, and read-only, as `union_count`. Source: ``ZINTERCARD``, ``ZMSCORE``.
+        Atomic, and read-only, as `union_count`.
+        Source: ``ZINTERCARD``, ``ZMSCORE``.
         """
         return self._run(counting.count, "difference", _operands(self._runner, others))
 
-    # Read, and not stored
+    # Combinations that are read, and not stored
 
     @overload
     def read_union(
@@ -979,27 +1050,28 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         reverse: bool = False,
         with_scores: bool = False,
     ) -> list[Any]:
-        """Give the items of this set and of all *others*, in the order of their scores.
+        """Return the items of this set and of all *others*, in the order of their scores.
 
         As `union`, but nothing is stored: all items are read in one step, and come in one reply.
-        For a large result use ``a | b``, which is read in pages, or give a *limit*.
+        For a large result use ``a | b``, which is read in pages, or pass a *limit*.
+
+        Nothing is written: a read-only replica answers, and an account that may only read (with
+        rights on its keys such as ``%R~*``, for 1 round trip more). A result among the sets must
+        not have expired (`ResultExpired`); the call counts as use of it, and renews it where
+        writing is allowed.
 
         Args:
             others: any iterables; up to 749 sets of this server. Local items, and the sets of
                 other servers, slots or serializers, are read into this process and combined here.
-            on_conflict: whose score counts where two sets have an item, as for `union`.
+            on_conflict: which score counts if two sets have an item, as for `union`.
             weights: as for `union`, one for this set and for each other.
-            limit: give at most so many of the items, the first in order; all are combined.
+            limit: return at most this many of the items, the first in order; all are combined.
             reverse: begin with the highest score.
-            with_scores: give pairs of item and score.
+            with_scores: return pairs of item and score.
 
-        Nothing is written: a read-only replica answers, and an account that may only read (with
-        rights on its keys such as ``%R~*``, for 1 round trip more). A result among the sets must
-        be alive (`ResultExpired`); this is use of it, which renews it where that may be written.
-
+        Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``, or 0 times ``inf``.
         Cost: 1 round trip for sets of this server, O(n log n) there for n items in all; if others
         take part, these sets are sent whole. Atomic: they are read at one moment.
-        Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``, or 0 times ``inf``.
         Source: ``ZUNION``, ``ZDIFF``; redis-py's ``zunion``, Redisson's ``readUnion``.
 
         """
@@ -1038,7 +1110,7 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         reverse: bool = False,
         with_scores: bool = False,
     ) -> list[Any]:
-        """Give the items that this set and all *others* have, in the order of their scores.
+        """Return the items that this set and all *others* have, in the order of their scores.
 
         Arguments, errors and cost as for `read_union`; but of local items, only those that all of
         them have are sent, to be looked up: up to about 3,500 at one moment, more of them in steps
@@ -1074,7 +1146,7 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         reverse: bool = False,
         with_scores: bool = False,
     ) -> list[Any]:
-        """Give the items that none of *others* has, in the order of their scores.
+        """Return the items that none of *others* has, in the order of their scores.
 
         Arguments, errors and cost as for `read_union`; local items are not sent, but left out here.
         Source: ``ZDIFF``; redis-py's ``zdiff``, Redisson's ``readDiff``.
@@ -1112,13 +1184,14 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         reverse: bool = False,
         with_scores: bool = False,
     ) -> list[Any]:
-        """Give the items that only one of the two has, in the order of their scores.
+        """Return the items that only one of the two sets has, in the order of their scores.
 
-        Arguments, errors and cost as for `read_union`. Source: ``ZDIFF``, twice.
+        Arguments, errors and cost as for `read_union`.
+        Source: ``ZDIFF``, twice.
         """
         return _read(self._runner, "symmetric_difference", (other,), limit, reverse, with_scores)
 
-    # How it is done
+    # Private helpers
 
     def _combine(
         self,
@@ -1154,14 +1227,14 @@ def _lease(
 
 
 def _sought(item: Any) -> Any:
-    """Return what *item* is looked up as: a set of redset as the ``set`` of its items."""
+    """Return the value that *item* is looked up as: a set of redset as the ``set`` of its items."""
     if isinstance(item, SetMethods):
         return set(item)
     return item
 
 
 def _members_of(runner: Runner[Any], purpose: str) -> Iterator[tuple[Any, float]]:
-    """The members of the companion set for *purpose*, as they are, and their scores."""
+    """Return an iterator over the members of the companion set for *purpose*, with their scores."""
     members = runner.derive(companion_of(runner.config, purpose))
     members.config = raw_config(members.config)
     return members.walk(page_of_pairs)
@@ -1170,7 +1243,7 @@ def _members_of(runner: Runner[Any], purpose: str) -> Iterator[tuple[Any, float]
 def _operands(
     runner: Runner[Any], others: Iterable[Items[Any]], *, travel: bool = False
 ) -> list[StoredOperand | LocalOperand[Any]]:
-    """Say how *others* take part; if they *travel*, members that are refused are left out."""
+    """Return *others* as operands; if they *travel*, members that are refused are left out."""
     if not travel or runner.config.admits_all:
         return [_operand(runner, other) for other in others]
     why = "unique= may refuse some of them"
@@ -1181,7 +1254,7 @@ def _operands(
 
 
 def _operand(runner: Runner[Any], other: Items[Any]) -> StoredOperand | LocalOperand[Any]:
-    """Say how *other* takes part: where it is, or item by item."""
+    """Return *other* as an operand: stored on the server, or read item by item."""
     if not isinstance(other, SetMethods):
         return _local(runner, other)
     found = runner.stored_with(other._runner)
@@ -1204,7 +1277,7 @@ def _local(runner: Runner[Any], other: Items[Any]) -> LocalOperand[Any]:
 
 
 def _travelling(runner: Runner[Any], other: SetMethods[Any], why: str) -> LocalOperand[Any]:
-    """The items of another set with their scores, on their way through this process."""
+    """Return an operand of the scored items of another set, which are read into this process."""
     config, theirs = runner.config, other._runner.config
     source = scored(other.items(), other_encoding(config, theirs))
     return noticed_operand(config, theirs, source, why)

@@ -1,4 +1,4 @@
-"""What the sets of both surfaces are made of: their arguments, and a runner that has the rest."""
+"""The base of the sets of both surfaces: it checks their arguments and makes their runner."""
 
 import time
 import warnings
@@ -20,17 +20,17 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 
 T = TypeVar("T")
 
-# What an instance has whose class adds nothing; `typing` sets the last one.
+# The attributes that every instance has, also of a class that adds none; `typing` sets the last.
 _ATTRIBUTES = frozenset(["_arguments", "_runner", "_run", "_lock", "__orig_class__"])
 
 
 class Kind(NamedTuple):
-    """What the classes of sets differ in."""
+    """The settings in which the classes of sets differ."""
 
     serializer_class: Callable[[], Any] = ValueSerializer
-    # Of redset 0.4: a serializer that has neither method is warned of and ignored.
+    # Of redset 0.4: if a serializer has neither method, it is ignored with a warning.
     falls_back_to_str: bool = False
-    # Whether a score that is not given is the time, and whether only what is due is handed out.
+    # Whether the time is the score if none is given, and whether only due items are delivered.
     scores_are_times: bool = False
     hands_out_due: bool = False
 
@@ -94,23 +94,23 @@ class BaseSet(Generic[T]):
         self._runner = self._runner_class(redis_client, config, clock=clock, **options)
         self._run = self._runner.run
 
-    # What makes a handle, whatever a subclass makes of `__init__`.
+    # The set's own initialization, also if a subclass overrides `__init__`.
     _initialize = __init__
 
     @property
     def name(self) -> str:
-        """The name of this set: the key under which the server keeps it.
+        """Return the name of this set: the key under which the server keeps it.
 
-        A key that is no text in UTF-8 is shown with the other bytes escaped: see `key`.
+        If the key is not UTF-8 text, its other bytes are shown escaped: see `key`. No I/O.
         """
         name: str = self._runner.config.name
         return name
 
     @property
     def key(self) -> bytes:
-        """The key under which the server keeps this set, as bytes, also if it is no text.
+        """Return the key under which the server keeps this set, as bytes, also if it is not text.
 
-        Another handle that is given it as its name is one of this set. No I/O.
+        Another handle that is made with this key as its name is a handle of the same set. No I/O.
         """
         key: bytes = self._runner.config.key
         return key
@@ -126,12 +126,15 @@ class BaseSet(Generic[T]):
         return made if state is None else (*made, state)
 
     def __getstate__(self) -> Any:
-        """Return what a subclass added, as ``object`` does; ``None`` for nothing."""
+        """Return the attributes that a subclass added, as ``object`` does; ``None`` for none."""
         attributes, slots = own_state(self, _ATTRIBUTES)
         return (attributes or None, slots) if slots else attributes or None
 
     def _derive(self, destination: Destination) -> Self:
-        """A handle like this one for the set at *destination*, which it owns if it is a result."""
+        """Return a handle like this one for the set at *destination*.
+
+        If the set is a result, the handle owns it.
+        """
         derived = object.__new__(type(self))
         derived.__dict__.update(self.__dict__)
         copy_own_state(self, derived, _ATTRIBUTES)
@@ -141,13 +144,13 @@ class BaseSet(Generic[T]):
 
 
 def lock_arguments(handle: BaseSet[Any]) -> tuple[Any, bytes, float | None, float | None]:
-    """What the lock of a set is made with: client, key, expires and timeout."""
+    """Return the arguments for the lock of a set: client, key, expires and timeout."""
     (_, _, timeout, expires), _ = handle._arguments
     return handle._runner.client, companion(handle.key, "lock"), expires, timeout
 
 
 def _falls_back(kind: Kind, name: str, serializer: Any) -> bool:
-    """Whether *serializer* is to be ignored; a warning says so."""
+    """Return whether *serializer* is to be ignored; if so, issue a warning."""
     if not kind.falls_back_to_str or serializer is None or has_methods(serializer):
         return False
     warnings.warn(
@@ -176,8 +179,8 @@ def _rebuild(
     settings: tuple[Any, ...],
     named: dict[str, Any],
 ) -> BaseSet[T]:
-    # A result, and the set of the dead, have no name that a set could be given.
-    # A subclass may have an ``__init__`` that asks for something else.
+    # A result, and the set of the dead letters, have names that a new set can't be given. A
+    # subclass may have an ``__init__`` with other arguments.
     handle = object.__new__(kind)
     handle._initialize(client.client, lasting_set_of(key), *settings, **named)
     handle._runner.rebind(key, liveness_key)

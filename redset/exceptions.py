@@ -1,7 +1,7 @@
-"""Every error that redset raises by itself.
+"""The errors that redset itself raises.
 
-Each one derives from `RedsetError` and from the builtin that a user of ``set`` would catch.
-What the client raises (a server that is down, a wrong password) passes through unchanged.
+Each error derives from `RedsetError` and from the builtin that a user of ``set`` would catch.
+Errors that the client raises (a server that is down, a wrong password) pass through unchanged.
 """
 
 from typing import Any
@@ -30,9 +30,9 @@ class InvalidValueError(_Message, ValueError):
 
 
 class UncertainItemError(InvalidTypeError, InvalidValueError):
-    """An item that the serializer can't carry, and that may be equal to one that it can.
+    """An item that the serializer can't carry, and that may be equal to an item that it can carry.
 
-    Lookups refuse it as well as `add`: whether it is there can't be told.
+    Lookups refuse it as `add` does: redset can't decide whether it is in the set.
     """
 
 
@@ -41,7 +41,7 @@ class SerializerError(_Message, ValueError):
 
 
 class EmptySetError(_Message, KeyError):
-    """Nothing is left (or due) to be popped or peeked at."""
+    """No item is left (or due) to be popped or peeked at."""
 
     __str__ = Exception.__str__  # KeyError would show the sentence in quotes
 
@@ -59,7 +59,7 @@ class KeyTypeError(_Message, TypeError):
 
 
 class ResultExpired(RedsetError, LookupError):
-    """The result of an operator was not used for so long that the server deleted it."""
+    """The result of an operator was unused for so long that the server deleted it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -74,10 +74,11 @@ class ResultExpired(RedsetError, LookupError):
 
 
 class LeaseLost(RedsetError, RuntimeError):
-    """Items are not held by a lease any more that was to be settled; ``items`` lists them.
+    """Some items that were to be settled are not on this lease any more; ``items`` lists them.
 
-    It had run out and they were handed out again; or they were settled through a copy of it, added
-    again and handed out, or cancelled; or their set was replaced (``rename``, ``into=``).
+    The lease had expired and they were delivered again; or they were settled through a copy of the
+    lease, added again and delivered, or cancelled; or their set was replaced (``rename``,
+    ``into=``).
     """
 
     def __init__(self, name: str, items: list[Any]) -> None:
@@ -91,7 +92,7 @@ class LeaseLost(RedsetError, RuntimeError):
         return (
             f"redset {shown(self.name)}: the lease doesn't hold {some}{more} any more: it "
             "ran out (then the work may be done twice; give it a longer ttl, or renew=True), or "
-            "they were settled elsewhere, cancelled, added again and handed out, or their set was "
+            "they were settled elsewhere, cancelled, added again and delivered, or their set was "
             "replaced"
         )
 
@@ -101,8 +102,8 @@ class NestedCallError(_Message, RuntimeError):
 
 
 class LockTimeout(_Message, TimeoutError):
-    """A lock was not free within the time that one was ready to wait."""
+    """A lock was not free within the time that the caller waits."""
 
 
 class EmbeddedServerError(_Message, RuntimeError):
-    """A server of redset's own could not be started, or is not installed."""
+    """An embedded server could not be started, or is not installed."""

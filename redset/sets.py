@@ -1,4 +1,4 @@
-"""The sets: what a user makes. `redset._methods` has what they can do.
+"""The classes of sets that a user makes; their methods are in `redset._methods`.
 
 `RedisSortedSet` is the set with Python's own values; `SortedSet`, `TimeSortedSet` and
 `ScheduledSet` are those of redset 0.4.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class RedisSortedSet(Operators[T]):
-    """A set that many processes share, ordered by score; every item goes to exactly one taker.
+    """A set that many processes share, ordered by score; each item is delivered to one consumer.
 
     >>> import redset
     >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs")
@@ -33,12 +33,13 @@ class RedisSortedSet(Operators[T]):
     >>> jobs.clear()
     True
 
-    * one item: `add`, `add_and_rank`, `update_score`, `increment`, `replace`, `discard`, `remove`,
-      ``in``, `score`
+    * one item: `add`, `add_and_rank`, `update_score`, `increment`, `replace`, `discard`,
+      `remove`, ``in``, `score`
     * many: `update`, `add_scored`, `insert`, `clear`, ``len``, `scores`
     * iteration, ``reversed``, `items`
-    * handing out: `pop`, `take`, `peek`, `peek_score`
-    * until it is acknowledged: `lease`, `consume`, `leased`, `dead`, `requeue`, `stats`
+    * delivery: `pop`, `take`, `peek`, `peek_score`
+    * delivery until an item is acknowledged: `lease`, `consume`, `leased`, `dead_items`,
+      `dead_letters`, `requeue`, `stats`
     * with other sets: the operators and methods of builtin ``set``, on the server, `move`,
       `union_count`, `intersection_count`, `difference_count`
     * in order: indexes and slices, `index`, `rank`, `ranks`, `remove_at`, `range`, `count`,
@@ -50,19 +51,19 @@ class RedisSortedSet(Operators[T]):
 
     Args:
         redis_client: a synchronous client of redis-py or valkey-py, as you configured it.
-        name: ``str`` or ``bytes``, the key of the set on the server; none that is a companion key
-            of another set, as ``{jobs}:dead`` is of ``jobs``.
-        scorer: callable, item -> score; without one every score is 0.
-        serializer: object with ``dumps`` and ``loads`` (`redset.interfaces.Serializer`); without
-            one, hashable Python values keep their types.
+        name: ``str`` or ``bytes``, the key of the set on the server; it must not be a companion
+            key of another set, as ``{jobs}:dead`` is of ``jobs``.
+        scorer: callable, item -> score; if ``None``, every score is 0.
+        serializer: object with ``dumps`` and ``loads`` (`redset.interfaces.Serializer`); if
+            ``None``, hashable Python values keep their types.
         lock_timeout: seconds that `lock` waits; `redset.locks.Lock` has the default.
-        lock_expires: seconds that `lock` may be held; likewise.
-        clock: callable that returns UNIX seconds; the time that scores and "due" go by.
-        unique: until when an item that is added again is refused. ``"until_taken"``: while it is
-            in the set; ``"until_acked"``: also while it is on lease; ``"forever"``: ever since it
+        lock_expires: seconds that `lock` may be held; `redset.locks.Lock` has the default.
+        clock: callable that returns UNIX seconds; the time for scores and for "due".
+        unique: when an item that is added again is refused. ``"until_taken"``: while it is in
+            the set; ``"until_acked"``: also while it is on lease; ``"forever"``: always after it
             was first added, until `clear`.
-        max_deliveries: how often `lease` may hand an item out before it goes to `dead` instead of
-            coming back; ``None`` sets no limit.
+        max_deliveries: how often `lease` may deliver an item before it becomes a dead letter
+            (`dead_items`) instead of ready again; ``None`` sets no limit.
 
     """
 
@@ -93,7 +94,7 @@ class RedisSortedSet(Operators[T]):
 class SortedSet(RedisSortedSet[T]):
     """The set of redset 0.4: without a serializer, items are cast to and returned as ``str``.
 
-    A *serializer* that has neither ``dumps`` nor ``loads`` does nothing, and a warning says so.
+    If a *serializer* has neither ``dumps`` nor ``loads``, it is ignored with a warning.
 
     >>> import redset
     >>> names = redset.SortedSet(redset.connect(), "names")
@@ -108,17 +109,17 @@ class SortedSet(RedisSortedSet[T]):
 
 
 class TimeSortedSet(SortedSet[T]):
-    """A `SortedSet` in order of time: first in, first out, unless a score says otherwise.
+    """A `SortedSet` in order of time: first in, first out, unless a score is given.
 
     Without a scorer, an item's score is the time at which it is added (UNIX seconds by *clock*).
-    One process never gives one time twice, so its items come back in the order it added them.
+    A process never uses the same time twice, so its items come back in the order it added them.
     """
 
     _kind = TIME_SORTED
 
 
 class ScheduledSet(TimeSortedSet[T]):
-    """A `TimeSortedSet` that hands out an item only once its score, a time, has come.
+    """A `TimeSortedSet` that delivers an item only when its score, a time, has come.
 
     `pop`, `take`, `peek`, `peek_score` and `available` see the items that are due; ``len``, ``in``
     and iteration see all.
@@ -138,5 +139,9 @@ class ScheduledSet(TimeSortedSet[T]):
     _kind = SCHEDULED
 
     def available(self) -> int:
-        """How many items are due now. Cost: 1 round trip, O(log n). Source: ``ZCOUNT``."""
+        """Return how many items are due now.
+
+        Cost: 1 round trip, O(log n).
+        Source: ``ZCOUNT``.
+        """
         return self._run(many.available)

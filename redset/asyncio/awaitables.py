@@ -1,4 +1,4 @@
-"""What is on its way, and may be awaited or entered."""
+"""A pending result that may be awaited or entered."""
 
 from collections.abc import Coroutine, Generator
 from types import TracebackType
@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 
 class Enterable(Protocol):
-    """What ``async with`` takes."""
+    """An object that ``async with`` accepts."""
 
     async def __aenter__(self) -> Any: ...
 
@@ -23,7 +23,7 @@ E_co = TypeVar("E_co", bound=Enterable, covariant=True)
 
 
 class AwaitableContext(Generic[E_co]):
-    """What is on its way: ``await`` it to have it, or enter it at once with ``async with``."""
+    """A pending result: ``await`` it to get the object, or enter it with ``async with``."""
 
     def __init__(self, coming: Coroutine[Any, Any, E_co]) -> None:
         self._coming = coming

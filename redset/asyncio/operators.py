@@ -1,6 +1,6 @@
-"""The operators that would have to block: each is an error that names what to await instead.
+"""The operators that would block the loop: each raises an error with the method to await instead.
 
-Type checkers are not told of them, so that they refuse them as well.
+Type checkers don't see them, and so refuse them as well.
 """
 
 from collections.abc import Callable, Set
@@ -12,7 +12,7 @@ from redset.exceptions import InvalidTypeError
 
 T = TypeVar("T")
 
-# What Python calls for an operator, how it is written, and what to write instead.
+# What Python calls for an operator, how the operator is written, and what to write instead.
 UNSUPPORTED = {
     "__len__": ("len(s)", "await s.size()"),
     "__contains__": ("item in s", "await s.contains(item)"),
@@ -54,7 +54,7 @@ def _unsupported(name: str) -> Callable[..., NoReturn]:
 
 
 class UnsupportedOperators(BaseSet[T]):
-    """What a set of asyncio can't do, and says so."""
+    """The operators that a set of asyncio can't have; each raises an error that says so."""
 
     if not TYPE_CHECKING:
         for _name in UNSUPPORTED:
@@ -72,7 +72,7 @@ class UnsupportedOperators(BaseSet[T]):
         )
 
     def __eq__(self, other: object) -> bool:
-        """Compare with what is no set; for sets use ``await s.equals(other)``."""
+        """Compare with a value that is not a set; for sets use ``await s.equals(other)``."""
         if self is other:
             return True
         if not isinstance(other, Set | UnsupportedOperators):

@@ -1,4 +1,4 @@
-"""The sets, awaited: what a user makes. `redset.asyncio._methods` has what they can do."""
+"""The classes of sets for asyncio; their methods are in `redset.asyncio._methods`."""
 
 import time
 from collections.abc import Callable
@@ -33,13 +33,13 @@ class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
     ('resize', 8)
     True
 
-    Every method of the synchronous set is here under its name, and is awaited; where that has an
-    operator, there is a method: `contains`, `size`, `equals`, `ispropersubset`,
-    `ispropersuperset`. Iteration is ``async for``; `lease` and what makes a result may be awaited
-    or entered with ``async with``.
+    Every method of the synchronous set is here under its name, and is awaited. Where the
+    synchronous set has an operator, there is a method: `contains`, `size`, `equals`,
+    `ispropersubset`, `ispropersuperset`. Iteration is ``async for``; `lease` and the methods that
+    make a result may be awaited or entered with ``async with``.
 
-    A task may be cancelled anywhere: the client stays usable, and what `pop`, `take`, `lease` or
-    `insert` was about to be told the next such call is told instead.
+    A task may be cancelled anywhere: the client stays usable. If `pop`, `take`, `lease` or `insert`
+    is cancelled after the server answered, the next such call returns that answer.
 
     Args:
         redis_client: a client of ``redis.asyncio`` or ``valkey.asyncio``, as you configured it.
@@ -89,10 +89,14 @@ class TimeSortedSet(SortedSet[T]):
 
 
 class ScheduledSet(TimeSortedSet[T]):
-    """`redset.ScheduledSet` for asyncio: hands out an item only once its score has come."""
+    """`redset.ScheduledSet` for asyncio: delivers an item only when its score has come."""
 
     _kind = SCHEDULED
 
     async def available(self) -> int:
-        """How many items are due now. Cost: 1 round trip, O(log n). Source: ``ZCOUNT``."""
+        """Return how many items are due now.
+
+        Cost: 1 round trip, O(log n).
+        Source: ``ZCOUNT``.
+        """
         return await self._run(many.available)
