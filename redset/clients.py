@@ -1,6 +1,6 @@
-"""`connect`: from a URL, a directory or nothing at all to a client.
+"""`connect`: makes a client from a URL, from a directory, or from no argument at all.
 
-Owns what a caller may write for "which server". Must not know sets, nor how a server is started.
+Contains the forms in which a caller may name a server. Must not import sets, nor start a server.
 """
 
 import copy
@@ -18,9 +18,9 @@ from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValu
 C = TypeVar("C")
 
 _SCHEMES = ("redis", "rediss", "unix")
-# What a scheme may be shown as: anything else before :// may be a password.
+# What is shown of a scheme: any other text before :// may be a password.
 _SHOWN_SCHEME = re.compile(r"[a-z][a-z+]{0,15}")
-# What is the address of a server without its scheme, and no directory.
+# The address of a server without its scheme, which is not the name of a directory.
 _ADDRESS = re.compile(
     r"""[^/]*@.*                                     # user:password@host
       | (redis|rediss|valkey|valkeys|unix):?/.*     # a scheme with a typing error
@@ -31,29 +31,30 @@ _ADDRESS = re.compile(
 
 
 def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.Redis:
-    """Make a client of the server that *url* names, or of one that is there without asking.
+    """Make a client of the server that *url* names, or of a server that redset starts.
 
     - ``"redis://…"``, ``"rediss://…"``, ``"unix://…"``: as ``redis.Redis.from_url`` reads them;
     - any other str or path: a server kept in that directory, shared like an SQLite file
       (`redset.embedded.Server`); it ends with the last process that connected to it. A str that
       looks like an address without a scheme (``"localhost:6379"``, ``"user:password@host"``) is
       refused;
-    - None: what ``$REDIS_URL`` says, in either form; if unset or empty, a private server that
+    - None: the value of ``$REDIS_URL``, in either form; if unset or empty, a private server that
       is started at the first call, is the same for all calls, and ends with this process.
 
     *options* go to ``redis.Redis`` (``decode_responses=True``, ``socket_timeout`` in seconds, …);
     without them, time limits and retries are those of ``redis.Redis()``.
 
-    Cost: no I/O for a URL. An embedded server takes about 0.2 s to start, 1 round trip later on.
-    Errors: `InvalidTypeError`, `InvalidValueError` for what is no URL and no path;
-    `EmbeddedServerError` if a server can't be started or the ``embedded`` extra is missing.
-    A server that is down shows at the first command, with redis-py's own exception.
+    Errors: `InvalidTypeError`, `InvalidValueError` for a *url* that is neither a URL nor a path;
+    `EmbeddedServerError` if a server can't be started or the ``embedded`` extra is missing. If a
+    server is down, the first command raises redis-py's own exception.
+    Cost: no I/O for a URL. An embedded server takes about 0.2 s to start, and 1 round trip in later
+    calls.
     """
     return client_of(redis.Redis, url, options)
 
 
 def client_of(kind: type[C], url: str | os.PathLike[str] | None, options: dict[str, Any]) -> C:
-    """`connect` for clients of that *kind*."""
+    """Make a client as `connect` does, of the class *kind*."""
     if url is None:
         url = os.environ.get("REDIS_URL") or None
     if isinstance(url, str) and "://" in url:
@@ -70,7 +71,7 @@ def client_of(kind: type[C], url: str | os.PathLike[str] | None, options: dict[s
 
 
 def _from_url(kind: type[C], url: str, options: dict[str, Any]) -> C:
-    # Messages show no more than the scheme: the rest may hold a password.
+    # Messages show only the scheme: the rest may hold a password.
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
         offered = f", got '{scheme}://…'" if _SHOWN_SCHEME.fullmatch(scheme) else ""
@@ -96,7 +97,7 @@ def _from_url(kind: type[C], url: str, options: dict[str, Any]) -> C:
 def _defaults(kind: type, scheme: str) -> dict[str, Any]:
     """Return the time limits and retries that *kind* has if it is made without a URL.
 
-    ``from_url`` forgets them: a server that doesn't answer would be waited for without an end.
+    ``from_url`` doesn't set them: a client would wait without end for a server that doesn't answer.
     """
     names = ["socket_timeout", "retry"]
     if scheme != "unix":
@@ -112,7 +113,7 @@ def _check_directory(path: object) -> None:
     if path == "":
         raise InvalidValueError("redset: url must not be empty; None means $REDIS_URL")
     if isinstance(path, str) and _ADDRESS.fullmatch(path):
-        # What was given isn't shown: it may hold a password.
+        # The argument isn't shown: it may hold a password.
         raise InvalidValueError(
             "redset: url looks like the address of a server without its scheme; write "
             "redis://host:port, or ./ before the name of a directory"

@@ -11,7 +11,7 @@ from redset._transport.pickling import PicklableClient
 
 
 class BaseClock:
-    """How far the server's clock is from ours, and when to ask again."""
+    """The difference between the server's clock and this process's, and when to ask again."""
 
     def __init__(self, client: Any, refresh: float) -> None:
         self._client = client
@@ -23,7 +23,7 @@ class BaseClock:
         return self._asked is None or now - self._asked > self._refresh
 
     def _learn(self, server: float, before: float) -> float:
-        """The server said *server* between *before* and now; give the time that it is now."""
+        """Note that the server's time was *server* between *before* and now; return the latter."""
         after = time.monotonic()
         self._offset, self._asked = server - (before + after) / 2, after
         return after
@@ -32,8 +32,9 @@ class BaseClock:
 class ServerClock(BaseClock):
     """The clock of the server behind *client*, for fleets whose own clocks differ.
 
-    A call costs no round trip but one in every *refresh* seconds (default 60), which asks the
-    server for its time (Redis ``TIME``) and takes the middle of the round trip as the moment.
+    A call costs no round trip, except one in every *refresh* seconds (default 60). That call asks
+    the server for its time (Redis ``TIME``), which is taken as the time in the middle of the round
+    trip.
 
     >>> import redset
     >>> client = redset.connect()
@@ -46,7 +47,7 @@ class ServerClock(BaseClock):
         self._lock = reentrant_lock()
 
     def __call__(self) -> float:
-        """Give the server's UNIX time in seconds, as it is now."""
+        """Return the server's UNIX time in seconds."""
         with self._lock.get():
             now = time.monotonic()
             if self._is_due(now):

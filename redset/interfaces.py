@@ -6,13 +6,12 @@ T = TypeVar("T")
 
 
 class Serializer(Protocol[T]):
-    """What a set asks of its serializer: ``dumps`` and ``loads``, no base class.
+    """The methods that a set needs of its serializer: ``dumps`` and ``loads``; no base class.
 
-    Any object or module with these two functions will do (``json``, ``pickle``,
-    one of `redset.codecs`, your own). One that lacks a function falls back to ``str``
-    for that direction; one that lacks both is refused, or ignored with a warning by the
-    sets of redset 0.4. A ``dumps`` that returns ``str`` is given ``str`` in ``loads``,
-    one that returns ``bytes`` is given ``bytes``.
+    Any object or module with these two functions will do (``json``, ``pickle``, a class of
+    `redset.codecs`, your own). If it lacks one function, ``str`` is used for that direction; if it
+    lacks both, it is refused, or ignored with a warning by the sets of redset 0.4. If ``dumps``
+    returns ``str``, ``loads`` is called with ``str``; if it returns ``bytes``, with ``bytes``.
 
     Source: ``redset.interfaces.Serializer`` of the redset 0.4 documentation.
     """
@@ -20,11 +19,11 @@ class Serializer(Protocol[T]):
     def dumps(self, obj: T, /) -> str | bytes:
         """Turn *obj* into its member: equal items must give equal bytes.
 
-        Raise ``TypeError`` or ``ValueError`` for what can't be turned: lookups take it as an item
-        that is not there, and let any other exception through.
+        Raise ``TypeError`` or ``ValueError`` for a value that can't be turned: lookups treat it as
+        an item that is not there, and let any other exception through.
         """
         ...
 
     def loads(self, str_from_redis: str | bytes, /) -> T:
-        """Turn a member back into its item; raise any exception if it can't be."""
+        """Turn a member back into its item; raise any exception if that is not possible."""
         ...

@@ -1,7 +1,7 @@
 """A lock between processes, on the lock of the client's own library.
 
-Owns waiting, expiry and what is said about both. Must not know of sets: it is given a client
-and a key. The token that guards the release is checked on the server, by the library's script.
+Contains waiting, expiry and their messages. Must not import sets: a lock is made of a client
+and a key. The library's script checks on the server the token that guards the release.
 """
 
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger("redset.locks")
 
 
 class BaseLock:
-    """The settings of a lock, and what is said when it isn't had; `Lock` describes them."""
+    """The settings of a lock, and the messages if it can't be acquired; `Lock` describes them."""
 
     def __init__(
         self,
@@ -81,9 +81,9 @@ class Lock(BaseLock):
     ...     write_report()
 
     A lock belongs to the thread that acquired it; one `Lock` serves any number of threads. It is
-    not reentrant. The server ends it after *expires* seconds, so a crashed holder blocks nobody
-    for longer, and a holder that takes longer is no longer alone: choose *expires* well above
-    what the block takes.
+    not reentrant. The server frees it after *expires* seconds: if its holder crashes, others wait
+    no longer than that, and if the block takes longer, another thread may enter it at the same
+    time. Choose *expires* well above the time that the block takes.
 
     - *redis*: a client of redis-py or valkey-py, with ``decode_responses`` or without.
     - *key*: the key on the server, which must not be used for anything else.
@@ -109,9 +109,10 @@ class Lock(BaseLock):
         self._held = threading.local()
 
     def acquire(self) -> Literal[True]:
-        """Wait until this thread holds the lock; `LockTimeout` after *timeout* seconds.
+        """Wait until this thread holds the lock; return ``True``.
 
-        Cost: 1 round trip if the lock is free, else 2 for each try. Atomic.
+        Raises: `LockTimeout` after *timeout* seconds.
+        Cost: 1 round trip if the lock is free, otherwise 2 for each try. Atomic.
         """
         lock = self.redis.lock(self.key, timeout=self.expires)
         token = uuid.uuid4().hex.encode()
@@ -125,17 +126,19 @@ class Lock(BaseLock):
         return True
 
     def release(self) -> bool:
-        """Free the lock; say whether this thread still held it.
+        """Free the lock; return whether this thread still held it.
 
-        A lock that has expired, and may be another's by now, is left as it is and a warning is
-        logged. Cost: 1 round trip. Atomic.
+        If the lock has expired, another thread may hold it by now: it is left as it is, and a
+        warning is logged.
+
+        Cost: 1 round trip. Atomic.
         """
         held: tuple[int, Any, bytes] | None = getattr(self._held, "by", None)
         self._held.by = None
         if held is not None:
             pid, lock, token = held
             if pid != os.getpid():
-                # A forked child inherits the token, but the lock stays its parent's.
+                # A forked child inherits the token, but the lock remains its parent's.
                 return False
             try:
                 compat.unlock(lock, token)
@@ -147,7 +150,8 @@ class Lock(BaseLock):
         return False
 
     def _is_held_with(self, token: bytes) -> bool:
-        # When the reply to a SET is lost, the client repeats it and is refused by its own token.
+        # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
+        # token.
         held = self.redis.execute_command("GET", self.key, **compat.RAW)
         return bool(held == token)
 

@@ -1,1 +1,1 @@
-"""What knows no sets: words for messages, locks that survive forks, numbers of foreign types."""
+"""Helpers that know nothing of sets: message texts, locks that survive forks, foreign numbers."""

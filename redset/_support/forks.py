@@ -1,7 +1,7 @@
-"""Forks: values that belong to one process, and that a forked child makes anew.
+"""Forks: values that belong to one process; a forked child makes its own.
 
-No correctness rests on Python's fork hooks: uWSGI, other C programs and ``ctypes`` fork without
-them, and Windows has none. Each use compares the process id, a system call of some 50 ns.
+No correctness depends on Python's fork hooks: uWSGI, other C programs and ``ctypes`` fork without
+them, and Windows has none. Each use compares the process id, a system call of about 50 ns.
 """
 
 import os
@@ -22,7 +22,7 @@ class PerProcess(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        # Both reading and `setdefault` are atomic, so no lock could be left held by a fork.
+        # Both reading and `setdefault` are atomic, so a fork can't leave a lock held.
         self._values: dict[int, T] = {}
 
     def get(self) -> T:
@@ -37,13 +37,13 @@ class PerProcess(Generic[T]):
         return value
 
 
-# What guards state of one process: ``with self._lock.get():``. Free in a forked child, whichever
+# Guards state of one process: ``with self._lock.get():``. It is free in a forked child, whichever
 # thread of the parent held it, and reentrant, as a signal handler or a finalizer may use a set
-# while its own thread is in the middle of another call. `with` on the lock itself, made in C,
-# leaves no moment in which an exception out of a handler could leave it held for ever.
+# while its own thread is in the middle of another call. `with` on the lock itself, which is written
+# in C, leaves no moment in which an exception in a signal handler could leave it held forever.
 ReentrantLock = PerProcess[threading.RLock]
 
 
 def reentrant_lock() -> ReentrantLock:
-    """Return a reentrant lock of each process."""
+    """Return a reentrant lock for each process."""
     return PerProcess(threading.RLock)

@@ -1,6 +1,6 @@
-"""Foreign values: Python's own value for a number, or a scalar of numpy, of another library.
+"""Foreign values: Python's own value for a number of another library, or for a scalar of numpy.
 
-Imports nothing of redset's, and no library whose values it meets.
+Imports nothing of redset, and no library whose values it converts.
 """
 
 import sys
@@ -45,8 +45,8 @@ def native(item: Any) -> Any:
 def is_lookalike(item: Any, kinds: tuple[type, ...] = ()) -> bool:
     """Return whether *item* may be equal to a value of Python's own, or to one of *kinds*.
 
-    Those are numbers of any library and what equals its own text. Anything else is taken to equal
-    only its like.
+    These are numbers of any library and objects that equal their own text. Anything else is assumed
+    to equal only objects of its own type.
     """
     if type(item) in _OWN:
         return False
@@ -73,7 +73,7 @@ def _candidates(item: Any) -> Iterator[Any]:
 
 
 def _is_same(value: Any, item: Any) -> bool:
-    """Return whether a builtin set would take one for the other."""
+    """Return whether a builtin set would treat both as the same element."""
     if type(value) not in _OWN:
         return False
     try:
@@ -88,7 +88,7 @@ def _is_same(value: Any, item: Any) -> bool:
 
 def _moment(scalar: Any) -> Any:
     value = scalar.item()
-    # An int stands for a unit that Python's times don't have.
+    # An int is returned for a unit that Python's times don't have.
     return value if isinstance(value, date | timedelta) else None
 
 

@@ -1,4 +1,4 @@
-"""What a subclass adds to its instances: attributes, wherever they are kept. No I/O."""
+"""The attributes that a subclass adds to its instances, in the dict or in slots. No I/O."""
 
 import copy
 from collections import deque
@@ -14,10 +14,10 @@ def own_state(instance: object, base: Set[str]) -> tuple[dict[str, Any], dict[st
 
 
 def copy_own_state(one: object, other: object, base: Set[str]) -> None:
-    """Give *other* the attributes that *one* has, except those in *base*.
+    """Set on *other* the attributes that *one* has, except those in *base*.
 
-    A list, dict, set, bytearray or deque is copied, so that neither changes the other's. Anything
-    else is the same object: a copy of a client or of a lock would do harm.
+    A list, dict, set, bytearray or deque is copied, so that a change of one instance doesn't change
+    the other. Anything else is the same object: a copy of a client or of a lock would do harm.
     """
     for attributes in own_state(one, base):
         for name, value in attributes.items():

@@ -1,4 +1,4 @@
-"""Foreign words: text from the server or a caller, made fit for a message or a line of a log."""
+"""Foreign text, from the server or a caller, made safe for a message or a line of a log."""
 
 LONGEST_VALUE = 100
 LONGEST_LINE = 300
@@ -17,16 +17,16 @@ def shown(value: object) -> str:
     """Return the ``repr`` of *value* for a message, shortened; a repr may fail, or be megabytes."""
     try:
         return shortened(repr(value), LONGEST_VALUE)
-    except Exception:  # of an int of more than 4,300 digits, for one
+    except Exception:  # for example of an int of more than 4,300 digits
         if isinstance(value, int):
             return f"an int of {value.bit_length()} bits"
         return f"a {type(value).__qualname__}"
 
 
 def one_line(text: str) -> str:
-    """Return the beginning of *text* with everything escaped that a terminal could obey.
+    """Return the beginning of *text*, with everything escaped that a terminal could interpret.
 
-    A member that holds a line break could forge a line of a log otherwise.
+    Otherwise a member that holds a line break could forge a line of a log.
     """
     beginning = shortened(text, LONGEST_LINE)
     return "".join(
@@ -45,7 +45,7 @@ def described(error: BaseException) -> str:
 
 
 class Foreign(Exception):
-    """What a traceback shows instead of *original*, an error whose words came from a stranger."""
+    """Shown in a traceback instead of *original*, an error whose text came from another program."""
 
     def __init__(self, original: Exception) -> None:
         super().__init__(described(original))

@@ -14,8 +14,8 @@ from redset.exceptions import InvalidValueError
 class ServerClock(BaseClock):
     """The clock of the server behind *client*, as `redset.ServerClock`.
 
-    A set that is given this clock synchronizes it before it needs the time; who calls the clock
-    himself does so with ``await clock.synchronize()``, once at the least.
+    A set that is given this clock synchronizes it before it needs the time. A program that calls
+    the clock itself must synchronize it first, with ``await clock.synchronize()``, at least once.
     """
 
     def __init__(self, client: Any, *, refresh: float = 60.0) -> None:
@@ -23,16 +23,17 @@ class ServerClock(BaseClock):
         self._connection = AsyncClientConnection(self._client)
 
     async def synchronize(self) -> None:
-        """Ask the server for its time if *refresh* seconds have gone by.
+        """Ask the server for its time if *refresh* seconds have passed.
 
-        Cost: none, or 1 round trip. Source: ``TIME``.
+        Cost: none, or 1 round trip.
+        Source: ``TIME``.
         """
         before = time.monotonic()
         if self._is_due(before):
             self._learn(await drive_async(server_time(), self._connection), before)
 
     def __call__(self) -> float:
-        """Give the server's UNIX time in seconds, as it is now. No I/O."""
+        """Return the server's UNIX time in seconds. No I/O."""
         if self._asked is None:
             raise InvalidValueError("redset ServerClock: await its synchronize() once before")
         return time.monotonic() + self._offset

@@ -1,4 +1,4 @@
-"""A lock between processes, awaited; `redset.locks` says what it promises."""
+"""A lock between processes, awaited; `redset.locks` describes it."""
 
 import asyncio
 import contextlib
@@ -20,8 +20,8 @@ class Lock(BaseLock):
     >>> async with Lock(client, "nightly-report", expires=60):  # doctest: +SKIP
     ...     await write_report()
 
-    As `redset.locks.Lock`, but it belongs to the task that acquired it. A task that is cancelled
-    while it waits for the lock doesn't hold it, also if the server had just given it the lock.
+    As `redset.locks.Lock`, but it belongs to the task that acquired it. If a task is cancelled
+    while it waits for the lock, it doesn't hold the lock, also if the server had just granted it.
     """
 
     def __init__(
@@ -36,9 +36,10 @@ class Lock(BaseLock):
         self._held: WeakKeyDictionary[Any, tuple[int, Any, bytes]] = WeakKeyDictionary()
 
     async def acquire(self) -> Literal[True]:
-        """Wait until this task holds the lock; `LockTimeout` after *timeout* seconds.
+        """Wait until this task holds the lock; return ``True``.
 
-        Cost: 1 round trip if the lock is free, else 2 for each try. Atomic.
+        Raises: `LockTimeout` after *timeout* seconds.
+        Cost: 1 round trip if the lock is free, otherwise 2 for each try. Atomic.
         """
         lock = self.redis.lock(self.key, timeout=self.expires)
         token = uuid.uuid4().hex.encode()
@@ -52,18 +53,20 @@ class Lock(BaseLock):
         return True
 
     async def release(self) -> bool:
-        """Free the lock; say whether this task still held it.
+        """Free the lock; return whether this task still held it.
 
-        A lock that has expired, and may be another's by now, is left as it is and a warning is
-        logged. Cost: 1 round trip. Atomic.
+        If the lock has expired, another task may hold it by now: it is left as it is, and a warning
+        is logged.
+
+        Cost: 1 round trip. Atomic.
         """
         held = self._held.pop(asyncio.current_task(), None)
         if held is not None:
             pid, lock, token = held
             if pid != os.getpid():
-                # A forked child inherits the token, but the lock stays its parent's.
+                # A forked child inherits the token, but the lock remains its parent's.
                 return False
-            # It is freed in any case, also if this task is cancelled meanwhile.
+            # The lock is freed in any case, also if this task is cancelled during the release.
             if await run_shielded(_release(lock, token)):
                 return True
         self._warn()
@@ -80,7 +83,8 @@ class Lock(BaseLock):
     async def _attempt(self, lock: Any, token: bytes) -> bool:
         if await compat.try_to_lock(lock, token):
             return True
-        # When the reply to a SET is lost, the client repeats it and is refused by its own token.
+        # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
+        # token.
         held = await self.redis.execute_command("GET", self.key, **compat.RAW)
         return bool(held == token)
 
