@@ -1,4 +1,4 @@
-"""``python -m redset``: owns the command line, knows nothing of what its commands do."""
+"""``python -m redset``: the command line; the commands themselves are in other modules."""
 
 import argparse
 import sys

@@ -1,9 +1,9 @@
 """The demo: several processes map the imports of a library through three sets.
 
-Owns the workers, their sources and the report. Uses redset as any user would: nothing here knows a
-Redis command, a key of a set beyond its name, or a private module.
+Contains the workers, their sources and the report. Uses redset as any user would: without Redis
+commands, without keys except the names of sets, and without private modules.
 """
-# What a command reports, it prints.
+# The output of a command is printed.
 # ruff: noqa: T201
 
 import ast
@@ -38,7 +38,7 @@ PROMISE = "Map the imports of Python's standard library with several processes."
 BATCH = 8
 IDLE = 0.1  # seconds
 TICK = 0.1  # seconds
-PATIENCE = 10.0  # seconds that a worker has to end after the module at hand
+PATIENCE = 10.0  # seconds that a worker has to end after its current module
 USAGE_ERROR = 2
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -58,8 +58,8 @@ class Mapped(NamedTuple):
     imports: set[str]
 
 
-Stop = Callable[[], bool]  # says whether a worker is to end after the module at hand
-Target = Callable[[str, str, Sources, Stop], list[Mapped]]  # what a worker process runs
+Stop = Callable[[], bool]  # returns whether a worker is to end after its current module
+Target = Callable[[str, str, Sources, Stop], list[Mapped]]  # the function of a worker process
 
 
 def depth(module: str) -> int:
@@ -68,18 +68,18 @@ def depth(module: str) -> int:
 
 
 def never() -> bool:
-    """Say that a worker need not end."""
+    """Return ``False``: a worker need not end."""
     return False
 
 
 def work(
     frontier: Modules, seen: Modules, done: Modules, sources: Sources, stop: Stop = never
 ) -> list[Mapped]:
-    """Map modules until nobody can find another one; each worker process runs this.
+    """Map modules until no worker can find another one; each worker process runs this.
 
-    A module is done only when all that it imports has been seen, so all is done exactly when as
-    many are done as seen. ``done`` is counted first: counted last, it could catch up with an old
-    count of ``seen``.
+    A module is done only when all that it imports has been seen, so all is done exactly when the
+    numbers of ``done`` and ``seen`` are equal. ``done`` is counted first: counted last, it could
+    reach an old count of ``seen``.
     """
     mapped = []
     while not stop() and len(done) < len(seen):
@@ -103,7 +103,7 @@ def open_sets(kind: Callable[..., S], client: Any, run: str) -> tuple[S, S, S]:
 
 
 def walk(seeds: Iterable[str], sources: Sources) -> set[str]:
-    """Find the same modules in one process, with a builtin ``set``: what `work` is checked by."""
+    """Find the same modules in one process, with a builtin ``set``, to check `work`."""
     seen = set(seeds)
     frontier = list(seen)
     while frontier:
@@ -128,7 +128,8 @@ def find_package(name: str) -> Sources:
     """Find the source files of the installed package or module *name*, without importing it."""
     if not name.isidentifier():
         return {}
-    # The usual finder first: importlib.util knows "os" and its like only as frozen, without a file.
+    # The usual finder comes first: importlib.util knows "os" and similar modules only as frozen,
+    # without a file.
     spec = importlib.machinery.PathFinder.find_spec(name) or importlib.util.find_spec(name)
     if spec is None:
         return {}
@@ -199,7 +200,7 @@ def crawl(
 
 @contextlib.contextmanager
 def open_server(url: str | None) -> Iterator[str]:
-    """Yield *url*, or else that of a server which lives as long as the block."""
+    """Yield *url*, or otherwise the URL of a server that lives as long as the block."""
     with contextlib.ExitStack() as stack:
         with signals_postponed(signal.SIGINT):
             there = url if url is not None else stack.enter_context(Server()).url
@@ -208,7 +209,7 @@ def open_server(url: str | None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[list[Pipe]]:
-    """Start *count* processes of *target*; yield the pipes of their results; leave none behind."""
+    """Start *count* processes of *target*; yield the pipes of their results; end all of them."""
     spawn = multiprocessing.get_context("spawn")
     results, processes = [], list[SpawnProcess]()
     try:
@@ -224,7 +225,7 @@ def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[lis
         yield results
     except BaseException:
         for result in results:
-            result.close()  # who sends a long one must not wait until it is read
+            result.close()  # a worker that sends a long result must not wait until it is read
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + PATIENCE
@@ -238,29 +239,29 @@ def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[lis
 
 
 def send_work(outlet: Pipe, target: Target, url: str, run: str, sources: Sources) -> None:
-    """Run *target* in a process of its own and send the result home.
+    """Run *target* in a process of its own and send the result to the parent.
 
-    SIGTERM ends the work after the module at hand, which is done then; the others of its batch go
-    back to the frontier, for another worker.
+    SIGTERM ends the work after the current module, which is done then; the other modules of its
+    batch return to the frontier, for another worker.
     """
     stop = threading.Event()
 
     def end(signal_number: int, frame: types.FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one has nothing to add
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal changes nothing
         stop.set()
 
     signal.signal(signal.SIGTERM, end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked while this began
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+    with contextlib.suppress(BrokenPipeError):  # the parent doesn't wait for it any more
         outlet.send(target(url, run, sources, stop.is_set))
 
 
 @contextlib.contextmanager
 def signals_postponed(*signals: int) -> Iterator[None]:
-    """Hold *signals* back from this block, and from the processes started in it.
+    """Postpone *signals* for this block, and block them in the processes started in it.
 
-    They inherit the blocked signals: a Ctrl-C at the terminal reaches the parent alone, and it is
-    the parent that stops them. It does so when the block has ended, and knows all of them.
+    The processes inherit the blocked signals: a Ctrl-C at the terminal reaches only the parent, and
+    the parent stops them. It does so when the block has ended and all processes are known.
     """
     resource_tracker.ensure_running()  # started later, it would unblock the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -279,7 +280,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def interrupt_once(signal_number: int, frame: types.FrameType | None) -> NoReturn:
-    """Handle Ctrl-C and SIGTERM: a second one must not disturb the cleaning up after the first."""
+    """Handle Ctrl-C and SIGTERM: a second signal must not disturb the clean-up after the first."""
     for each in INTERRUPTS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(signal_number)
@@ -287,7 +288,7 @@ def interrupt_once(signal_number: int, frame: types.FrameType | None) -> NoRetur
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that draws "so many of so many": with rich if it is there."""
+    """Yield a function that draws how many of how many modules are done, with rich if installed."""
     if not sys.stderr.isatty():
         yield lambda completed, total: None
         return
@@ -306,13 +307,13 @@ def progress_bar() -> Iterator[Callable[[int, int], None]]:
 
 
 def draw_plainly(completed: int, total: int, width: int = 40) -> None:
-    """Draw a bar over the one before it."""
+    """Draw a bar over the previous one."""
     bar = "#" * (width * completed // max(total, 1))
     print(f"\r[{bar:<{width}}] {completed}/{total} modules", end="", file=sys.stderr, flush=True)
 
 
 class Difference(NamedTuple):
-    """Where what the workers mapped differs from what the single process walked."""
+    """The differences between the workers' modules and those of the single process."""
 
     twice: set[str]
     lost: set[str]
@@ -329,7 +330,7 @@ def compare(modules: Iterable[str], walked: set[str]) -> Difference:
 def report(mapped: list[Mapped], seeds: list[str], seconds: float, walked: set[str]) -> int:
     """Print the result; return the exit code: 1 if it differs from the single-process walk."""
     found = sum(len(each.imports) for each in mapped)
-    # Each module but the seeds was new once; every other time the `seen` set refused it.
+    # Each module except the seeds was new once; every other time the `seen` set refused it.
     refused = found - (len({each.module for each in mapped}) - len(seeds))
     difference = compare((each.module for each in mapped), walked)
     verdict = "DIFFERENT" if any(difference) else "the same modules"
@@ -351,8 +352,9 @@ def main(
 ) -> int:
     """Run the demo; return its exit code: 0, 1 (it differs), 2 (it can't run), 128 and a signal.
 
-    Without *url* it starts a server of its own, which is gone when it ends. Without *package* it
-    maps the standard library of the Python that runs. *target* is what each worker process runs.
+    Without *url*, it starts a server of its own, which is deleted when it ends. Without *package*,
+    it maps the standard library of the running Python. *target* is the function that each worker
+    process runs.
     """
     before = {each: signal.signal(each, interrupt_once) for each in INTERRUPTS}
     try:
@@ -377,7 +379,7 @@ def main(
     except (RedsetError, redis.RedisError) as error:
         return complain(str(error))
     finally:
-        # After a Ctrl-C further ones stay ignored: what is left is the end of the process.
+        # After a Ctrl-C further signals stay ignored: only the end of the process is left.
         for each, handler in before.items():
             if signal.getsignal(each) is interrupt_once:
                 signal.signal(each, handler)

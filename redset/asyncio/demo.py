@@ -1,6 +1,7 @@
 """The demo's workers for asyncio: each process runs an event loop with several tasks.
 
-All else is `redset.demo`, which knows nothing of loops; nothing here knows of processes.
+Everything else is in `redset.demo`, which knows nothing of loops; this module knows nothing of
+processes.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ async def work(
 ) -> list[Mapped]:
     """Map modules as the work of `redset.demo` does; each task runs this.
 
-    To read and parse a module goes to a thread: the loop serves the other tasks meanwhile.
+    A thread reads and parses each module, so that the loop can serve the other tasks.
     """
     mapped = []
     while not stop() and await done.size() < await seen.size():

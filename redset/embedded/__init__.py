@@ -1,4 +1,4 @@
-"""A server of one's own: started at need, shared by its members, stopped with the last of them."""
+"""An embedded server: started when needed, shared by its members, stopped by the last of them."""
 
 from redset.embedded.server import Server, shared_server
 

@@ -16,7 +16,7 @@ PATIENCE = 30.0  # seconds for a server to answer, and for the last member to se
 
 
 def resolved(directory: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of *directory*, or say what is wrong with it."""
+    """Return the absolute path of *directory*; raise an error if it can't be one."""
     path = os.fspath(directory)
     if not isinstance(path, str):
         raise InvalidTypeError(f"redset server: directory must be a str path, got {shown(path)}")
@@ -60,6 +60,7 @@ def locked(path: str) -> Iterator[None]:
         lock_in_time(descriptor, fcntl.LOCK_EX, path)
         yield
     finally:
-        # Closing alone would not do: a child forked meanwhile has the descriptor, too.
+        # Closing alone is not enough: a child that was forked during the block has the descriptor,
+        # too.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What an embedded server is started with: the supervisor's source, a Python for it, the server."""
+"""The programs of an embedded server: the supervisor's source, a Python for it, the server."""
 
 import inspect
 import os
@@ -27,7 +27,7 @@ def supervisor_source() -> list[str]:
 def python_program() -> list[str]:
     """Return the interpreter and the options that the supervisor runs with.
 
-    Isolated: the user's PYTHON* variables and start-up hooks are none of its business. In a frozen
+    Isolated, so that the user's PYTHON* variables and start-up hooks don't affect it. In a frozen
     program, or in a server that embeds Python, `sys.executable` is that program: it is never run.
     """
     executable = sys.executable or ""

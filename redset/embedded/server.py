@@ -1,7 +1,8 @@
-"""A server of one's own: started at need, shared by its members, stopped with the last of them.
+"""An embedded server: started when needed, shared by its members, stopped by the last of them.
 
-Owns the member's side: joining, starting and leaving. The supervisor, a small process of its own,
-owns the server and describes the lock files. Must not know sets, items or commands beyond PING.
+Contains the member's side: joining, starting and leaving. The supervisor, a small process of its
+own, owns the server and describes the lock files. Must not know sets, items or commands except
+PING.
 """
 
 import fcntl
@@ -30,15 +31,16 @@ from redset.embedded.supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError
 
 _LOG = "redset.log"
-UNENCODABLE = b"another server"  # what `Server._ask` answers for one
+UNENCODABLE = b"another server"  # the answer of `Server._ask` for that server
 _PEER = struct.Struct("3i")  # process, user and group at the other end of a socket
 
 _open_servers: weakref.WeakSet["Server"] = weakref.WeakSet()
 
 
-# The servers that `shared_server` returns; a forked child is given those of its parent.
+# The servers that `shared_server` returns; a forked child inherits those of its parent.
 _shared: dict[Path | None, "Server"] = {}
-# For each place, what is held while a server is started there: no other place waits for that.
+# For each place, a lock that is held while a server is started there; other places don't wait for
+# it.
 _locks: PerProcess[dict[Path | None, Any]] = PerProcess(dict)
 
 
@@ -49,21 +51,21 @@ class Server:
     ...     server.client().ping()
     True
 
-    Without *directory* the server is private: it keeps nothing, and its temporary directory goes
-    with it. With *directory* it is shared like an SQLite file: whoever comes first starts it, the
-    others on this machine join it, the last one to leave stops it, and the data is there again
-    next time (an append-only file, flushed to disk every second).
+    Without *directory* the server is private: it keeps nothing, and its temporary directory is
+    deleted with it. With *directory* it is shared like an SQLite file: the first process starts it,
+    other processes on this machine join it, the last one to leave stops it, and the data is there
+    again next time (an append-only file, flushed to disk every second).
 
     - Using it: `url`, `client`, `directory`.
     - Ending it: `close`, a ``with`` block, or the end of the process, however it ends.
 
-    Other processes may be given `url`; a private server still ends with the process that made it.
-    A forked child never ends its parent's private server, and is a member of its own of a
-    directory's. Only a unix socket is opened; socket, data and log are the user's own (0700, 0600),
-    and a directory that others may write to is refused.
+    Other processes may use `url`; a private server still ends with the process that made it. A
+    forked child never ends its parent's private server; of a directory's server it becomes a member
+    of its own. Only a unix socket is opened; socket, data and log belong to the user alone (0700,
+    0600), and a directory that others may write to is refused.
 
-    Cost: about 0.2 s to start and 1 round trip to join; the time to load its data comes on top.
     Errors: `EmbeddedServerError`, with the end of the server's log if it has died.
+    Cost: about 0.2 s to start and 1 round trip to join, and in addition the time to load its data.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
@@ -86,7 +88,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The server's ``unix://`` URL, for `redset.connect` in any process of this machine."""
+        """Return the server's ``unix://`` URL, which any process of this machine may connect to."""
         return f"unix://{quote(self._address)}"
 
     def client(self, **options: Any) -> redis.Redis:
@@ -128,7 +130,7 @@ class Server:
         self._check_owner()
         self._membership = open_lock(self._path(supervisor.MEMBERS_LOCK))
         _open_servers.add(self)
-        # Waits for a server that is just ending.
+        # Waits while a previous server is ending.
         lock_in_time(self._membership, fcntl.LOCK_SH, self._path(supervisor.MEMBERS_LOCK))
         if self._ask(b"PING") != b"+PONG":
             with locked(self._path(supervisor.START_LOCK)):
@@ -136,7 +138,7 @@ class Server:
         self._address = supervisor.socket_path(str(self.directory)) or ""
 
     def _check_owner(self) -> None:
-        """Refuse a directory in which another user could put a server of theirs."""
+        """Refuse a directory in which another user could start a server."""
         found = os.stat(self.directory)
         if found.st_uid not in {os.geteuid(), 0}:
             raise EmbeddedServerError(
@@ -150,7 +152,7 @@ class Server:
             )
 
     def _start(self) -> None:
-        """Bring a server to answer: the one that runs, or else a new one."""
+        """Wait until a server answers: the one that runs, or otherwise a new one."""
         launched = False
         deadline, pause = time.monotonic() + places.PATIENCE, 0.001
         with open(self._path(_LOG), "ab+", opener=supervisor.open_own) as log:
@@ -195,7 +197,7 @@ class Server:
             if self._membership is None:
                 return
             if self._process != os.getpid():
-                # A forked child leaves nothing but its copy of the parent's membership.
+                # A forked child closes only its copy of the parent's membership.
                 os.close(self._membership)
                 self._membership = None
                 return
@@ -204,18 +206,18 @@ class Server:
     def _leave_as_member(self, membership: int) -> None:
         try:
             if try_lock(membership, fcntl.LOCK_EX):
-                # Nobody else is here, and nobody can join until the server has ended.
+                # No other process is a member, and none can join until the server has ended.
                 deadline = time.monotonic() + places.PATIENCE
                 while self._lives() and time.monotonic() < deadline:
-                    # Repeated, as one that is only starting doesn't listen yet. An append-only
-                    # file is flushed all the same.
+                    # Repeated, as a server that is still starting doesn't listen yet. An
+                    # append-only file is flushed in spite of NOSAVE.
                     if self._ask(b"SHUTDOWN NOSAVE") == UNENCODABLE:
                         break  # the supervisor will end the server
                     time.sleep(0.002)
-                if self._private:  # also if somebody has killed the supervisor
+                if self._private:  # also if the supervisor was killed
                     shutil.rmtree(self.directory, ignore_errors=True)
         finally:
-            os.close(membership)  # from here on the supervisor sees to the rest
+            os.close(membership)  # the supervisor does the rest
             self._membership = None
             _open_servers.discard(self)
 
@@ -226,7 +228,7 @@ class Server:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def _become_a_forked_child(self) -> None:
-        """Drop the parent's membership, which the child would prolong, for one of its own."""
+        """Replace the parent's membership, which the child would prolong, by one of the child."""
         if self._process == os.getpid():
             return
         inherited, self._membership, self._process = self._membership, None, os.getpid()
@@ -245,10 +247,11 @@ class Server:
         return str(self.directory / name)
 
     def _ask(self, command: bytes) -> bytes | None:
-        """Send one command: the reply's first line, ``b""`` for none in time, None: no server.
+        """Send one command; return the reply's first line.
 
-        One that closes the connection without a word is just ending. To a server that isn't this
-        directory's nothing is sent: `UNENCODABLE`.
+        Returns ``b""`` if no reply comes in time, and None if there is no server. A server that
+        closes the connection without a reply is ending, which also counts as none. A server that
+        isn't this directory's is sent nothing: `UNENCODABLE`.
         """
         address = supervisor.socket_path(str(self.directory))
         if address is None:
@@ -267,11 +270,11 @@ class Server:
                 return b""
 
     def _is_ours(self, connection: socket.socket) -> bool:
-        """Whether the server that was started for this directory is at the other end.
+        """Return whether the server that was started for this directory is at the other end.
 
         Raises `EmbeddedServerError` if it is a process of another user.
         """
-        if not hasattr(socket, "SO_PEERCRED"):  # only Linux says who it is
+        if not hasattr(socket, "SO_PEERCRED"):  # only Linux reports the process at the other end
             return True
         found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         pid, uid, _ = _PEER.unpack(found)
@@ -280,7 +283,7 @@ class Server:
                 f"redset server in {self.directory}: a process of another user (uid {uid}) listens "
                 f"at {supervisor.SOCKET}; delete it, and keep the directory to yourself (0700)"
             )
-        # 0: one of another container, which shares the directory.
+        # 0: a process of another container, which shares the directory.
         return pid in {0, self._recorded_pid()}
 
     def _recorded_pid(self) -> int | None:
@@ -293,7 +296,7 @@ class Server:
         return self._ask(b"PING") not in {None, UNENCODABLE}
 
     def _lives(self) -> bool:
-        """Say whether a server or its supervisor runs in the directory."""
+        """Return whether a server or its supervisor runs in the directory."""
         try:
             descriptor = open_lock(self._path(supervisor.SERVER_LOCK))
         except FileNotFoundError:  # the directory has gone, as a private one does
@@ -305,9 +308,9 @@ class Server:
 
 
 def shared_server(directory: str | os.PathLike[str] | None = None) -> Server:
-    """Return this process's one server for *directory* (None: its private one), started at need.
+    """Return this process's one server for *directory* (None: its private one); start it if needed.
 
-    Cost: 1 round trip, which shows that the server still runs; one that has died is replaced.
+    Cost: 1 round trip, which shows that the server still runs; a server that has died is replaced.
     """
     place = None if directory is None else resolved(directory)
     with _locks.get().setdefault(place, threading.RLock()):
@@ -322,7 +325,7 @@ def shared_server(directory: str | os.PathLike[str] | None = None) -> Server:
 
 
 def _after_fork_in_child() -> None:
-    # No correctness rests on this: it lets a child be a member from its first moment.
+    # No correctness depends on this: it makes a child a member at the start of the fork.
     for server in list(_open_servers):
         with suppress(Exception):
             server._become_a_forked_child()

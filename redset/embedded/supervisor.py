@@ -1,10 +1,10 @@
 """The process that watches over one embedded server and ends it with its last member.
 
 Run as a script with the server's directory as working directory, standard library only: it starts
-in milliseconds. It knows files, locks and processes, and must not know clients, URLs or sets.
+in milliseconds. It uses files, locks and processes, and must not know clients, URLs or sets.
 
-Four files in the directory carry the protocol, all locks are ``flock``, which the kernel gives
-back when their holder dies, however it dies:
+Four files in the directory carry the protocol. All locks are ``flock``, which the kernel releases
+when their holder dies, however it dies:
 
 - ``redset.members.lock``: every process that uses the server holds it shared. The supervisor
   waits to hold it alone, and then stops the server.
@@ -12,7 +12,7 @@ back when their holder dies, however it dies:
 - ``redset.server.lock``: held by supervisor and server together, so it is free if and only if
   neither lives, and no two servers write one directory. It holds the server's process id, by which
   members know the server at the other end of the socket.
-- ``redset.sock``: the server's socket; elsewhere, if this path is too long for one
+- ``redset.sock``: the server's socket; elsewhere, if this path is too long for a socket
   (see `socket_path`).
 """
 
@@ -39,14 +39,14 @@ START_LOCK = "redset.start.lock"
 SERVER_LOCK = "redset.server.lock"
 
 LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
-LONGEST_SHUTDOWN = 30.0  # seconds that a server has to write down its data
+LONGEST_SHUTDOWN = 30.0  # seconds that a server has to write its data
 ALREADY_RUNNING = 75  # exit status: another supervisor or its server still lives
 
 _PR_SET_PDEATHSIG = 1
 
 
 def fits_a_socket(path: str) -> bool:
-    """Say whether a unix socket can have this path."""
+    """Return whether a unix socket can have this path."""
     return len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
 
 
@@ -62,7 +62,7 @@ def short_directory() -> str:
 def socket_path(directory: str) -> str | None:
     """Find the server's socket: in *directory*, or where its symbolic link points.
 
-    None: the path is too long for a socket, and no server has made the link yet.
+    Returns None if the path is too long for a socket, and no server has made the link yet.
     """
     path = os.path.join(directory, SOCKET)
     if fits_a_socket(path):
@@ -72,9 +72,9 @@ def socket_path(directory: str) -> str | None:
 
 
 def _elsewhere(directory: str) -> str | None:
-    """Find the temporary directory of the socket; None: there is none that this user made.
+    """Find the temporary directory of the socket; None if there is none that this user made.
 
-    It may have been deleted, and made again by another user.
+    The directory may have been deleted, and made again by another user.
     """
     link = os.path.join(directory, ELSEWHERE)
     try:
@@ -88,10 +88,10 @@ def _elsewhere(directory: str) -> str | None:
 
 
 def open_own(path: str, flags: int) -> int:
-    """Open a file, made if it isn't there, that only this user can have made; its descriptor."""
+    """Open a file that only this user can have made, or make it; return its descriptor."""
     descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     found = os.fstat(descriptor)
-    # A second name could be that of a file which another program keeps.
+    # A second name could be that of a file of another program.
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
         os.close(descriptor)
         raise PermissionError(errno.EPERM, "another user or program made this file", path)
@@ -106,7 +106,7 @@ def open_lock(path: str) -> int:
 
 
 def try_lock(descriptor: int, operation: int) -> bool:
-    """Take a lock if that is possible at once; say whether it was."""
+    """Take a lock if that is possible at once; return whether it was."""
     try:
         fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -122,14 +122,15 @@ def supervise(binary: str, lifetime: str) -> int:
     lock = open_lock(SERVER_LOCK)
     if not try_lock(lock, fcntl.LOCK_EX):
         return ALREADY_RUNNING
-    os.ftruncate(sys.stdout.fileno(), 0)  # the log tells of this run only
+    os.ftruncate(sys.stdout.fileno(), 0)  # the log describes only this run
     if os.fork():
-        # The member that called goes on with a supervisor that is no child of its own: nothing
-        # to reap, and nothing that a signal to the member's terminal or group could reach.
+        # The member that started this process continues with a supervisor that is not its own
+        # child: it has nothing to reap, and no signal to the member's terminal or group can reach
+        # the supervisor.
         os._exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _forget_elsewhere()
-    with suppress(OSError):  # of a server that was started with other rights
+    with suppress(OSError):  # for a server that was started with other rights
         os.chmod("appendonlydir", 0o700)
     try:
         return _run(binary, lock, directory, keep=lifetime == "kept")
@@ -140,7 +141,7 @@ def supervise(binary: str, lifetime: str) -> int:
 
 
 def _forget_inherited_signals() -> None:
-    """Let signals end supervisor and server, whatever the member's program does with them."""
+    """Let signals end supervisor and server, however the member's program handles them."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -172,7 +173,8 @@ def _run(binary: str, lock: int, directory: str, *, keep: bool) -> int:
 
 
 def _stop_without_members(server: subprocess.Popen[bytes]) -> None:
-    # The lock is kept until this process ends: who wants to join waits, and starts the next server.
+    # The lock is kept until this process ends: a process that joins waits, and starts the next
+    # server.
     fcntl.flock(open_lock(MEMBERS_LOCK), fcntl.LOCK_EX)
     server.terminate()
     time.sleep(LONGEST_SHUTDOWN)
