@@ -1,6 +1,6 @@
 """The serializers of redset: each turns items into members, the bytes that a server keeps.
 
-They know nothing of sets, keys, scores or clients; a serializer of yours may use them freely.
+They know nothing of sets, keys, scores or clients; your own serializer may use them freely.
 """
 
 from redset.codecs.json import JSONSerializer

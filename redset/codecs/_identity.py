@@ -1,7 +1,7 @@
-"""What makes an object the item that it is: only what its ``==`` compares is written of it.
+"""The identity of an object: only the parts that its ``==`` compares are written.
 
-Caches are left out, and so are fields that a dataclass or an attrs class doesn't compare. Whatever
-else ``==`` ignores is refused, since equal items would have several members.
+Caches are left out, and so are fields that a dataclass or an attrs class doesn't compare. If ``==``
+ignores anything else, the object is refused, since equal items would have several members.
 """
 
 import copyreg
@@ -20,16 +20,17 @@ from redset.exceptions import UncertainItemError
 
 Parts = tuple[Any, tuple[Any, ...], Any]
 
-# Written in their own way, these have several texts for equal values.
+# In their own form, equal values of these types have several texts.
 _SCALAR_BASES = (Decimal, datetime, time)
 _GENERATED = {"_dataclass_getstate", "slots_getstate"}
 _ATTRS_HASH = "_attrs_cached_hash"
 _FIELDS_SET = "__pydantic_fields_set__"
-# Of numpy's dtypes. A datetime64 has a unit that == ignores, a longdouble bytes without a meaning.
+# The kinds of numpy's dtypes that are kept. A datetime64 has a unit that == ignores, a longdouble
+# has bytes without a meaning.
 _NUMPY_KINDS = "biufcSU"
 
 _known_fields: WeakKeyDictionary[type, tuple["_Field", ...]] = WeakKeyDictionary()
-# The attributes that were seen to decide whether two objects of a class are equal.
+# The attributes that were found to decide whether two objects of a class are equal.
 _compared: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 _comparing_all: WeakSet[type] = WeakSet()
 
@@ -43,7 +44,7 @@ class _Field(NamedTuple):
 
 
 def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -> Parts:
-    """Reduce *function*, *arguments* and *state*, which pickle makes *item* of, to what counts."""
+    """Reduce *function*, *arguments* and *state*, as pickle has them, to the parts that count."""
     cls: Any = type(item)
     if cls is timezone:
         return function, arguments[:1], state  # without its name
@@ -64,19 +65,19 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
     attributes, slots = state if type(state) is tuple and len(state) == 2 else (state, None)
     if type(attributes) is dict:
         attributes = _without_caches(cls, attributes, known)
-        if plain:  # then Python gives None where no attribute is
+        if plain:  # then Python has None if there are no attributes
             attributes = attributes or None
         state = attributes if slots is None else (attributes, slots)
     if plain and not is_generated and cls.__eq__ is not object.__eq__ and state is not None:
         values = {**(attributes or {}), **(slots or {})}
-        if type(cls.__eq__) is WrapperDescriptorType:  # a container or a number: not its attributes
+        if type(cls.__eq__) is WrapperDescriptorType:  # container, number: no attributes
             raise _ignored(cls, min(values))
         _check_compared(item, function, arguments, values)
     return function, arguments, state
 
 
 def made(cls: Any, values: dict[str, Any]) -> Any:
-    """Make an object of *values* for the fields that are compared; the others get their default."""
+    """Make an object with *values* in its compared fields, and the defaults in the others."""
     known = _fields_of(cls)
     item = cls.__new__(cls)
     if values.keys() - {field.name for field in known if field.compared}:
@@ -92,7 +93,7 @@ def made(cls: Any, values: dict[str, Any]) -> Any:
 
 
 def numpy_scalar(item: Any, *, readable: bool) -> Any:
-    """*item*, if it is numpy's, in the one form that all equal ones of its type have."""
+    """Return *item*; a scalar of numpy in the one form of all equal scalars of its type."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(item, numpy.generic):
         return item
@@ -112,7 +113,7 @@ def numpy_scalar(item: Any, *, readable: bool) -> Any:
 
 
 def _has_plain_state(cls: Any) -> bool:
-    """Whether the author of *cls* left it to Python, or to its decorator, what its state is."""
+    """Return whether Python itself, or the decorator of *cls*, decides what its state is."""
     getstate = cls.__getstate__
     return (
         (getstate is object.__getstate__ or getattr(getstate, "__name__", "") in _GENERATED)
@@ -123,7 +124,7 @@ def _has_plain_state(cls: Any) -> bool:
 
 
 def _has_generated_eq(cls: Any) -> bool:
-    """Whether dataclasses or attrs wrote the ``==`` of *cls*, which so compares its fields."""
+    """Return whether dataclasses or attrs wrote the ``==`` of *cls*, so that it compares fields."""
     code = getattr(cls.__eq__, "__code__", None)
     return code is not None and code.co_filename.startswith(("<string>", "<attrs generated"))
 
@@ -169,7 +170,7 @@ def _attrs_default(default: Any) -> Callable[[Any], object] | None:
 
 
 def _check_fields(item: Any, known: Iterable[_Field]) -> None:
-    """Raise if *item* has another attribute than its fields, which alone are compared."""
+    """Raise if *item* has an attribute other than its fields, which alone are compared."""
     names = {field.name for field in known} | {_ATTRS_HASH}
     for name in _without_caches(type(item), getattr(item, "__dict__", {}), known):
         if name not in names:
@@ -193,7 +194,7 @@ def _compared_values(item: Any, known: Iterable[_Field]) -> dict[str, object]:
 
 
 def _model_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a model of pydantic, as if each of its fields had been given."""
+    """Return the state of a model of pydantic, as if each of its fields had been given."""
     attributes = _without_caches(cls, state["__dict__"])
     return {**state, "__dict__": attributes, _FIELDS_SET: set(attributes)}
 
@@ -201,7 +202,7 @@ def _model_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
 def _without_caches(
     cls: type, attributes: dict[str, Any], known: Iterable[_Field] = ()
 ) -> dict[str, Any]:
-    """*attributes* without what a ``cached_property``, or the hash of attrs, left in them."""
+    """Return *attributes* without the values of cached properties and the cached hash of attrs."""
     names = {field.name for field in known}
     kept = {
         name: value
@@ -214,9 +215,9 @@ def _without_caches(
 
 
 def _is_cache(cls: type, name: str) -> bool:
-    """Whether *name* is a descriptor that keeps what its function gave in the object.
+    """Return whether *name* is a descriptor that stores its function's result in the object.
 
-    One that sets attributes itself, or holds no function, may keep data there.
+    A descriptor that sets attributes itself, or holds no function, may store data there.
     """
     found = static(cls, name)
     if isinstance(found, cached_property):
@@ -228,7 +229,7 @@ def _is_cache(cls: type, name: str) -> bool:
 
 
 def static(cls: type, name: str) -> Any:
-    """What *cls* has under *name*, without a call of its code."""
+    """Return the attribute *name* of *cls*, without running its code."""
     for base in cls.__mro__:
         if name in vars(base):
             return vars(base)[name]
@@ -249,7 +250,7 @@ def _check_compared(
 ) -> None:
     """Raise if ``==`` ignores one of *attributes*; each is tried once for each class.
 
-    An attribute is ignored if *item* equals a copy of it that has something else there.
+    An attribute is ignored if *item* equals a copy of it that has another value there.
     """
     cls: Any = type(item)
     if cls in _comparing_all:
@@ -262,7 +263,7 @@ def _check_compared(
             _set(copy, name, value)
         try:
             return bool(item == copy)
-        except Exception:  # it looked at what it can't compare
+        except Exception:  # it read a value that it can't compare
             return False
 
     if not names or not equals_copy():

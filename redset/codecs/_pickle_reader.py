@@ -1,8 +1,9 @@
 """A reader of pickles as data: it makes values and objects of given classes, and runs nothing else.
 
-Python's own unpickler can be told which names to find, but not to leave the classes that it found
-unchanged, to stay within memory, or to nest no deeper than the C stack holds. This one has
-an opcode or refuses it. It knows those that `PickleSerializer` writes: of protocol 5, for trees.
+Python's own unpickler can be limited to certain names, but it can't be kept from changing the
+classes that it finds, from using any amount of memory, or from nesting deeper than the C stack
+holds. This reader handles only the opcodes that `PickleSerializer` writes (of protocol 5, for
+trees), and refuses all others.
 
 Time and memory are linear in the length of a pickle: an argument that would be expanded is
 refused, and nothing is repeated by reference.
@@ -21,25 +22,25 @@ from typing import Any
 from redset.codecs import _identity, _scalars
 from redset.exceptions import InvalidValueError
 
-_DEPTH_LIMIT = 5 * _scalars.DEPTH_LIMIT  # a set, or an object, takes more levels than it shows
-# A constructor may walk through a range, so that one as its argument is not to be longer.
+_DEPTH_LIMIT = 5 * _scalars.DEPTH_LIMIT  # a set or an object takes several levels
+# A constructor may iterate over a range, so a range as its argument has at most this length.
 _MOST_NUMBERS = 1_000
-# So many bits an integer may have where Python computes with it in quadratic time.
+# At most this many bits may an integer have where Python's arithmetic takes quadratic time.
 _MOST_BITS = 1_024
 
 
 def read(pickled: bytes, allow: tuple[type, ...]) -> Any:
-    """The item in *pickled*; any exception if it holds anything but values and *allow*."""
+    """Return the item in *pickled*; raise an exception for all except values and *allow*."""
     return _Reader(allow, pickled).read()
 
 
 def named(allow: tuple[type, ...]) -> dict[tuple[str, str], Any]:
-    """What a pickle may name, by module and name: *allow*, and what makes values of Python's."""
+    """Return what a pickle may name, by module and name: *allow*, and makers of Python's values."""
     return {**_STANDARD, **{(cls.__module__, cls.__qualname__): cls for cls in allow}}
 
 
 class _Maker:
-    """What makes values, as a pickle names it; no item itself."""
+    """A function that makes values, as a pickle names it; it is not an item itself."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.make = make
@@ -77,7 +78,7 @@ class _Reader:
         return item
 
     def bytes(self, count: int) -> bytes:
-        """The next *count* bytes of the pickle."""
+        """Return the next *count* bytes of the pickle."""
         start, self.place = self.place, self.place + count
         if self.place > len(self.pickled):
             raise ValueError("the pickle ends too early")
@@ -94,7 +95,7 @@ class _Reader:
         self.depths.append(depth)
 
     def pop(self, count: int) -> tuple[list[Any], int]:
-        """Take *count* values off the stack; they, and the depth of what is made of them."""
+        """Remove *count* values from the stack; return them, and the depth of their container."""
         start = len(self.stack) - count
         if start < self.marks[-1]:
             raise ValueError("the stack is empty")
@@ -198,7 +199,7 @@ def _of(kind: type, value: Any) -> Any:
 
 
 def length_of(numbers: range) -> int:
-    """How many numbers there are, also where ``len`` overflows."""
+    """Return how many numbers there are, also if ``len`` overflows."""
     if numbers.step > 0:
         return max(0, (numbers.stop - numbers.start + numbers.step - 1) // numbers.step)
     return max(0, (numbers.start - numbers.stop - numbers.step - 1) // -numbers.step)
@@ -211,9 +212,9 @@ def check_range(*ends: int) -> None:
 
 
 def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
-    """Raise if *cls* could make much of little: of a range, of a length, of a long integer.
+    """Raise if *cls* could make much from little: a range, a length, a long integer.
 
-    A writer asks as well, so that nothing is written that can't be read.
+    The writer calls this as well, so that it writes nothing that can't be read.
     """
     fields = issubclass(cls, tuple) and cls.__new__ is not tuple.__new__  # a namedtuple
     lengths = issubclass(cls, bytes | bytearray)
@@ -231,7 +232,7 @@ def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
 
 
 def check_attributes(cls: type, state: Any) -> None:
-    """Raise if an attribute in *state* would stand in for a method or a property of *cls*."""
+    """Raise if an attribute in *state* would replace a method or a property of *cls*."""
     for name in _attributes_of(state)[0]:
         found = _identity.static(cls, _of(str, name))
         shadowing = callable(found) or isinstance(
@@ -244,12 +245,12 @@ def check_attributes(cls: type, state: Any) -> None:
 
 
 def state_setter(cls: type) -> Any:
-    """The ``__setstate__`` of *cls*, which no attribute of an instance can replace."""
+    """Return the ``__setstate__`` of *cls*, which no attribute of an instance can replace."""
     return _identity.static(cls, "__setstate__")
 
 
 def _attributes_of(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The attributes in a state as ``object`` makes it: those in the dict, those in slots."""
+    """Return the attributes in a state that ``object`` made: those of the dict, those of slots."""
     attributes, slots = state if type(state) is tuple else (state, None)
     return (
         _of(dict, {} if attributes is None else attributes),
@@ -285,7 +286,7 @@ def _set_items(container: Any, values: list[Any]) -> None:
 
 
 def _from_list(cls: type[Any]) -> Callable[..., Any]:
-    """A maker of sets that never walks through a range of any length."""
+    """Return a maker of sets that accepts only lists: a range may have any length."""
 
     def make(elements: Any) -> Any:
         _scalars.check_hashes(_of(list, elements))

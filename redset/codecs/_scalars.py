@@ -1,8 +1,7 @@
 """Scalars: one canonical text for each value type of the standard library.
 
-Equal values of one type have one text; what comes back is equal and of that type. How a
-text becomes a member, and which types count as equal to each other, is the serializers'
-business.
+Equal values of one type have one text; the text turns back into an equal value of that type. How
+a text becomes a member, and which types are equal to each other, is decided by the serializers.
 """
 
 import re
@@ -25,20 +24,20 @@ from redset.exceptions import (
     UncertainItemError,
 )
 
-DEPTH_LIMIT = 100  # far below the interpreter's own limit, wherever the caller's stack is
+DEPTH_LIMIT = 100  # far below the interpreter's own limit, whatever the depth of the caller's stack
 # Reducing a fraction takes quadratic time: 2 ms for two integers of this many bits.
 MOST_FRACTION_BITS = 40_000
 # The longest decimal text of an integer. Longer integers are hexadecimal, which is read in linear
 # time; 1,024 bits are 309 digits.
 _MOST_DECIMAL_DIGITS = 310
-# Below this number of elements, equal hashes cost nothing that matters.
+# Below this number of elements, equal hashes cost little.
 FEW_HASHES = 1_000
-# Python's hash of numbers is known to strangers. A set or dict takes quadratic time for elements of
-# one hash, so more than this are refused.
+# Python's hash of numbers is predictable. A set or dict takes quadratic time for elements of one
+# hash, so more than this are refused.
 _MOST_OF_ONE_HASH = 100
-# `ZoneInfo` opens a file of this name, so nothing but the names of zones may reach it.
+# `ZoneInfo` opens a file of this name, so only names of zones may reach it.
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,4}", re.ASCII)
-# Marks the later of two times that one clock shows.
+# Marks the later of two times that a clock shows alike.
 _SECOND = "(2)"
 
 # Their message is only a value.
@@ -50,7 +49,7 @@ _DAY = 86_400
 
 
 class Scalar(NamedTuple):
-    """How the values of one type are written: a tag of one letter, and the text after it."""
+    """The text form of one type's values: a tag of one letter, and the text after it."""
 
     tag: str
     cls: type
@@ -59,21 +58,21 @@ class Scalar(NamedTuple):
 
 
 def too_deep() -> InvalidValueError:
-    """The error for an item that contains itself, or nests without reason."""
+    """Return the error for an item that contains itself, or is nested too deep."""
     return InvalidValueError(
         f"an item may be nested {DEPTH_LIMIT} deep at most; does it contain itself?"
     )
 
 
 def undecodable(serializer: object, member: object, reason: object) -> SerializerError:
-    """The error for *member*, which is shown only by its beginning, because of *reason*."""
+    """Return the error for *member*, of which only the beginning is shown, because of *reason*."""
     start = shown(member[:60] if isinstance(member, bytes | str) else member)
     words = described(reason) if isinstance(reason, _UNNAMED) else one_line(str(reason))
     return SerializerError(f"{type(serializer).__name__} can't read member {start}: {words}")
 
 
 def cause(error: Exception) -> Exception:
-    """What to raise `undecodable` from: *error*, or a stand-in if a traceback would show worse."""
+    """Return the cause of `undecodable`: *error*, or a replacement if its text is unsafe."""
     words = str(error)
     if one_line(words) == words and error.__cause__ is error.__context__:
         return error
@@ -90,14 +89,14 @@ def encode_texts(prefix: str, items: Sequence[Any]) -> list[bytes] | None:
 
 
 def as_bytes(serializer: object, member: str | bytes) -> bytes:
-    """*member* itself; text can't be a member of a serializer that writes bytes."""
+    """Return *member*; raise if it is text, which no serializer of bytes can have made."""
     if not isinstance(member, bytes):
         raise undecodable(serializer, member, f"expected bytes, got {type(member).__name__}")
     return member
 
 
 def base_of(item: object, bases: Iterable[type]) -> type | None:
-    """The type in *bases* that *item* is a plain subclass of: one that compares like it."""
+    """Return the type in *bases* that *item* is a plain subclass of: one that compares like it."""
     for base in bases:
         if isinstance(item, base):
             equality: tuple[object, object] = (type(item).__eq__, base.__eq__)
@@ -106,12 +105,12 @@ def base_of(item: object, bases: Iterable[type]) -> type | None:
 
 
 def float_value(number: float) -> float:
-    """*number* with one zero and one nan, whatever their sign."""
+    """Return *number* with one zero and one nan, whatever their sign."""
     return nan if isnan(number) else number + 0.0
 
 
 def strip_factor(number: int, factor: int) -> tuple[int, int]:
-    """Divide *number* (not 0) by *factor* while it goes; the quotient and how often."""
+    """Divide *number* (not 0) by *factor* as often as possible; return quotient and count."""
     powers = [factor]
     while number % powers[-1] == 0:
         powers.append(powers[-1] ** 2)
@@ -124,7 +123,7 @@ def strip_factor(number: int, factor: int) -> tuple[int, int]:
 
 
 def check_depth(document: Any, depth: int = 0) -> None:
-    """Raise if *document*, itself so deep, holds lists and dicts deeper than they are written."""
+    """Raise if *document*, which is at *depth*, nests lists and dicts deeper than allowed."""
     level: list[Any] = [document]
     for _ in range(depth, DEPTH_LIMIT + 1):
         level = [
@@ -139,7 +138,7 @@ def check_depth(document: Any, depth: int = 0) -> None:
 
 
 def check_hashes(elements: Collection[Any]) -> None:
-    """Raise if so many *elements* have one hash that a set of them would take quadratic time."""
+    """Raise if a set of *elements* would take quadratic time because of equal hashes."""
     if len(elements) > FEW_HASHES:
         check_counts(Counter(map(hash, elements)).values())
 
@@ -153,12 +152,12 @@ def check_counts(counts: Iterable[int]) -> None:
 
 
 def integer_text(number: int) -> str:
-    """Decimal digits, or hexadecimal where Python limits the conversion to decimal."""
+    """Return decimal digits, or hexadecimal where Python limits the conversion to decimal."""
     return format(number, "d" if number.bit_length() <= 1024 else "#x")
 
 
 def integer(text: str) -> int:
-    """The integer of `integer_text`, in time that is linear in the length of *text*."""
+    """Return the integer of `integer_text`, in time that is linear in the length of *text*."""
     if "0x" in text:
         return int(text, 16)
     if len(text) > _MOST_DECIMAL_DIGITS:
@@ -167,7 +166,7 @@ def integer(text: str) -> int:
 
 
 def decimal_parts(number: Decimal) -> tuple[str, int]:
-    """The signed digits of a finite number without trailing zeros, and its exponent."""
+    """Return the signed digits of a finite number without trailing zeros, and its exponent."""
     coefficient, _, exponent = f"{number:E}".partition("E")
     whole, _, fraction = coefficient.partition(".")
     digits = (whole + fraction).rstrip("0")
@@ -222,11 +221,11 @@ def complex_number(text: str) -> complex:
 
 
 def datetime_text(moment: datetime) -> str:
-    """Naive as it is, aware in UTC, since equal moments of two zones are one item.
+    """Return the text of a naive time as it is, of an aware time in UTC.
 
-    A time that its zone has twice (or never) equals nothing in another zone, so it keeps
-    its zone. Python compares it without its ``fold``, so the second of the two is refused: it
-    would come back as the first, another instant.
+    Equal moments of two zones are one item. A time that its zone has twice (or never) equals
+    nothing in another zone, so it keeps its zone. Python compares it without its ``fold``, so the
+    second of the two is refused: it would come back as the first, another instant.
     """
     if not _depends_on_fold(moment):
         return _utc_text(moment)
@@ -240,7 +239,7 @@ def datetime_text(moment: datetime) -> str:
 
 
 def instant_text(moment: datetime) -> str:
-    """As `datetime_text`, but the instant decides: nothing is refused.
+    """Return the text as `datetime_text`, but of the instant: nothing is refused.
 
     The second of two times is marked with ``(2)``. A time that is ambiguous in a zone without
     a name is kept in UTC.
@@ -252,7 +251,7 @@ def instant_text(moment: datetime) -> str:
 
 
 def _local(moment: datetime) -> datetime:
-    """*moment* without its zone, and as a plain datetime."""
+    """Return *moment* without its zone, and as a plain datetime."""
     return datetime.combine(moment.date(), moment.time())
 
 
@@ -261,7 +260,7 @@ def _depends_on_fold(moment: datetime) -> bool:
 
 
 def _zone_name(moment: datetime) -> str | None:
-    """The name by which a reader finds the same offsets; ``None`` if there is none."""
+    """Return the name by which a reader finds the same offsets; ``None`` if there is none."""
     name = getattr(moment.tzinfo, "key", None) or ""
     if not isinstance(moment.tzinfo, ZoneInfo) or not _ZONE_NAME.fullmatch(name):
         return None
@@ -280,7 +279,7 @@ def _utc_text(moment: datetime) -> str:
         return naive.isoformat()
     try:
         return (naive - offset).replace(tzinfo=UTC).isoformat()
-    except OverflowError:  # in UTC it would lie outside of the years 1 to 9999
+    except OverflowError:  # in UTC it would be outside of the years 1 to 9999
         edge = datetime.max if offset < timedelta(0) else datetime.min
         return edge.replace(tzinfo=timezone(edge - naive + offset)).isoformat()
 
@@ -297,7 +296,10 @@ def datetime_value(text: str) -> datetime:
 
 
 def time_text(moment: time) -> str:
-    """Naive as it is; aware as UTC, but not wrapped around midnight, as in Python's ``==``."""
+    """Return a naive time as it is; an aware one as UTC, but not wrapped around midnight.
+
+    Python's ``==`` doesn't wrap it either.
+    """
     offset = moment.utcoffset()
     if offset is None:
         return moment.replace(tzinfo=None).isoformat()
@@ -333,5 +335,5 @@ BY_TAG = {scalar.tag: scalar for scalar in SCALARS}
 
 
 def restore(tag: str, text: str) -> Any:
-    """The value that was written as *text* under *tag*."""
+    """Return the value that was written as *text* under *tag*."""
     return BY_TAG[tag].loads(text)

@@ -1,4 +1,4 @@
-"""JSONSerializer: documents as canonical JSON text, and nothing that JSON would bend."""
+"""JSONSerializer: documents as canonical JSON text; values that JSON would change are refused."""
 
 import json
 from math import isfinite
@@ -12,7 +12,7 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 _BASES = (str, bool, int, float, list, dict, type(None))
 _HINT = "MsgpackSerializer() carries it"
 _REGISTERED = "a MsgpackSerializer with that type registered carries it"
-# What MessagePack carries beside JSON's types.
+# The types that MessagePack carries and JSON lacks, or has in another form.
 _CARRIED = (
     *(type(None), int, float, tuple, set, frozenset, bytes, bytearray),
     *(scalar.cls for scalar in _scalars.SCALARS),
@@ -26,8 +26,8 @@ class JSONSerializer:
     '{"a":null,"b":[1,1.0,true]}'
 
     It carries dict with str keys, list, str, int, float, bool and None, with their types: ``1``,
-    ``1.0`` and ``True`` are three items; numbers of other libraries are carried as Python's. What
-    would come back as something else is refused: tuples, other keys, nan and infinity, lone
+    ``1.0`` and ``True`` are three items; numbers of other libraries are carried as Python's. Values
+    that would come back as something else are refused: tuples, other keys, nan and infinity, lone
     surrogates.
     """
 
@@ -50,7 +50,7 @@ class JSONSerializer:
         return text
 
     def loads(self, member: str | bytes, /) -> Any:
-        """Turn JSON, anyone's, into a document that ``dumps`` would take.
+        """Turn JSON, of any program, into a document that ``dumps`` would take.
 
         Raises `SerializerError` for anything else.
         """
@@ -60,7 +60,7 @@ class JSONSerializer:
             document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
             if len(text) > _scalars.DEPTH_LIMIT:
                 _scalars.check_depth(document)
-            if "\\u" in text:  # it may stand for a lone surrogate
+            if "\\u" in text:  # it may be a lone surrogate
                 json.dumps(document, ensure_ascii=False).encode()
             return document
         except (ValueError, RecursionError) as error:
@@ -68,7 +68,7 @@ class JSONSerializer:
 
 
 def _document(item: Any, depth: int) -> object:
-    """*item* as it is to be written, so that the same content gives the same text."""
+    """Return *item* in the form to be written, so that the same content gives the same text."""
     if depth > _scalars.DEPTH_LIMIT:
         raise _scalars.too_deep()
     if isinstance(item, dict):
@@ -95,7 +95,7 @@ def _document(item: Any, depth: int) -> object:
 
 
 def _hint(item: object) -> str:
-    """What carries *item*, as far as its own type tells."""
+    """Return which serializer carries *item*, as far as its own type tells."""
     known = isinstance(item, _CARRIED) or native(item) is not item
     return _HINT if known else _REGISTERED
 

@@ -1,7 +1,7 @@
 """MsgpackSerializer: documents in MessagePack, canonical, with Python's types and the user's own.
 
-What MessagePack lacks travels in extension types: codes from 64 on are redset's (the letter of
-the type), those below are the user's.
+Types that MessagePack lacks are written as extension types: codes from 64 on are redset's (the
+letter of the type), those below are the user's.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -26,7 +26,7 @@ _USER_CODES = 64
 _BYTEARRAY = ord("b")
 _COLLECTIONS: dict[type | None, int] = {tuple: ord("t"), set: ord("s"), frozenset: ord("z")}
 _MAKERS: dict[int, Callable[[Any], Any]] = {ord("t"): tuple, ord("s"): set, ord("z"): frozenset}
-# Instances of subclasses, such as an IntEnum, are packed as the base that they compare like.
+# Instances of subclasses, such as an IntEnum, are packed as the base type that they compare like.
 _PLAIN: dict[type | None, Callable[[Any], object]] = {
     str: str.__str__,
     bytes: bytes,
@@ -45,7 +45,7 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 def _order(key: str) -> tuple[int, bytes]:
-    """Sorts text as its packed bytes do, which start with the length."""
+    """Return a sort key that orders text as its packed bytes, which start with the length."""
     encoded = key.encode("utf-8", "surrogatepass")
     return len(encoded), encoded
 
@@ -55,7 +55,7 @@ def _packed(document: object) -> bytes:
 
 
 class Extension(NamedTuple):
-    """A type of the user's: its code, and the functions to and from a document."""
+    """A type of the user: its code, and the functions to and from a document."""
 
     code: int
     dumps: Callable[[Any], object]
@@ -65,7 +65,7 @@ class Extension(NamedTuple):
 class _Held:
     """The bytes of a member, or of an extension in it, until they are taken.
 
-    Nested extensions would otherwise hold a copy of the innermost at each level.
+    Otherwise nested extensions would hold a copy of the innermost bytes at each level.
     """
 
     __slots__ = ("_content", "code")
@@ -92,13 +92,13 @@ class MsgpackSerializer:
     >>> documents.loads(documents.dumps({(1, "a"): [1, 1.0, True, {2}]}))
     {(1, 'a'): [1, 1.0, True, {2}]}
 
-    It carries dict with keys of any hashable kind, list, tuple, set, frozenset, str, bytes, int
-    of any size, float, bool, None, complex, Decimal, Fraction, datetime, date, time, timedelta
-    and UUID, nested up to 100 deep, and the types given to `register`. Types stay: ``1``, ``1.0``
-    and ``True`` are three items, a tuple is no list. The order of keys and of sets never matters,
-    nor does the time zone of an aware time, which comes back in UTC. A datetime keeps its instant
-    in each case; one that its zone has twice keeps its zone and its ``fold`` too. Numbers of other
-    libraries and scalars of numpy are carried as the value of Python's own that equals them.
+    It carries dict with keys of any hashable kind, list, tuple, set, frozenset, str, bytes, int of
+    any size, float, bool, None, complex, Decimal, Fraction, datetime, date, time, timedelta and
+    UUID, nested up to 100 deep, and the types given to `register`. Types stay: ``1``, ``1.0`` and
+    ``True`` are three items, a tuple is not a list. The order of keys and of sets never matters,
+    nor does the time zone of an aware time, which comes back in UTC. A datetime always keeps its
+    instant; if its zone has the time twice, it keeps its zone and its ``fold`` too. Numbers of
+    other libraries and scalars of numpy are carried as the value of Python's own that equals them.
 
     Args:
         types: ``(cls, code, dumps, loads)`` for each type to register.
@@ -126,11 +126,12 @@ class MsgpackSerializer:
         Args:
             cls: exactly this class, not its subclasses.
             code: 0 to 63, one for each class.
-            dumps: gives a document, of registered types too; equal objects, equal documents.
-            loads: makes the object of that document again.
+            dumps: returns a document, which may hold registered types; equal documents for
+                equal objects.
+            loads: makes the object from that document.
 
-        Raises `InvalidTypeError` if *cls* is no class, and `InvalidValueError` if the code or the
-        class is taken, or the code out of range.
+        Raises `InvalidTypeError` if *cls* is not a class, and `InvalidValueError` if the code or
+        the class is taken, or the code out of range.
 
         """
         if not isinstance(cls, type):
@@ -156,7 +157,7 @@ class MsgpackSerializer:
         return self._pack(item, 0)
 
     def loads(self, member: str | bytes, /) -> Any:
-        """Turn MessagePack, anyone's, into a document that ``dumps`` would take.
+        """Turn MessagePack, of any program, into a document that ``dumps`` would take.
 
         Raises `SerializerError` for anything else.
         """
@@ -164,14 +165,14 @@ class MsgpackSerializer:
             return self._unpack(_Held(_scalars.as_bytes(self, member)), 0)
         except SerializerError:
             raise
-        except Exception as error:  # whatever a stranger's bytes, or the user's loads, provoke
+        except Exception as error:  # any error that foreign bytes, or the user's loads, cause
             raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
     def _pack(self, item: object, depth: int) -> bytes:
         return _packed(self._document(item, depth))
 
     def _document(self, item: Any, depth: int) -> object:
-        """*item* in terms of what MessagePack has, and in canonical order."""
+        """Return *item* in the types that MessagePack has, and in canonical order."""
         if depth > _scalars.DEPTH_LIMIT:
             raise _scalars.too_deep()
         extension = self._by_class.get(type(item))
@@ -239,7 +240,7 @@ class MsgpackSerializer:
         return document
 
     def _unpack(self, held: _Held, depth: int) -> Any:
-        """Extensions are unpacked one after the other: nested calls would use up the C stack."""
+        """Unpack extensions one after the other: nested calls would use up the C stack."""
         if depth > _scalars.DEPTH_LIMIT:
             raise _scalars.too_deep()
         extensions: list[int] = []

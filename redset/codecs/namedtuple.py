@@ -1,7 +1,7 @@
 """NamedtupleSerializer: instances of one namedtuple class, field by field.
 
-A member is a MessagePack map of field names and values. Namedtuples inside of it carry the name
-of their class, which has to be known beforehand: nothing is ever imported for a member.
+A member is a MessagePack map of field names and values. Namedtuples inside it carry the name
+of their class, which must be known beforehand: nothing is ever imported for a member.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,13 +26,13 @@ class NamedtupleSerializer(Generic[NT]):
     >>> tasks.loads(tasks.dumps(Task("yo", ["baz"], 1)))
     Task(foo='yo', bar=['baz'], priority=1)
 
-    Values are whatever `MsgpackSerializer` carries, lists and dicts too. As there, types stay, so
-    ``Task(1)`` and ``Task(1.0)`` are two items.
+    Values may be of any type that `MsgpackSerializer` carries, lists and dicts too. As there, types
+    stay, so ``Task(1)`` and ``Task(1.0)`` are two items.
 
     Args:
         NTClass: the class, made by ``collections.namedtuple`` or ``typing.NamedTuple``.
-        nested: further namedtuple classes that values may be of; those that the annotations of
-            *NTClass* name are found without it.
+        nested: other namedtuple classes of values; those that the annotations of *NTClass* name
+            are found without it.
 
     Source: ``redset.serializers.NamedtupleSerializer`` of the redset 0.4 documentation.
 
@@ -66,7 +66,8 @@ class NamedtupleSerializer(Generic[NT]):
     def loads(self, str_from_redis: str | bytes, /) -> NT:
         """Turn a member back into the namedtuple.
 
-        Raises `SerializerError` if it is none, or has other fields, which the error names.
+        Raises `SerializerError` if it is not a namedtuple, or has other fields, which the error
+        names.
         """
         fields = self._documents.loads(str_from_redis)
         try:
@@ -77,7 +78,7 @@ class NamedtupleSerializer(Generic[NT]):
 
 
 class _Documents(MsgpackSerializer):
-    """Documents in which a namedtuple stays of its class, if it is one of *classes*."""
+    """Documents in which a namedtuple keeps its class, if that is one of *classes*."""
 
     def __init__(self, classes: dict[str, type[Any]]) -> None:
         super().__init__()
@@ -126,7 +127,7 @@ def _make(cls: type[Any], fields: object) -> Any:
 
 
 def _with_annotated(cls: Any) -> Iterator[type[Any]]:
-    """*cls* and every namedtuple class that its annotations name, at any depth."""
+    """Return *cls* and every namedtuple class that its annotations name, at any depth."""
     waiting, seen = [cls], []
     if not _is_namedtuple(cls):
         raise InvalidTypeError(f"NTClass must be a namedtuple class, got {shown(cls)}")

@@ -1,7 +1,7 @@
 """PickleSerializer: objects as canonical pickles, read back without trusting the server.
 
-Without a secret a pickle is never given to Python's own unpickler, which runs what it is told to:
-`redset.codecs._pickle_reader` reads it as data. With a secret, the HMAC comes first.
+Without a secret, a pickle is never passed to Python's own unpickler, which runs the functions that
+it names: `redset.codecs._pickle_reader` reads it as data. With a secret, the HMAC is checked first.
 """
 
 import copyreg
@@ -22,12 +22,13 @@ _PROTOCOL = 5
 _DIGEST = "sha256"
 _DIGEST_SIZE = 32
 _LEAST_SECRET = 16
-# What is kept of an element's bytes to sort by; elements that begin alike are told apart by a hash.
+# At most this many bytes of an element are its sort key; a hash distinguishes elements that begin
+# alike.
 _KEY_SIZE = 1_024
 
 
 class PickleSerializer:
-    """Keep objects of your own classes, and run nobody else's code.
+    """Keep objects of your own classes, and run no foreign code.
 
     >>> from collections import deque
     >>> objects = PickleSerializer(allow=[deque])
@@ -35,31 +36,31 @@ class PickleSerializer:
     {'last': deque([1, 2], maxlen=2)}
 
     Without *secret* it carries Python's builtin data types, those of `ValueSerializer`, and the
-    classes in *allow*. A stranger who can write to the server can make any object of those classes,
-    with arguments and attributes of their choice, but call nothing else, and replace no method.
+    classes in *allow*. An attacker with write access to the server can make any object of those
+    classes, with any arguments and attributes, but can call nothing else, and replace no method.
 
-    With *secret*, members that were not made with it are refused before they are looked at. Any
-    class may pass then, or only those in *allow* if it is given too. Keep the secret from those who
-    may write to the server; it travels in the pickle of a set's handle. The HMAC says that a holder
-    of the secret wrote the member, not for which set: give each set a secret of its own if a member
-    that is copied from one set to another would do harm.
+    With *secret*, members that were not made with it are refused before they are read. Any class is
+    accepted then, or only those in *allow* if it is given too. Keep the secret from everyone with
+    write access to the server; it is part of the pickle of a set's handle. The HMAC shows that a
+    holder of the secret wrote the member, not for which set: give each set a secret of its own if a
+    member that is copied from one set to another would do harm.
 
-    Items that are equal and of the same types have the same bytes, in every process: dicts and
-    sets are sorted, shared parts written out, aware times kept in UTC. So an item can't contain
-    itself; parts that it shares come back as equal copies.
+    Items that are equal and of the same types have the same bytes, in every process: dicts and sets
+    are sorted, shared parts written out, aware times kept in UTC. So an item can't contain itself;
+    parts that it shares come back as equal copies.
 
-    Of an object only what its ``==`` compares is kept. A cached property and a cached hash of attrs
-    are left out, and so is the field of a dataclass or an attrs class that isn't compared: it comes
-    back as its default. An object with another attribute that ``==`` ignores is refused, unless
-    its class says in ``__getstate__`` or ``__reduce__`` what is to be written.
+    Of an object, only the parts that its ``==`` compares are kept. A cached property and a cached
+    hash of attrs are left out, and so is a field of a dataclass or an attrs class that isn't
+    compared: it comes back as its default. An object with another attribute that ``==`` ignores is
+    refused, unless its class defines in ``__getstate__`` or ``__reduce__`` what is to be written.
 
     Args:
-        allow: classes whose instances may be kept; importable by name, their subclasses apart.
+        allow: classes whose instances may be kept; importable by name, without their subclasses.
         secret: key of the HMAC-SHA-256 before each member, 16 random bytes or more, such as
             ``secrets.token_bytes(32)``.
 
-    Raises `InvalidTypeError` for what is no class or no bytes, `InvalidValueError` for a *secret*
-    of fewer than 16 bytes.
+    Raises `InvalidTypeError` for an *allow* that holds anything but classes or a *secret* that is
+    not bytes, `InvalidValueError` for a *secret* of fewer than 16 bytes.
 
     """
 
@@ -77,7 +78,7 @@ class PickleSerializer:
             )
         self._allow = allowed
         self._secret = secret
-        # Of what classes items may be; None for all.
+        # The classes that items may be of; None for all.
         self._limit = allowed if allowed or secret is None else None
 
     def __repr__(self) -> str:
@@ -98,7 +99,7 @@ class PickleSerializer:
             raise
         except RecursionError as error:
             raise _scalars.too_deep() from error
-        except ValueError as error:  # how pickle names a cycle, among other things
+        except ValueError as error:  # pickle raises it for a cycle, among other things
             raise InvalidValueError(
                 f"the item can't be pickled: {error}; does it contain itself?"
             ) from error
@@ -110,7 +111,7 @@ class PickleSerializer:
         """Turn *member* back into its item.
 
         Raises `SerializerError` for members that name other classes, that carry no valid HMAC, that
-        are no pickles, or, without a secret, that `dumps` would write in another way.
+        are not pickles, or, without a secret, that `dumps` would write in another way.
         """
         member = _scalars.as_bytes(self, member)
         digest, payload = member[:_DIGEST_SIZE], member[_DIGEST_SIZE:]
@@ -124,7 +125,7 @@ class PickleSerializer:
             item = _pickle_reader.read(member, self._limit)
             if _Writing(self._limit).dumps(item) != member:
                 raise ValueError("dumps writes the item in another way")
-        except Exception as error:  # whatever a stranger's bytes, or allowed classes, provoke
+        except Exception as error:  # any error that foreign bytes, or allowed classes, cause
             raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
         return item
 
@@ -133,7 +134,7 @@ class PickleSerializer:
 
 
 class _Sorted:
-    """A set on its way into the pickle, as its elements in canonical order."""
+    """A set while it is written: its elements in canonical order."""
 
     def __init__(self, cls: type, elements: list[object]) -> None:
         self.cls = cls
@@ -141,7 +142,7 @@ class _Sorted:
 
 
 class _Writing:
-    """One item on its way into a pickle: which classes it may have, and what was written of it.
+    """One item while it is written: the classes it may have, the sort keys of its elements.
 
     An element of a set is written twice, once to find its place. Without ``keys``, an object in a
     set in an object in a set would be written twice at each level, so exponentially often.
@@ -159,7 +160,7 @@ class _Writing:
         return file.getvalue()
 
     def key(self, element: object) -> bytes:
-        """The bytes by which *element*, in canonical form, is sorted."""
+        """Return the bytes by which *element*, in canonical form, is sorted."""
         if type(element) is str and 0 < len(element) <= _SHORT_TEXT:
             text = element.encode("utf-8", "surrogatepass")
             return _TEXT % ((len(text) + 3).to_bytes(8, "little"), len(text), text)
@@ -170,16 +171,16 @@ class _Writing:
         if len(written) > _KEY_SIZE:
             written = written[:_KEY_SIZE] + hashlib.sha256(written).digest()
         if type(element) not in _PLAIN:
-            self.keys[id(element)] = element, written  # kept, so that no other gets its id
+            self.keys[id(element)] = element, written  # kept, so that no other element gets its id
         return written
 
 
 class _Pickler(pickle.Pickler):
-    """Writes each object by its value, whatever it shares; refuses classes not in *allow*."""
+    """Writes each object by its value, also if it is shared; refuses classes not in *allow*."""
 
     def __init__(self, file: io.BytesIO, writing: _Writing) -> None:
         super().__init__(file, _PROTOCOL)
-        self.fast = True  # no memo: an equal object would differ by what it shares
+        self.fast = True  # no memo: equal objects would differ in their shared parts
         self.writing = writing
 
     def check(self, obj: object, named: Any) -> None:
@@ -193,7 +194,7 @@ class _Pickler(pickle.Pickler):
             raise InvalidTypeError(f"an item with a {name} needs {need}")
 
     def reducer_override(self, obj: Any) -> Any:
-        """Give the parts of *obj* in canonical order."""
+        """Return the parts of *obj* in canonical order."""
         cls = type(obj)
         if cls is _Sorted:
             return obj.cls, (obj.elements,)
@@ -223,7 +224,7 @@ class _Pickler(pickle.Pickler):
         )
 
     def check_readable(self, cls: type, arguments: Iterable[Any], state: Any) -> None:
-        """Raise for what the reader would refuse of an object of *cls*."""
+        """Raise if the reader would refuse these parts of an object of *cls*."""
         if cls is range:
             _pickle_reader.check_range(*arguments)
         if cls in (self.writing.allow or ()):
@@ -232,7 +233,7 @@ class _Pickler(pickle.Pickler):
                 _pickle_reader.check_attributes(cls, state)
 
     def canonical(self, item: Any, depth: int = 0) -> Any:
-        """*item* with every builtin container in it in the one order that is written."""
+        """Return *item* with every builtin container in it in canonical order."""
         if depth > _scalars.DEPTH_LIMIT:
             raise _scalars.too_deep()
         cls = type(item)
@@ -257,12 +258,12 @@ class _Pickler(pickle.Pickler):
         return _ATOMS[cls](item) if cls in _ATOMS else item
 
     def canonical_pairs(self, cls: type, pairs: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
-        if not issubclass(cls, OrderedDict):  # whose order is part of what it equals
+        if not issubclass(cls, OrderedDict):  # its order is part of its equality
             return iter(self.canonical_dict(pairs, 0).items())
         return iter([(self.canonical(key), self.canonical(pairs[key])) for key in pairs])
 
     def canonical_dict(self, item: dict[Any, Any], depth: int) -> dict[Any, Any]:
-        """A copy of *item* in the order of its written keys."""
+        """Return a copy of *item* in the order of its written keys."""
         entries = [
             (self.canonical(key, depth + 1), self.canonical(value, depth + 1))
             for key, value in item.items()
@@ -276,7 +277,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _canonical_range(numbers: range) -> range:
-    """The one range that is written of all that give these *numbers*, and so are equal."""
+    """Return the one range that is written for all ranges with these *numbers*, which are equal."""
     length = _pickle_reader.length_of(numbers)
     start = numbers.start if length else 0
     step = numbers.step if length > 1 else 1
@@ -288,11 +289,11 @@ _ATOMS: dict[type, Callable[[Any], object]] = {
     range: _canonical_range,
 }
 
-# A pickle of this many characters, all of which UTF-8 may need 4 bytes for, has one form.
+# A text of at most this many characters, each of up to 4 bytes in UTF-8, has one form of pickle.
 _SHORT_TEXT = 60
 _TEXT = b"\x80\x05\x95%b\x8c%c%b."
-# In canonical form as they are.
+# Already in canonical form.
 _SIMPLE = {str, bytes, int, bool, type(None)}
 _SIMPLE_IF_EMPTY = {list, tuple, dict}
-# Written at once: nothing in them could be written again and again.
+# Written without a sort key that is kept: nothing in them could be written again and again.
 _PLAIN = {*_SIMPLE, float}

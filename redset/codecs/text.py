@@ -1,4 +1,4 @@
-"""TextSerializer: every item is its ``str``, and its member the UTF-8 of that."""
+"""TextSerializer: every item is its ``str``, and its member is that text in UTF-8."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ from redset.exceptions import InvalidValueError
 
 
 class TextSerializer:
-    """Cast items to ``str`` and give them back as ``str``; the default of `SortedSet`.
+    """Cast items to ``str`` and return them as ``str``; the default of `SortedSet`.
 
     >>> TextSerializer().loads(TextSerializer().dumps(42))
     '42'
 
-    A ``str`` (or a subclass, so an enum of strings too) is its own characters, ``bytes`` are
-    taken as UTF-8, anything else is ``str(item)``. Every ``str`` comes back as it was, lone
-    surrogates included.
+    A ``str`` (or a subclass, so an enum of strings too) is its own characters, ``bytes`` are read
+    as UTF-8, anything else is ``str(item)``. Every ``str`` comes back as it was, including lone
+    surrogates.
 
     Source: "items are cast to and returned as strings" in the redset 0.4 documentation.
     """
 
     def dumps(self, item: object, /) -> bytes:
-        """Turn ``str(item)`` into UTF-8; `InvalidValueError` for bytes that are no UTF-8."""
+        """Turn ``str(item)`` into UTF-8; raise `InvalidValueError` for bytes that are not UTF-8."""
         if isinstance(item, bytes):
             try:
                 item.decode("utf-8", "surrogatepass")
@@ -34,7 +34,7 @@ class TextSerializer:
         return str.encode(text, "utf-8", "surrogatepass")
 
     def loads(self, member: str | bytes, /) -> str:
-        """Turn *member* into ``str``; `SerializerError` for bytes that are no UTF-8."""
+        """Turn *member* into ``str``; raise `SerializerError` for bytes that are not UTF-8."""
         if isinstance(member, str):
             return member
         try:
@@ -43,9 +43,9 @@ class TextSerializer:
             raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
     def dumps_all(self, items: Sequence[object], /) -> list[bytes]:
-        """``dumps`` for many items at once, without a call for each."""
+        """Do ``dumps`` for many items at once, without a call for each."""
         return _scalars.encode_texts("", items) or [self.dumps(item) for item in items]
 
     def loads_all(self, members: list[bytes], /) -> list[str]:
-        """``loads`` for a page of members at once, without a call for each."""
+        """Do ``loads`` for a page of members at once, without a call for each."""
         return [member.decode("utf-8", "surrogatepass") for member in members]

@@ -24,18 +24,18 @@ from redset.exceptions import (
     UncertainItemError,
 )
 
-# An int is carried if it has at most this many decimal digits: Python converts it to and from a
-# Decimal in quadratic time. It has at most so many bits then.
+# An int is carried if it has at most this many decimal digits, and so at most this many bits:
+# Python converts it to and from a Decimal in quadratic time.
 _MOST_DIGITS = 120_000
 _MOST_BITS = 398_632
 # The exact value of a float has no more digits than this.
 _FLOAT_DIGITS = 767
-# No other atom than text, bytes and exact numbers is as long as this.
+# Every atom except text, bytes and exact numbers is shorter than this.
 _MOST_ATOM = 300
 
 
 class ValueSerializer:
-    """Keep Python's hashable values with their types; ``==`` decides what is the same item.
+    """Keep Python's hashable values with their types; ``==`` decides which are the same item.
 
     >>> values = ValueSerializer()
     >>> values.dumps(("a", 1.0)) == values.dumps(("a", True))
@@ -44,36 +44,36 @@ class ValueSerializer:
     ('a', 0.5, None)
 
     It carries None, bool, int, float, complex, Decimal, Fraction, str, bytes, tuple, frozenset,
-    date, time, datetime, timedelta and UUID, nested up to 100 deep, and subclasses that leave
-    ``==`` alone (IntEnum, namedtuples) as their base type. Numbers of other libraries, scalars of
-    numpy and memoryviews are carried as the value of Python's own that equals them.
+    date, time, datetime, timedelta and UUID, nested up to 100 deep, and subclasses that keep ``==``
+    (IntEnum, namedtuples) as their base type. Numbers of other libraries, scalars of numpy and
+    memoryviews are carried as the value of Python's own that equals them.
 
     Invariants: ``x == y`` if and only if ``dumps(x) == dumps(y)``, where nan equals itself; and
-    ``loads(dumps(x)) == x``. Where equal values have several types one of them comes back:
-    int before float before Decimal before Fraction; aware times come back in UTC. A datetime
-    keeps its instant, or is refused: of two that its zone shows alike, ``==`` tells only one.
+    ``loads(dumps(x)) == x``. If equal values have several types, one of them comes back: int before
+    float before Decimal before Fraction; aware times come back in UTC. A datetime keeps its
+    instant, or is refused: if its zone shows two instants alike, ``==`` can't distinguish them.
     """
 
     def dumps(self, item: object, /) -> bytes:
         """Turn *item* into its member; equal items give equal bytes, in every process.
 
-        Raises `InvalidTypeError` (a ``TypeError``) for what is unhashable or of another type; the
-        kind `UncertainItemError` for what may be equal to a value that it carries;
-        `InvalidValueError` (a ``ValueError``) for what is nested too deep, an int of more than
-        120,000 decimal digits, a Fraction with a part of more than 40,000 bits, a frozenset
-        that holds more than 1,000 elements, more than 100 of them with one hash, and an aware
-        datetime with ``fold=1`` whose offset depends on ``fold``.
+        Raises `InvalidTypeError` (a ``TypeError``) for an item that is unhashable or of another
+        type, and its subclass `UncertainItemError` for an item that may be equal to a value that it
+        carries; `InvalidValueError` (a ``ValueError``) for an item that is nested too deep, an int
+        of more than 120,000 decimal digits, a Fraction with a part of more than 40,000 bits, a
+        frozenset that holds more than 1,000 elements, more than 100 of them with one hash, and an
+        aware datetime with ``fold=1`` whose offset depends on ``fold``.
         """
         if type(item) is str:
             return b"s:" + item.encode("utf-8", "surrogatepass")
         return _encode(item, 0)
 
     def dumps_all(self, items: Sequence[object], /) -> list[bytes]:
-        """``dumps`` for many items at once, without a call for each."""
+        """Do ``dumps`` for many items at once, without a call for each."""
         return _scalars.encode_texts("s:", items) or [_encode(item, 0) for item in items]
 
     def loads_all(self, members: Iterable[bytes], /) -> list[Any]:
-        """``loads`` for many members at once; what goes wrong raises whatever it happens to be."""
+        """Do ``loads`` for many members at once; any exception may come out of it."""
         return [
             member[2:].decode("utf-8", "surrogatepass") if member[:2] == b"s:" else _decode(member)
             for member in members
@@ -88,7 +88,7 @@ class ValueSerializer:
             return _decode(_scalars.as_bytes(self, member))
         except SerializerError:
             raise
-        except Exception as error:  # whatever a stranger's bytes provoke
+        except Exception as error:  # any error that foreign bytes cause
             raise _scalars.undecodable(self, member, error) from _scalars.cause(error)
 
 
@@ -116,9 +116,9 @@ def _encode(item: Any, depth: int) -> bytes:
 
 
 def _can_be_allowed(item: object) -> bool:
-    """Return whether *item* can be pickled by its class alone, and equals what comes back.
+    """Return whether *item* can be pickled by its class alone, and equals its copy.
 
-    No code of the item's is run for that.
+    No code of the item is run for that.
     """
     kind = type(item)
     has_identity = kind.__eq__ is object.__eq__ and not isinstance(item, Enum)
@@ -254,8 +254,8 @@ def _read(member: bytes, start: int, end: int, depth: int) -> Any:
         return body.decode("utf-8", "surrogatepass")
     if tag == b"b:":
         return body
-    # Bytes that dumps doesn't write would be a second member for an item that is there: each
-    # reader refuses them.
+    # Bytes that dumps doesn't write would be a second member for an item that is there: each reader
+    # refuses them.
     return _READERS[tag](body.decode("ascii"))
 
 
