@@ -8,15 +8,15 @@ from redset._transport import renewals
 
 
 class Renewable(Protocol):
-    """What runs out unless it is renewed."""
+    """An object that expires unless it is renewed."""
 
     async def _renew(self) -> float | None:
-        """Prolong it; return for how many seconds, ``None`` if nothing is left of it."""
+        """Renew it; return for how many seconds, ``None`` if nothing is left of it."""
         ...
 
 
 class Renewer:
-    """Renews one thing again and again until it is ended, or nobody refers to that any more."""
+    """Renews one object repeatedly until it is ended, or the object is no longer referenced."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -25,12 +25,12 @@ class Renewer:
         self._ended = False
 
     def begin(self, renewed: Renewable, ttl: float) -> None:
-        """Renew what has *ttl* seconds from now on."""
+        """Renew an object that has *ttl* seconds from now on."""
         self._renewed, self._pause = weakref.ref(renewed), ttl * renewals.RENEW_AFTER
         self._wait()
 
     def end(self, _renewed: object = None) -> None:
-        """Let it run out, or be settled."""
+        """Stop renewing; the object then expires or is settled."""
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
@@ -38,7 +38,7 @@ class Renewer:
             self._task.cancel()
 
     def _wait(self) -> None:
-        # Most things end before: a timer costs less than a task.
+        # Most renewals are ended before they are due: a timer costs less than a task.
         self._timer = asyncio.get_running_loop().call_later(self._pause, self._begin_to_renew)
 
     def _begin_to_renew(self) -> None:
@@ -53,7 +53,7 @@ class Renewer:
 
 
 def renewer_of(_client: Any) -> Renewer:
-    """Return one for a lease."""
+    """Return a renewer for one lease."""
     return Renewer("redset lease")
 
 
@@ -64,10 +64,10 @@ class Guard:
         self._lock = asyncio.Lock()
 
     def get(self) -> asyncio.Lock:
-        """Return what is entered for it."""
+        """Return the lock to enter."""
         return self._lock
 
 
 def new_guard() -> Guard:
-    """Return a guard that nobody has entered."""
+    """Return a guard that no task has entered."""
     return Guard()

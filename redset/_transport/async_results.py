@@ -1,4 +1,4 @@
-"""Results of asyncio: their connection keeps them alive, and so does an iteration."""
+"""Results for asyncio: their connection renews them, and so does an iteration."""
 
 import logging
 from collections.abc import Sequence
@@ -36,20 +36,20 @@ class RefreshingConnection(AsyncClientConnection):
 
 
 class Use:
-    """An iteration over a result, which is use of it also while it is at one page, or one item."""
+    """An iteration over a result, which counts as use during the whole iteration."""
 
     def __init__(self, connection: RefreshingConnection) -> None:
         self._connection = connection
         self._renewal: Renewer | None = None
 
     def begin(self) -> None:
-        """Renew the result from now on: a page of it was read just now."""
+        """Renew the result from now on: a page of it was just read."""
         self.end()
         self._renewal = Renewer("redset use of a result")
         self._renewal.begin(self, RESULT_SECONDS)
 
     def end(self) -> None:
-        """Leave the result to run out."""
+        """Stop renewing: an unused result expires."""
         if self._renewal is not None:
             self._renewal.end()
 
@@ -62,7 +62,7 @@ class Use:
     async def _renew(self) -> float | None:
         try:
             await self._connection.execute([])
-        except ResultExpired:  # which the next page will say, if there is one
+        except ResultExpired:  # the next page raises it, if there is one
             return None
         except Exception as error:
             logger.warning("redset: can't renew a result that is read: %s", error)

@@ -1,8 +1,8 @@
-"""Compat: all that redset knows of the insides of redis-py and valkey-py.
+"""Compat: all that redset uses of the insides of redis-py and valkey-py.
 
 Each probe of a private attribute, a signature or a module name is a function here, with a canary
-test over the versions of both libraries. Nothing outside this module touches a name that the
-client's documentation doesn't have. Imports no client: a program may have one of the two only.
+test over the versions of both libraries. Nothing outside this module uses a name that the
+client's documentation doesn't have. Imports no client: a program may have only one of the two.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from redset._protocol.client_errors import LIBRARIES, library_of
 
 R = TypeVar("R")
 
-# An option of `execute_command` that switches the decoding of one reply off.
+# An option of `execute_command` that disables the decoding of one reply.
 RAW = {"NEVER_DECODE": True}
 
 
@@ -41,17 +41,17 @@ def exceptions_of(instance: object) -> Any:
     return known
 
 
-# Which way commands may go
+# How commands may be sent
 
 
 class CommandPath(Enum):
-    """How a client whose commands are observed or changed is given several at once."""
+    """How several commands are sent by a client whose commands are observed or changed."""
 
     PIPELINE = "in a pipeline of the client's"
     SINGLY = "one at a time, as only `execute_command` is the user's own"
 
 
-# Methods that decide what reaches the server: one of a user's own makes the client decide.
+# Methods that decide what reaches the server: if a user's class overrides one, the client sends.
 _DECIDING = ("execute_command", "_execute_command", "pipeline", "parse_response")
 
 
@@ -61,7 +61,7 @@ def _provider(kind: type, method: str) -> type | None:
 
 def _is_library_code(function: Any, kind: type) -> bool:
     module = sys.modules.get(kind.__module__)
-    # By `type`: a tracer's proxy says of itself, in all its attributes, that it is the function.
+    # By `type`: a tracer's proxy imitates the function in all its attributes.
     return type(function) is FunctionType and function.__globals__ is vars(module)
 
 
@@ -76,8 +76,8 @@ _originals: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
 def original_execute(client: Any) -> Any:
     """Return the library's own function behind ``client.execute_command``.
 
-    What a tracer has wrapped it in is taken off. ``None`` if a user's class has its own, or if
-    the function can't be found.
+    The wrapper of a tracer is removed. ``None`` if a user's class has its own function, or if the
+    function can't be found.
     """
     kind = type(client)
     if kind not in _originals:
@@ -98,17 +98,17 @@ def _find_original(kind: type) -> Any:
 
 
 def is_untouched(client: Any, original: Any) -> bool:
-    """Return whether ``client.execute_command`` is *original*, and nobody counts commands.
+    """Return whether ``client.execute_command`` is *original*, and commands are not counted.
 
-    Asked before each call, as a tracer may come at any time: some 0.15 µs.
+    Checked before each call, as a tracer may be installed at any time: about 0.15 µs.
     """
     execute = client.execute_command
-    # As `_function_of`, without the call of it.
+    # As `_function_of`, without the cost of a call.
     return type(execute) is MethodType and execute.__func__ is original and not _metrics_are_on()
 
 
 def pipeline_is_untouched(client: Any) -> bool:
-    """Return whether nobody listens to the pipelines of *client*, as `is_untouched` for one."""
+    """Return whether the pipelines of *client* are unobserved, as `is_untouched` for commands."""
     pipeline = _pipeline_class(type(client))
     if pipeline is None:
         return True
@@ -126,7 +126,7 @@ def _pipeline_class(kind: type) -> Any:
 
 
 def path_through_client(client: Any) -> CommandPath:
-    """Return how a client whose commands are observed or changed sends several at once."""
+    """Return how a client whose commands are observed or changed sends several of them."""
     changed = _changes(client, "execute_command") or _changes(client, "parse_response")
     if changed and not _changes(client, "pipeline"):
         return CommandPath.SINGLY
@@ -136,9 +136,9 @@ def path_through_client(client: Any) -> CommandPath:
 def sends_singly(client: Any, number: int) -> bool:
     """Return whether a batch of *number* commands goes to `execute_command` one by one."""
     if has_cache(client):
-        return False  # a pipeline passes by the client's cache, whose entries may be decoded
+        return False  # a pipeline bypasses the client's cache, whose entries may be decoded
     if number == 1 or getattr(client, "connection", None) is not None:
-        # What its user set on the one connection of a client (SELECT) holds for all commands.
+        # A setting of the user on a client's single connection (SELECT) applies to all commands.
         return True
     return path_through_client(client) is CommandPath.SINGLY
 
@@ -191,7 +191,7 @@ def is_multi_database(client: Any) -> bool:
 def is_in_the_middle_of_a_call(client: Any) -> bool:
     """Return whether this thread is in a call over the one connection of *client*, if it has one.
 
-    Older clients have no lock that would know: there, the stack does.
+    Older clients have no lock that records this: for them, the stack is searched.
     """
     if getattr(client, "connection", None) is None:
         return False
@@ -215,21 +215,21 @@ def is_single_connection(client: Any) -> bool:
 
 
 def shared_by_client(client: Any, name: str, make: Callable[[], R]) -> R:
-    """Return what all that use *client* (or a pool) share under *name*; *make* it at first.
+    """Return the object that all users of *client* (or a pool) share under *name*; *make* it once.
 
-    The object itself has it, and not a dictionary of such objects, which would keep alive what
-    refers to its own key.
+    The client itself keeps the object. A dictionary of such objects would keep a client alive if a
+    value refers to its own key.
     """
     try:
         attributes = vars(client)
-    except TypeError:  # no attributes of its own: each has one for itself
+    except TypeError:  # no attributes of its own: each caller makes its own
         return make()
     found = attributes.get(f"_redset_{name}")
     return cast(R, attributes.setdefault(f"_redset_{name}", make()) if found is None else found)
 
 
 def pool_of(client: Any) -> Any:
-    """Return the pool of *client*, ``None`` for one that is more than a pool."""
+    """Return the pool of *client*, ``None`` for a client that is more than a pool."""
     return getattr(client, "connection_pool", None)
 
 
@@ -247,15 +247,15 @@ def can_be_pinned(client: Any) -> bool:
 
 
 def has_cache(client: Any) -> bool:
-    """Return whether *client* answers reads out of a cache of its own, decoded or not."""
+    """Return whether *client* answers reads from a cache of its own, decoded or not."""
     return getattr(pool_of(client), "cache", None) is not None
 
 
 def may_stay_pinned(pool: Any) -> bool:
     """Return whether a connection of *pool* may be kept between calls.
 
-    Not if credentials are renewed while it lies in the pool, nor with TLS, whose records may come
-    at any time, so that what there is to read says nothing.
+    It may not if credentials are renewed while it is idle in the pool, nor with TLS, whose records
+    may arrive at any time, so that readable data says nothing about the connection.
     """
     kinds = {kind.__name__ for kind in pool.connection_class.__mro__}
     return (
@@ -280,31 +280,31 @@ def has_room(pool: Any) -> bool:
 
 
 def borrow(pool: Any) -> Any:
-    """Take a connection out of *pool*, as this version of the client's library wants it."""
+    """Acquire a connection from *pool*, as this version of the client's library requires."""
     _make_reentrant(pool)
     connection = pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
     if hasattr(connection, "_current_command_cache_key"):
-        # Old versions would file the next reply in the client's cache, under another command.
+        # Old versions would store the next reply in the client's cache, under another command.
         connection._current_command_cache_key = None
     return connection
 
 
 def has_idle(pool: Any) -> bool:
-    """Return whether a connection lies in *pool* that was used before."""
+    """Return whether an idle connection in *pool* was used before."""
     if hasattr(pool, "pool"):
         return any(connection is not None for connection in list(pool.pool.queue))
     return bool(pool._available_connections)
 
 
 def borrow_async(pool: Any) -> Any:
-    """Return what to await for a connection of *pool*, of an asyncio client."""
+    """Return an awaitable that acquires a connection from *pool*, of an asyncio client."""
     return pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
 
 
 def _make_reentrant(pool: Any) -> None:
-    # Older versions guard a pool, and what they tell of its events, with locks that a signal
-    # handler, which uses the client in the middle of another call of its own thread, would wait
-    # for until the process is killed.
+    # Older versions guard a pool, and its event dispatcher, with locks that are not reentrant. A
+    # signal handler that uses the client in the middle of another call of its own thread would wait
+    # for such a lock until the process is killed.
     for guarded in (pool, getattr(pool, "_event_dispatcher", None)):
         if type(getattr(guarded, "_lock", None)) is type(threading.Lock()):
             guarded._lock = threading.RLock()  # type: ignore[union-attr]
@@ -314,7 +314,7 @@ _takes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 def _takes_name(pool: Any) -> bool:
-    """Return whether *pool*, of an older client, wants to know for which command it is asked."""
+    """Return whether *pool*, of an older client, requires the name of the command."""
     kind = type(pool)
     known = _takes.get(kind)
     if known is None:
@@ -334,7 +334,7 @@ def protocol_of(connection: Any) -> str:
 
 
 def close_idle_connections(pool: Any) -> None:
-    """Close the connections that lie in *pool*, one of which may be half-read."""
+    """Close the idle connections of *pool*, one of which may be half-read."""
     if hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none
         if pool.pool.mutex.acquire(timeout=1.0):
             try:
@@ -348,7 +348,7 @@ def close_idle_connections(pool: Any) -> None:
 
 
 def close_half_read(client: Any) -> None:
-    """Close whatever connection of *client* may have been left in the middle of a reply."""
+    """Close every connection of *client* that may have been left in the middle of a reply."""
     if getattr(client, "connection", None) is not None:
         client.connection.disconnect()
     elif pool_of(client) is not None:
@@ -362,26 +362,26 @@ def follows_pushes(pool: Any) -> bool:
 
 
 def should_reconnect(connection: Any) -> bool:
-    """Return whether the server asked for *connection* to be made anew, perhaps elsewhere."""
+    """Return whether the server asked that *connection* reconnects, perhaps to another address."""
     asked: Callable[[], bool] | None = getattr(connection, "should_reconnect", None)
     return asked is not None and asked()
 
 
 def read_pushes(connection: Any) -> None:
-    """Read what the server pushed to an idle *connection*; raise if it closed it instead."""
+    """Read the messages that the server pushed to an idle *connection*; raise if it closed it."""
     while connection.can_read(timeout=0):
         connection.read_response(push_request=True, disconnect_on_error=False)
 
 
-# Repeating, as the client itself would
+# Retries, as the client itself would do them
 
 
 def call_with_retry(
     client: Any, connection: Any, first: Exception, again: Callable[[], R], *, batch: bool
 ) -> R:
-    """Go on as *client* would after a first try that failed with *first*.
+    """Continue as *client* would after a first attempt that failed with *first*.
 
-    Its own `Retry` decides which errors are repeated, how often, and how long after each other.
+    The client's own `Retry` decides which errors are retried, how often, and after which pauses.
     """
     failed = [first]
 
@@ -401,7 +401,7 @@ def call_with_retry(
 async def call_with_retry_async(
     client: Any, connection: Any, attempt: Callable[[], Any], *, batch: bool
 ) -> Any:
-    """`call_with_retry` for asyncio, the first try included."""
+    """Do what `call_with_retry` does, for asyncio, including the first attempt."""
 
     async def fail(error: Exception) -> None:
         await connection.disconnect()
@@ -412,10 +412,10 @@ async def call_with_retry_async(
 
 
 def _repeats(client: Any, connection: Any, error: Exception, *, batch: bool) -> bool:
-    """Return whether *client* repeats what failed with an *error* that its `Retry` knows."""
+    """Return whether *client* retries after an *error* that its `Retry` knows."""
     if not hasattr(client, "_disconnect_raise"):
         return True
-    # Before version 6, only errors that the user named are repeated, in pipelines timeouts only.
+    # Before version 6, only errors that the user named are retried, in pipelines only timeouts.
     named = tuple(getattr(connection, "retry_on_error", None) or ())
     if not batch:
         return isinstance(error, named)
@@ -424,7 +424,7 @@ def _repeats(client: Any, connection: Any, error: Exception, *, batch: bool) -> 
 
 
 def repeats_reply(connection: Any, reply: Exception) -> bool:
-    """Return whether the user named *reply*, an error of the server, as one to repeat after."""
+    """Return whether the user named *reply*, an error of the server, as a reason to retry."""
     return isinstance(reply, getattr(connection.retry, "_supported_errors", ()))
 
 
@@ -432,9 +432,9 @@ def repeats_reply(connection: Any, reply: Exception) -> bool:
 
 
 def try_to_lock(lock: Any, token: bytes) -> Any:
-    """Have *lock*, of a client's ``lock()``, taken with *token*; return whether it was.
+    """Acquire *lock*, made by a client's ``lock()``, with *token*; return whether it was acquired.
 
-    For an asyncio client, what is returned is awaited.
+    For an asyncio client, returns an awaitable.
     """
     return lock.do_acquire(token)
 
@@ -442,7 +442,7 @@ def try_to_lock(lock: Any, token: bytes) -> Any:
 def unlock(lock: Any, token: bytes) -> Any:
     """Free *lock*; raise a `ValueError`, LockNotOwnedError, if *token* is not its own.
 
-    For an asyncio client, what is returned is awaited.
+    For an asyncio client, returns an awaitable.
     """
     return lock.do_release(token)
 
@@ -451,22 +451,22 @@ def unlock(lock: Any, token: bytes) -> Any:
 
 
 def address_of(client: Any) -> dict[str, Any]:
-    """Return host, port, path and database of *client*, as far as its pool knows them."""
+    """Return host, port, path and database of *client*, as far as its pool has them."""
     options = pool_of(client).connection_kwargs
     address = {name: options.get(name) for name in ("host", "port", "path")}
     return address | {"db": options.get("db") or 0}
 
 
-# What a pool keeps among its settings but makes anew for itself.
+# Settings of a pool that each pool makes for itself.
 _OWN_STATE = {"himport_registry", "maint_notifications_pool_handler", "event_dispatcher"}
 
 
 def portable_settings(client: Any) -> tuple[type, type, type, dict[str, Any]] | None:
-    """Return what makes a client like *client* in another process; ``None`` for no plain pool."""
+    """Return the settings for such a client in another process; ``None`` for no plain pool."""
     pool = pool_of(client)
     if pool is None or type(pool).__name__ not in {"ConnectionPool", "BlockingConnectionPool"}:
         return None
-    # A bare object() is a default that is compared by identity, so a copy would mislead.
+    # A bare object() is a default that is compared by identity, so a copy would be a wrong value.
     options = {
         name: value
         for name, value in pool.connection_kwargs.items()
@@ -480,16 +480,16 @@ def portable_settings(client: Any) -> tuple[type, type, type, dict[str, Any]] | 
 
 
 def belongs_to_loop(connection: Any, loop: Any) -> bool:
-    """Return whether an asyncio *connection* may be used in *loop*; one not yet made may."""
+    """Return whether an asyncio *connection* may be used in *loop*; one without a socket may."""
     reader = getattr(connection, "_reader", None)
     return reader is None or getattr(reader, "_loop", loop) is loop
 
 
 def forget_other_loops(pool: Any, loop: Any, *, forked: bool) -> None:
-    """Drop connections that lie in *pool* and belong to another loop or to a parent process.
+    """Drop idle connections of *pool* that belong to another loop or to a parent process.
 
-    They are not closed: to close them would take them from the loop, or the process, that is
-    still using them.
+    They are not closed: that would take them from the loop, or the process, that is still using
+    them.
     """
     for connection in list(getattr(pool, "_available_connections", ())):
         if forked or not belongs_to_loop(connection, loop):

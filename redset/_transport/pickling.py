@@ -1,4 +1,4 @@
-"""A client on its way to another process: its settings travel, its connections don't."""
+"""Pickled clients: a client's settings are sent to another process, its connections are not."""
 
 import pickle
 from typing import Any
@@ -11,7 +11,7 @@ _clients: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
 
 
 class PicklableClient:
-    """Pickles as the settings of *client*; unpickled, gives one client of the process for them."""
+    """Pickles as the settings of *client*; unpickles as the process's one client with them."""
 
     def __init__(self, client: Any) -> None:
         self.client = client

@@ -1,10 +1,10 @@
 """Pinned connections: connections of a client's own pool that redset keeps between calls.
 
-What a client does anew for each command (taking a connection out of its pool and putting it back,
-a closure for each try, callbacks for replies) is done once here, or when something goes wrong.
-What goes wrong is treated as the client would treat it.
+A client repeats some work for each command (acquiring a connection and releasing it, a closure for
+each attempt, callbacks for replies). Here it is done once, or only after an error. Errors are
+handled as the client would handle them.
 
-The rule that keeps replies apart: a call *takes* its connection. While it is under way no other
+The rule that keeps replies apart: a call *takes* its connection. Until the call ends, no other
 call, thread, greenlet, signal handler or finalizer can find that connection, and it is put back
 only after every reply that was asked for has been read. A call that ends in any other way closes
 it.
@@ -22,26 +22,26 @@ from redset._protocol.commands import MULTI
 from redset._support.forks import PerProcess
 from redset._transport import compat
 
-# Of the connections that a pool may have, at most one in so many is kept between calls.
+# At most the pool's maximum number of connections, divided by this, is kept between calls.
 POOL_DIVISOR = 4
-# How long a call waits for a connection when all of the pool are in use.
+# Seconds that a call waits for a connection if all connections of the pool are in use.
 ACQUIRE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.0005, 0.01
 
-# Stands for the socket of a connection that was closed here.
+# Marks a connection that was closed here, in place of its socket.
 _CLOSED = object()
 
-# Frees a connection that something other than a call holds; says whether there was one.
+# Frees a connection that is held by something other than a call; returns whether there was one.
 Evict = Callable[[Any], bool]
 
 
 class PinnedConnection:
-    """A connection that redset has out of a pool, in use by one call or by none."""
+    """A connection that redset has acquired from a pool, in use by one call or by none."""
 
     __slots__ = ("_follows_pushes", "_orphans", "_poll", "_socket", "connection")
 
     def __init__(self, connections: "PinnedConnections", connection: Any) -> None:
-        # Not *connections* itself: a client that its user drops closes its sockets at once.
+        # Not *connections* itself: if a user drops a client, its sockets are closed at once.
         self._orphans, self._follows_pushes = connections.orphans, connections.follows_pushes
         self.connection = connection
         self._socket: Any = _CLOSED
@@ -51,7 +51,7 @@ class PinnedConnection:
 
     def _watch_socket(self) -> None:
         socket = compat.socket_of(self.connection)
-        if socket is None:  # closed: made anew at its next use
+        if socket is None:  # closed: connected again at its next use
             self._socket = _CLOSED
             return
         self._socket = socket
@@ -66,7 +66,7 @@ class PinnedConnection:
         return compat.socket_of(self.connection) is self._socket and not self._poll.poll(0)
 
     def renew(self) -> None:
-        """Make a connection that is no longer healthy a good one again."""
+        """Make a connection healthy again, by reading pushed messages or by reconnecting."""
         connection = self.connection
         if self._follows_pushes and compat.socket_of(connection) is self._socket:
             try:
@@ -86,15 +86,15 @@ class PinnedConnection:
         self.connection.disconnect()
 
     def __del__(self) -> None:
-        # Only a call that an exception ended at an unlucky moment leaves a connection here. This
-        # may run anywhere, also inside the pool's own code: a later call sees to the rest.
+        # Only a call that was ended by an exception at an unlucky moment leaves a connection here.
+        # A finalizer may run anywhere, also inside the pool's own code: a later call does the rest.
         connection = getattr(self, "connection", None)
         if connection is not None:
             self._orphans.append(connection)
 
 
 class PinnedConnections:
-    """The connections that one process has of one pool; see the module's rule."""
+    """The connections that one process has acquired from one pool; see the module's rule."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = weakref.ref(pool)
@@ -103,7 +103,7 @@ class PinnedConnections:
             self.keeps = 0
         self.follows_pushes = compat.follows_pushes(pool)
         self._reply_error = compat.exceptions_of(pool).ResponseError
-        # The last one that was put back is the first to be taken; both are atomic.
+        # The last connection that was put back is the first to be taken; both steps are atomic.
         self._idle: deque[PinnedConnection] = deque()
         self.orphans: deque[Any] = deque()
         self._waiting = 0
@@ -133,7 +133,7 @@ class PinnedConnections:
             self._put_back_carefully(pinned)
         else:
             if self.follows_pushes and compat.should_reconnect(connection):
-                pinned.close()  # made anew, where the server wants it, at its next use
+                pinned.close()  # reconnects at its next use, where the server asks it to
             self._idle.append(pinned)
         return reply
 
@@ -155,15 +155,15 @@ class PinnedConnections:
         return replies
 
     def exchange(self, connection: Any, batch: Sequence[bytes], replies: list[Any]) -> None:
-        """Send *batch*, add its replies to *replies*; raise the first to be repeated after."""
+        """Send *batch*, add its replies to *replies*; raise the first error to be retried."""
         repeat: Exception | None = None
         connection.send_packed_command([b"".join(batch)])
         for _ in batch:
             try:
                 replies.append(connection.read_response(disable_decoding=True))
             except self._reply_error as error:
-                # Its traceback would hold this frame, which holds it: a result that is dropped
-                # would wait for the collector.
+                # Its traceback would refer to this frame, which refers to it: a dropped result
+                # would stay until a garbage collection.
                 replies.append(error.with_traceback(None))
                 if repeat is None and compat.repeats_reply(connection, error):
                     repeat = error
@@ -178,7 +178,7 @@ class PinnedConnections:
         batch: Sequence[bytes],
         replies: list[Any],
     ) -> list[Any]:
-        """Go on as the client would after *error*; close the connection if it doesn't go on."""
+        """Continue as the client would after *error*, or close the connection."""
         try:
             if not isinstance(error, Exception):
                 raise error
@@ -198,9 +198,9 @@ class PinnedConnections:
             raise
 
     def try_call(self, packed: bytes) -> bool:
-        """Send one command if a good connection lies ready; return whether one did.
+        """Send one command if a healthy connection is idle; return whether one was.
 
-        Its reply is read and passed over, nothing is repeated, no error is raised.
+        Its reply is read and ignored, nothing is retried, no error is raised.
         """
         try:
             pinned = self._idle.pop()
@@ -221,13 +221,13 @@ class PinnedConnections:
             self._idle.append(pinned)
         return True
 
-    # Taking and putting back
+    # Acquiring and releasing
 
     def _acquire(self, evict: Evict) -> PinnedConnection:
-        """Take a connection that the pool has made sure is a good one.
+        """Acquire a connection that the pool has checked.
 
         If all are in use, wait until another call of redset puts one back: a call takes no longer
-        than a round trip. What waits for changes of a key gives its connection away before that.
+        than a round trip. A wait for changes of a key gives up its connection before that.
         """
         self._take_in_orphans()
         deadline, pause = time.monotonic() + ACQUIRE_TIMEOUT, FIRST_PAUSE
@@ -263,12 +263,12 @@ class PinnedConnections:
         try:
             pinned = PinnedConnection(self, compat.borrow(pool))
         except BaseException as error:
-            # The pool takes a connection back as it is when an exception comes out of a signal
-            # handler: in the middle of its greeting, perhaps, whose reply would be the next one.
+            # If a signal handler raises an exception, the pool takes the connection back as it is:
+            # possibly in the middle of its handshake, whose reply would be read as the next reply.
             self._is_pool_suspect = not client_errors.is_client_error(error)
             raise
         if was_used:
-            # The same may have happened in a call of the user's own. It is made anew once.
+            # The same may have happened in a call of the user. The connection is renewed once.
             pinned.close()
             self._renew(pinned)
         return pinned
@@ -281,8 +281,8 @@ class PinnedConnections:
             raise
 
     def _give_up(self, pinned: PinnedConnection) -> None:
-        # The pool's own code is spared as far as possible: an exception out of a signal handler
-        # in the middle of it would lose the connection's place in the pool.
+        # The pool's own code is avoided as far as possible: if a signal handler raises an exception
+        # in the middle of it, the connection's place in the pool is lost.
         pinned.close()
         if len(self._idle) < self.keeps:
             self._idle.append(pinned)
@@ -302,14 +302,14 @@ class PinnedConnections:
             self._release(pinned)
 
     def _release(self, pinned: PinnedConnection) -> None:
-        # Never twice: old pools would give one connection to two takers.
+        # Never twice: old pools would give one connection to two callers.
         connection, pinned.connection = pinned.connection, None
         pool = self._pool()
         if pool is not None:
             pool.release(connection)
 
     def _take_in_orphans(self) -> None:
-        """Make use again of connections whose calls ended before they could see to them."""
+        """Put connections back into use whose calls ended before they could release them."""
         while self.orphans:
             try:
                 orphan = self.orphans.popleft()
@@ -320,7 +320,7 @@ class PinnedConnections:
 
 
 class _Repetition:
-    """What is sent again of a batch: all of it, or what the server refused for the moment."""
+    """The part of a batch that is sent again: all, or the commands that failed temporarily."""
 
     def __init__(
         self,
@@ -330,13 +330,13 @@ class _Repetition:
         replies: list[Any],
     ) -> None:
         self._connections, self._connection, self._batch = connections, connection, batch
-        # The replies, errors among them, once each command has been answered.
+        # The replies, including errors, once each command has been answered.
         self.replies = replies if len(replies) == len(batch) else None
-        # A transaction is refused or done as a whole.
+        # A transaction is refused or executed as a whole.
         self._as_a_whole = MULTI.packed() in batch
 
     def again(self) -> list[Any]:
-        """Send what is open, and return all replies; raise an error to repeat after."""
+        """Send the open commands, return all replies; raise an error that is to be retried."""
         if self.replies is None or self._as_a_whole:
             places = list(range(len(self._batch)))
         else:
@@ -358,7 +358,7 @@ class _Repetition:
 
 
 def pinned_connections_for(client: Any) -> PerProcess[PinnedConnections] | None:
-    """Return what a synchronous *client* sends by, shared by all that use its pool.
+    """Return the pinned connections of a synchronous *client*, shared by all users of its pool.
 
     ``None`` for a client that is more than a pool of plain connections.
     """

@@ -1,4 +1,4 @@
-"""Renewals: the thread that prolongs leases, and results that are read, of one client."""
+"""Renewals: the thread that renews the leases of one client, and the results that are read."""
 
 import contextlib
 import math
@@ -10,33 +10,33 @@ from typing import Any, Protocol
 from redset._support.forks import PerProcess, ReentrantLock, reentrant_lock
 from redset._transport import compat
 
-# A lease is renewed when this part of it is over: two more tries fit in.
+# A lease is renewed after this part of its time: two more attempts fit in.
 RENEW_AFTER = 1 / 3
-# The thread ends so long after the last lease: one that ended with each lease would have to begin
-# anew for the next item of a loop.
+# The thread ends this long after the last lease. If it ended with each lease, the next item of a
+# loop would have to start it again.
 LINGER_SECONDS = 1.0
 
 
 def due_after(ttl: float) -> float:
-    """When what was prolonged now for *ttl* seconds is to be renewed, by `monotonic`."""
+    """Return when a lease that now has *ttl* seconds is to be renewed, by `monotonic`."""
     return monotonic() + ttl * RENEW_AFTER
 
 
 class Renewable(Protocol):
-    """What runs out unless it is renewed."""
+    """An object that expires unless it is renewed."""
 
     def _renew(self) -> float | None:
-        """Prolong it; return for how many seconds, ``None`` if nothing is left of it."""
+        """Renew it; return for how many seconds, ``None`` if nothing is left of it."""
         ...
 
 
 class Renewer:
     """One thread that renews all leases that were begun, as long as there are any.
 
-    It keeps no lease alive: one that nobody refers to any more runs out. The same for whatever else
-    is renewed. To begin and to end a
-    renewal costs some steps of the interpreter, no system call, unless the thread would come too
-    late for it. Safe across threads and in signal handlers.
+    It keeps no lease alive: a lease that is no longer referenced expires. The same applies to other
+    renewed objects. To begin and to end a renewal costs some steps of the interpreter, and no
+    system call unless the thread would wake up too late. Safe across threads and in signal
+    handlers.
     """
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ class Renewer:
         self._due: dict[int, tuple[float, weakref.ref[Renewable]]] = {}
         # Reentrant, as a signal handler may interrupt any step.
         self._guard = threading.RLock()
-        # Held but for a moment: the thread waits for it. Its release is one step, where the `set`
-        # of an event would not be safe in a signal handler.
+        # Nearly always held: the thread waits for it. Its release is one step, where the `set` of
+        # an event would not be safe in a signal handler.
         self._earlier = threading.Lock()
         self._earlier.acquire()
         self._thread: threading.Thread | None = None
-        # When the thread looks next; what was due when last.
+        # When the thread looks next; when the latest lease was due.
         self._next = math.inf
         self._latest = 0.0
 
@@ -62,7 +62,7 @@ class Renewer:
             self._look_at(due)
 
     def end(self, lease: Renewable) -> None:
-        """Leave *lease* to run out, or to be settled."""
+        """Stop renewing *lease*, which then expires or is settled."""
         self._due.pop(id(lease), None)
 
     def _look_at(self, due: float) -> None:
@@ -74,7 +74,7 @@ class Renewer:
                 )
                 self._thread.start()
             else:
-                with contextlib.suppress(RuntimeError):  # the thread was told already
+                with contextlib.suppress(RuntimeError):  # the thread was notified already
                     self._earlier.release()
 
     def _run(self) -> None:
@@ -102,7 +102,7 @@ class Renewer:
             lease = reference()
             ttl = None if lease is None else lease._renew()
             if self._due.get(key) is not entry:
-                continue  # it ended meanwhile, and another may have its number
+                continue  # it ended during the renewal, and another may have its id
             if ttl is None:
                 self._due.pop(key, None)
             else:
@@ -110,7 +110,7 @@ class Renewer:
 
 
 def renewer_of(client: Any) -> Renewer:
-    """Return the one that renews what there is over *client* in this process."""
+    """Return the renewer for the leases and results of *client* in this process."""
     of_processes: PerProcess[Renewer] = compat.shared_by_client(
         client, "renewer", lambda: PerProcess(Renewer)
     )
@@ -118,5 +118,5 @@ def renewer_of(client: Any) -> Renewer:
 
 
 def new_guard() -> ReentrantLock:
-    """Return what lets one thread at a time settle items of a lease."""
+    """Return a lock that lets one thread at a time settle items of a lease."""
     return reentrant_lock()

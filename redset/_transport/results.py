@@ -1,8 +1,9 @@
-"""Results: sets that an operator made on the server, and that go when their handle goes.
+"""Results: sets that an operator made on the server, and that are deleted with their handle.
 
-A result has two keys: the set, and a sign that the owner is alive. Both run out on the server;
-each use renews them, and an iteration is use as long as it runs. The sign runs out first, so a set
-without a key is empty while the sign is there, and gone once it isn't: then nothing is written.
+A result has two keys: the set, and a liveness key that shows that the owner is alive. Both expire
+on the server; each use renews them, and an iteration is use as long as it runs. The liveness key
+expires first. So if the set has no key, it is empty while the liveness key exists; after that the
+result has expired, and nothing is written.
 """
 
 import logging
@@ -31,7 +32,7 @@ _BUSY_PACKAGES = ("redis", "valkey", "redset")
 
 
 class RefreshingConnection(ClientConnection):
-    """A connection that renews the result with every write, and notices when it has run out."""
+    """A connection that renews the result with every write, and notices that it has expired."""
 
     def __init__(self, client: Any, name: str, key: bytes, liveness_key: bytes) -> None:
         super().__init__(client)
@@ -39,12 +40,12 @@ class RefreshingConnection(ClientConnection):
         self._renew_liveness, self._renew_set = renew(key, liveness_key)
 
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        """As that of any connection; but nothing is written once the result is gone."""
+        """Send *batch* as any connection does; but write nothing if the result has expired."""
         return super().execute(commands.while_alive(batch, *self._keys))
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        # Each write is between the two renewals, also the one that sends a script again: a set
-        # that it makes anew runs out as well.
+        # Each write is between the two renewals, also the one that sends a script again: a set that
+        # it creates expires as well.
         alive, *replies, _ = super()._send([self._renew_liveness, *batch, self._renew_set])
         if not alive:
             raise ResultExpired(self._name)
@@ -52,18 +53,19 @@ class RefreshingConnection(ClientConnection):
 
 
 class Use:
-    """An iteration over a result, which is use of it also while it is at one page, or one item.
+    """An iteration over a result, which counts as use during the whole iteration.
 
-    So is a change of the result, the block of a ``with``, as long as it reads what it adds.
-    Between items the iteration renews the result itself. As long as pages are left to be read, a
-    thread does so as well, as an item may take longer than a result lives without use.
+    A change of the result, the block of a ``with``, is use too, as long as it reads the items that
+    it adds. Between items the iteration renews the result itself. As long as pages are left to be
+    read, a thread renews it as well, as the processing of an item may take longer than an unused
+    result lives.
     """
 
     def __init__(self, connection: RefreshingConnection) -> None:
         self._connection = connection
 
     def of(self, page: Iterable[T], *, more: bool) -> Iterator[T]:
-        """Give what is in *page*, which was read just now; *more* says if another one follows."""
+        """Yield the items of *page*, which was just read; *more* if another page follows."""
         if more:
             self.begin()
         due = due_after(RESULT_SECONDS)
@@ -74,11 +76,11 @@ class Use:
                 due = due_after(RESULT_SECONDS)
 
     def begin(self) -> None:
-        """Have a thread renew the result from now on."""
+        """Start a thread that renews the result from now on."""
         renewer_of(self._connection.client).begin(self, RESULT_SECONDS)
 
     def end(self) -> None:
-        """Leave the result to run out."""
+        """Stop renewing: an unused result expires."""
         renewer_of(self._connection.client).end(self)
 
     def __enter__(self) -> None:
@@ -91,7 +93,7 @@ class Use:
         try:
             self._connection.execute([])
         except ResultExpired:
-            pass  # the next page says so, if there is one
+            pass  # the next page raises it, if there is one
         except Exception as error:
             if not client_errors.is_client_error(error):
                 raise
@@ -130,9 +132,9 @@ def delete_collected(client: Any) -> None:
 
 def _drop(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -> None:
     if process != os.getpid():
-        return  # a forked child has a copy of the handle, not of what it owns
+        return  # a forked child has a copy of the handle, but doesn't own the keys
     if not threading.main_thread().is_alive():
-        delete_keys(connection, keys)  # the process exits: no call is under way any more
+        delete_keys(connection, keys)  # the process exits: no call is running any more
     elif _interrupts_a_call() or not connection.delete_now(keys):
         connection.delete_later(keys)
 
@@ -140,7 +142,8 @@ def _drop(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -
 def _interrupts_a_call() -> bool:
     """Return whether this thread is in the middle of a call of redset, or of the user's client.
 
-    The collector may run anywhere, a handle may be dropped anywhere: a finalizer looks at where.
+    The garbage collector may run anywhere, and a handle may be dropped anywhere, so a finalizer
+    checks where it runs.
     """
     frame = sys._getframe(2)
     while frame is not None:

@@ -1,4 +1,4 @@
-"""Tasks that go on to their end, also if the one that awaits them is cancelled."""
+"""Tasks that run to their end, also if the task that awaits them is cancelled."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ _going_on: set[asyncio.Task[Any]] = set()
 
 
 def spawn(coroutine: Coroutine[Any, Any, R]) -> "asyncio.Task[R]":
-    """Run *coroutine* in a task that nobody need keep."""
+    """Run *coroutine* in a task, to which the caller need not keep a reference."""
     task = asyncio.get_running_loop().create_task(coroutine)
     _going_on.add(task)
     task.add_done_callback(_going_on.discard)
@@ -22,7 +22,7 @@ def spawn(coroutine: Coroutine[Any, Any, R]) -> "asyncio.Task[R]":
 
 
 async def run_shielded(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Await *coroutine*; if this task is cancelled, it goes on, and its errors are logged."""
+    """Await *coroutine*; if this task is cancelled, it continues, and its errors are logged."""
     task = spawn(coroutine)
     try:
         return await asyncio.shield(task)
@@ -32,7 +32,7 @@ async def run_shielded(coroutine: Coroutine[Any, Any, R]) -> R:
 
 
 async def run_with_grace(seconds: float, coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Await *coroutine* for so long; then it goes on by itself, and its errors are logged."""
+    """Await *coroutine* for *seconds*; then it continues alone, and its errors are logged."""
     task = spawn(coroutine)
     task.add_done_callback(_report)
     await asyncio.wait({task}, timeout=seconds)
