@@ -45,7 +45,7 @@ def exceptions_of(instance: object) -> Any:
 
 
 class CommandPath(Enum):
-    """How several commands are sent by a client whose commands are observed or changed."""
+    """The ways to send several commands by a client whose commands are observed or changed."""
 
     PIPELINE = "in a pipeline of the client's"
     SINGLY = "one at a time, as only `execute_command` is the user's own"

@@ -49,7 +49,7 @@ class Renewer:
         self._earlier = threading.Lock()
         self._earlier.acquire()
         self._thread: threading.Thread | None = None
-        # When the thread looks next; when the latest lease was due.
+        # When the thread looks next; when the lease that was begun last is due.
         self._next = math.inf
         self._latest = 0.0
 

@@ -175,7 +175,7 @@ class _Reader:
         self.push(container, max(depth, inner - 1))
 
     def check_crowd(self, container: Any, keys: list[Any]) -> None:
-        """Raise before *container* has so many keys of one hash that it takes quadratic time."""
+        """Raise before equal hashes among its keys make *container* take quadratic time."""
         crowd = self.crowds.get(id(container))
         if crowd is None:
             if len(container) + len(keys) <= _scalars.FEW_HASHES:
