@@ -177,22 +177,6 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-# A reader whose first language isn't English has to look these up, or can't.
-UNCLEAR = [
-    "but for", "but that", "without that", "anew", "meanwhile", "so many", "at the most",
-    "for good", "stands for", "stand for", "on its way", "is had", "told of", "a moment later",
-    "all the same", "for ever", "nobody", "somebody", "whoever",
-    "handed out", "hand out", "hands out",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_documents_use_plain_words(document: Path) -> None:
-    text = " ".join(document.read_text().split()).lower()
-    found = [words for words in UNCLEAR if re.search(rf"\b{words}\b", text)]
-    assert found == []
-
-
 def test_map_of_the_documents_leads_to_each_of_them() -> None:
     linked = set(re.findall(r"\]\(([\w.-]+\.md)\)", (DOCS / "README.md").read_text()))
     assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} == linked

@@ -1,0 +1,166 @@
+"""The documents, and the prose of the package, avoid words that a reader would have to look up."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import redset
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(redset.__file__).parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# A reader whose first language isn't English has to look these up, or can't.
+UNCLEAR = [
+    "but for", "but that", "without that", "anew", "meanwhile", "so many", "at the most",
+    "for good", "stands for", "stand for", "on its way", "is had", "told of", "a moment later",
+    "all the same", "for ever", "nobody", "somebody", "whoever",
+    "handed out", "hand out", "hands out",
+]  # fmt: skip
+# A sentence of the code names its subject: the consumer, the caller, the server, the lease.
+UNCLEAR_IN_CODE = [
+    *UNCLEAR, "at the least", "as ever", "on their way", "handing out", "taker", "takers",
+    "say whether", "says whether", "take along", "stranger", "strangers",
+    "who", "whom", "he", "him", "his", "himself",
+]  # fmt: skip
+# A docstring says what is done or returned: "Return the score", not "Give the score".
+BEGINNINGS = {"Give", "Gives", "Say", "Says", "How", "Whether", "Have"}
+
+# Still to be written in plain words; a folder means all that is in it.
+NOT_DONE = [
+    "_plans",
+    "_protocol",
+    "_transport/async_connection.py",
+    "_transport/async_runner.py",
+    "_transport/async_watch.py",
+    "_transport/connection.py",
+    "_transport/driver.py",
+    "_transport/runner.py",
+    "_transport/watch.py",
+    "asyncio/consumers.py",
+    "asyncio/leases.py",
+    "consumers.py",
+    "leases.py",
+]
+
+# Code inside prose: names of methods and arguments, and examples.
+CODE = re.compile(r"``.*?``|`[^`]*`|^\s*(?:>>>|\.\.\.) .*$", re.MULTILINE)
+MARK = re.compile(r"# (?:noqa|type|sync|pyright|ruff|fmt)\b.*")
+
+
+def name_of(document: Path) -> str:
+    """The name that pytest shows."""
+    return document.relative_to(ROOT).as_posix()
+
+
+def unclear(text: str, words: list[str]) -> list[str]:
+    plain = " ".join(text.split()).lower()
+    return [each for each in words if re.search(rf"\b{each}\b", plain)]
+
+
+def is_done(module: Path) -> bool:
+    path = module.relative_to(PACKAGE)
+    return not any(path.is_relative_to(each) for each in NOT_DONE)
+
+
+DONE = [module for module in MODULES if is_done(module)]
+
+
+def comments(source: str) -> Iterator[tuple[int, str]]:
+    """Each comment with its first line; lines of comments that follow each other are one."""
+    start, last, text = 0, 0, ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        line, words = token.start[0], MARK.sub("", token.string).lstrip("# ")
+        if line == last + 1:
+            text = f"{text} {words}"
+        else:
+            yield start, text
+            start, text = line, words
+        last = line
+    yield start, text
+
+
+def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Each string with its first line: docstrings, messages, the text of f-strings."""
+    inner = set[int]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part for part in node.values if isinstance(part, ast.Constant)]
+            inner.update(map(id, parts))
+            yield node.lineno, " … ".join(str(part.value) for part in parts)
+        elif id(node) not in inner and isinstance(node, ast.Constant) and type(node.value) is str:
+            yield node.lineno, node.value
+
+
+def unclear_places(source: str) -> list[str]:
+    """Return the unclear words of a module's prose, each with the line where the text begins."""
+    prose = [*comments(source), *strings(ast.parse(source))]
+    return [
+        f"line {line}: {words}"
+        for line, text in sorted(prose)
+        for words in unclear(CODE.sub(" ", text), UNCLEAR_IN_CODE)
+    ]
+
+
+def docstrings(source: str) -> Iterator[tuple[int, str]]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+            yield getattr(node, "lineno", 1), text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_documents_use_plain_words(document: Path) -> None:
+    assert unclear(document.read_text(), UNCLEAR) == []
+
+
+@pytest.mark.parametrize("module", DONE, ids=name_of)
+def test_prose_of_the_package_uses_plain_words(module: Path) -> None:
+    assert unclear_places(module.read_text()) == []
+
+
+@pytest.mark.parametrize("module", DONE, ids=name_of)
+def test_docstrings_begin_with_what_is_done_or_returned(module: Path) -> None:
+    found = [
+        f"line {line}: {text.splitlines()[0]}"
+        for line, text in docstrings(module.read_text())
+        if text.split()[0] in BEGINNINGS
+    ]
+    assert found == []
+
+
+def test_files_that_are_not_done_exist() -> None:
+    assert [each for each in NOT_DONE if not (PACKAGE / each).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Items go to whoever\nasks."""',
+        "ready = 1  # but\n# for this one",
+        "raise KeyError(f'{name} is kept for {much} good, for good')",
+        "def wait():\n    'Wait a moment\\n\\n    later: a moment later.'",
+    ],
+)
+def test_unclear_words_are_found_in_docstrings_comments_and_messages(source: str) -> None:
+    assert len(unclear_places(source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "for_good = anew + whoever",
+        "x = 1  # see `hand out`",
+        "'''Return ``anew``.\n\n>>> anew\n'''",
+    ],
+)
+def test_identifiers_and_examples_are_no_prose(source: str) -> None:
+    assert unclear_places(source) == []
