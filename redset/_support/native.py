@@ -46,7 +46,7 @@ def is_lookalike(item: Any, kinds: tuple[type, ...] = ()) -> bool:
     """Return whether *item* may be equal to a value of Python's own, or to one of *kinds*.
 
     These are numbers of any library and objects that equal their own text. Anything else is assumed
-    to equal only objects of its own type.
+    to equal only objects of its own kind.
     """
     if type(item) in _OWN:
         return False

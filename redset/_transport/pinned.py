@@ -41,7 +41,7 @@ class PinnedConnection:
     __slots__ = ("_follows_pushes", "_orphans", "_poll", "_socket", "connection")
 
     def __init__(self, connections: "PinnedConnections", connection: Any) -> None:
-        # Not *connections* itself: if a user drops a client, its sockets are closed at once.
+        # Not *connections* itself: no cycle, so a dropped client's sockets are closed at once.
         self._orphans, self._follows_pushes = connections.orphans, connections.follows_pushes
         self.connection = connection
         self._socket: Any = _CLOSED

@@ -31,7 +31,7 @@ from redset.embedded.supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError
 
 _LOG = "redset.log"
-UNENCODABLE = b"another server"  # the answer of `Server._ask` for that server
+UNENCODABLE = b"another server"  # the answer of `Server._ask` if another server listens
 _PEER = struct.Struct("3i")  # process, user and group at the other end of a socket
 
 _open_servers: weakref.WeakSet["Server"] = weakref.WeakSet()
@@ -88,7 +88,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Return the server's ``unix://`` URL, which any process of this machine may connect to."""
+        """Return the server's ``unix://`` URL, for `redset.connect` on this machine."""
         return f"unix://{quote(self._address)}"
 
     def client(self, **options: Any) -> redis.Redis:
