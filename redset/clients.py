@@ -20,12 +20,14 @@ C = TypeVar("C")
 _SCHEMES = ("redis", "rediss", "unix")
 # What is shown of a scheme: any other text before :// may be a password.
 _SHOWN_SCHEME = re.compile(r"[a-z][a-z+]{0,15}")
-# The address of a server without its scheme, which is not the name of a directory.
+# What was meant as the address of a server, and is no directory.
 _ADDRESS = re.compile(
-    r"""[^/]*@.*                                     # user:password@host
-      | (redis|rediss|valkey|valkeys|unix):?/.*     # a scheme with a typing error
-      | ([\w.-]+ | \[[0-9a-f:.]+\]) : \d+ (/.*)?   # host:port
-      | localhost | \d+\.\d+\.\d+\.\d+""",
+    r"""[^/]*@.* | .*:[^/]*@.*                      # user:password@host
+      | (redis|rediss|valkeys?|unix|https?|tcp)     # a scheme with a typing error after it
+        ( [^\w/.-]/ | [^\w/]?// | : ).*
+      | \w+:/.* | \w+//[^/]+:\d+(/.*)?              # a scheme with a typing error in it
+      | ([\w.-]+ | \[[0-9a-f:.]+\]) : \d+ ([/?].*)?  # host:port
+      | (localhost | \d+\.\d+\.\d+\.\d+) ([:/?].*)?""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
@@ -36,9 +38,9 @@ def connect(url: str | os.PathLike[str] | None = None, **options: Any) -> redis.
     - ``"redis://…"``, ``"rediss://…"``, ``"unix://…"``: as ``redis.Redis.from_url`` reads them;
     - any other str or path: a server kept in that directory, shared like an SQLite file
       (`redset.embedded.Server`); it ends with the last process that connected to it. A str that
-      looks like an address without a scheme (``"localhost:6379"``, ``"user:password@host"``) is
-      refused;
-    - None: the value of ``$REDIS_URL``, in either form; if unset or empty, a private server that
+      looks like a mistyped address (``"redis//localhost"``, ``"localhost:6379"``,
+      ``"user:password@host"``) is refused;
+    - None: what ``$REDIS_URL`` says, in either form; if unset or empty, a private server that
       is started at the first call, is the same for all calls, and ends with this process.
 
     *options* go to ``redis.Redis`` (``decode_responses=True``, ``socket_timeout`` in seconds, …);
@@ -112,9 +114,10 @@ def _check_directory(path: object) -> None:
         raise InvalidTypeError(f"redset: url must be a str, a path or None, got {shown(path)}")
     if path == "":
         raise InvalidValueError("redset: url must not be empty; None means $REDIS_URL")
-    if isinstance(path, str) and _ADDRESS.fullmatch(path):
-        # The argument isn't shown: it may hold a password.
+    # A variable of the environment may hold the quotes or the line's end of the file it is from.
+    if isinstance(path, str) and _ADDRESS.fullmatch(path.strip(" \t\r\n\"'")):
+        # What was given isn't shown: it may hold a password.
         raise InvalidValueError(
-            "redset: url looks like the address of a server without its scheme; write "
-            "redis://host:port, or ./ before the name of a directory"
+            "redset: url looks like the address of a server, but doesn't begin with redis://, "
+            "rediss:// or unix://; write redis://host:port, or ./ before the name of a directory"
         )

@@ -370,7 +370,7 @@ def test_connect_makes_an_asyncio_client(
                 assert await RedisSortedSet(client, "jobs").size() == 0
 
     asyncio.run(main())
-    with pytest.raises(redset.InvalidValueError, match="without its scheme"):
+    with pytest.raises(redset.InvalidValueError, match="address of a server"):
         connect("localhost:6379")
 
 

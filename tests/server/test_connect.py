@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import redis.asyncio
 
 import redset
 import redset.asyncio
+import redset.embedded
 from redset.embedded import Server, shared_server
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -117,35 +119,70 @@ def test_what_is_no_url_and_no_path_is_a_type_error(url: Any) -> None:
     [
         ("", "must not be empty"),
         ("localhost:6379", "redis://host:port"),
-        ("LOCALHOST", "without its scheme"),
-        ("127.0.0.1", "without its scheme"),
-        ("[::1]:6379", "without its scheme"),
-        ("user:secret@host:6379", "without its scheme"),
-        ("user:secret@host", "without its scheme"),
-        (":secret@host/0", "without its scheme"),
-        ("secret@host", "without its scheme"),
+        ("LOCALHOST", "address of a server"),
+        ("127.0.0.1", "address of a server"),
+        ("[::1]:6379", "address of a server"),
+        ("user:secret@host:6379", "address of a server"),
+        ("user:secret@host", "address of a server"),
+        (":secret@host/0", "address of a server"),
+        ("secret@host", "address of a server"),
         ("secret@host://x", "redis://"),
         ("Secret://x", "redis://"),
         ("user:secret://x", "redis://"),
-        ("redis//:secret@localhost", "without its scheme"),
-        ("redis:/:secret@localhost", "without its scheme"),
-        ("redis//localhost", "without its scheme"),
+        ("redis//:secret@localhost", "address of a server"),
+        ("redis:/:secret@localhost", "address of a server"),
+        ("redis//localhost", "redis://host:port, or ./ before"),
+        ("redis//localhost:6379", "address of a server"),
+        ("redis:/localhost", "address of a server"),
+        ("redis:localhost", "address of a server"),
+        ("redis;//localhost", "address of a server"),
+        ("redis/:secret@localhost", "address of a server"),
+        ("reids:/localhost", "address of a server"),
+        ("reids//localhost:6379", "address of a server"),
+        ("http:/localhost", "address of a server"),
+        ("http//localhost", "address of a server"),
+        ("localhost/0", "address of a server"),
+        ("localhost:", "address of a server"),
+        ("localhost:6379?db=1", "address of a server"),
+        ("localhost:6379\n", "address of a server"),
+        ("'redis//localhost'", "address of a server"),
         ("redis://user:secret@[host", "can't be read"),
         ("redis://user:secret@ho\u2100st", "can't be read"),
-        ("127.0.0.1:6379/0", "scheme"),
+        ("127.0.0.1:6379/0", "address of a server"),
         ("http://user:secret@localhost", "redis://, rediss:// or unix://.*'http://…'"),
         ("://localhost", "redis://"),
         ("redis://:secret@localhost:port", "can't be read"),
         ("redis://:secret@localhost?socket_timeout=soon", "socket_timeout"),
     ],
 )
-def test_a_bad_url_says_what_to_write_and_keeps_its_password(url: str, hint: str) -> None:
+def test_a_bad_url_says_what_to_write_and_keeps_its_password(
+    url: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for connect in (redset.connect, redset.asyncio.connect):
         with pytest.raises(InvalidValueError, match=hint) as caught:
             connect(url)
         shown = "".join(traceback.format_exception(caught.value))
         assert "secret" not in str(caught.value).lower()
         assert "secret" not in shown.replace("from_url", "").lower() or "socket_timeout" in url
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["jobs", "./jobs", "./redis:/localhost", "redis", "redis/data", "data//jobs", "a.b-c", "/x"],
+)
+def test_a_plain_path_is_a_directory(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def shared(directory: Any) -> Any:
+        asked.append(directory)
+        return types.SimpleNamespace(url="unix:///nowhere")
+
+    monkeypatch.setattr(redset.embedded, "shared_server", shared)
+    for connect in (redset.connect, redset.asyncio.connect):
+        connect(path)
+    assert asked == [path, path]
 
 
 @pytest.mark.parametrize("name", ["a@b", "localhost", "redis//x", "h:6379"])
