@@ -24,6 +24,10 @@ from redset.leases import Lease
 from redset.locks import Lock
 from redset.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSortedSet
 
+# The one source of the version: pyproject.toml reads it. A program that is frozen or a zip file has
+# no metadata to ask.
+__version__ = "1.0.0"
+
 __all__ = [
     "Consumer",
     "DeadLetter",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import redset.asyncio.demo
-from redset import demo
+from redset import __version__, demo
 
 
 def worker_count(text: str) -> int:
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m redset", description="Sets that processes share."
     )
+    parser.add_argument("--version", action="version", version=f"redset {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("demo", help=demo.PROMISE, description=demo.PROMISE)
     command.add_argument("--workers", type=worker_count, default=4, help="processes (default: 4)")
