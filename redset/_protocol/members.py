@@ -139,9 +139,18 @@ def decoded(
 
 
 def _log_undecodable(config: SetConfig[Any], member: bytes, error: Exception) -> None:
+    """Log one line at level error; the traceback, which shows only this library, at level debug."""
+    serializer = config.encoding.serializer
+    name = getattr(serializer, "__name__", type(serializer).__name__)
+    beginning = member[:100]
     logger.error(
-        "redset %r: can't deserialize %r: %s",
-        *(config.label, member[:100], described(error)),
+        "redset %r: can't deserialize %r with %s; was it written by another class or serializer? "
+        "(%s)",
+        *(config.label, beginning, name, described(cause_of(error))),
+    )
+    logger.debug(
+        "redset %r: traceback of %r that can't be deserialized",
+        *(config.label, beginning),
         exc_info=Foreign(error),
     )
 

@@ -68,7 +68,8 @@ def undecodable(serializer: object, member: object, reason: object) -> Serialize
     """Return the error for *member*, of which only the beginning is shown, because of *reason*."""
     start = shown(member[:60] if isinstance(member, bytes | str) else member)
     words = described(reason) if isinstance(reason, _UNNAMED) else one_line(str(reason))
-    return SerializerError(f"{type(serializer).__name__} can't read member {start}: {words}")
+    name = getattr(serializer, "_reported_as", type(serializer).__name__)
+    return SerializerError(f"{name} can't read member {start}: {words}")
 
 
 def cause(error: Exception) -> Exception:

@@ -80,6 +80,9 @@ class NamedtupleSerializer(Generic[NT]):
 class _Documents(MsgpackSerializer):
     """Documents in which a namedtuple keeps its class, if that is one of *classes*."""
 
+    # Its errors name the class that a user knows.
+    _reported_as = "NamedtupleSerializer"
+
     def __init__(self, classes: dict[str, type[Any]]) -> None:
         super().__init__()
         self._classes = classes

@@ -1,16 +1,18 @@
 """What others write to the server: it is an error or left out, loses nothing, and forges no log."""
 
 import io
+import json
 import logging
+import re
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import redis
 
-from redset import RedisSortedSet
-from redset.codecs import JSONSerializer, PickleSerializer, ValueSerializer
+from redset import RedisSortedSet, SortedSet
+from redset.codecs import JSONSerializer, NamedtupleSerializer, PickleSerializer, ValueSerializer
 from redset.exceptions import InvalidTypeError, KeyTypeError, SerializerError
 
 ITEMS = list(range(10))
@@ -23,6 +25,10 @@ FORGED = [
     b"\nCRITICAL: all is lost",
     b"x:" + b"\x1b" * 5_000_000,
 ]
+
+
+class Task(NamedTuple):
+    name: str
 
 
 @pytest.fixture
@@ -264,6 +270,51 @@ def test_a_member_that_can_not_be_read_hides_nothing_that_is_leased(
     client.hset("{jobs}:held", b"\xff", "other 1 0 5")
     assert [entry.item for entry in jobs.leased()] == ITEMS
     assert "can't deserialize" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("make", "member", "line"),
+    [
+        (
+            RedisSortedSet[Any],
+            b"plain text",
+            r"redset 'jobs': can't deserialize b'plain text' with ValueSerializer; "
+            r"was it written by another class or serializer\? \(\w+: .+\)",
+        ),
+        (
+            SortedSet[Any],
+            b"\xff",
+            r"redset 'jobs': .* b'\\xff' with TextSerializer; .* \(Unicode.*\)",
+        ),
+        (
+            lambda client, name: SortedSet[Any](client, name, serializer=json),
+            b"x" * 5_000,
+            r"redset 'jobs': .* b'x{100}' with json; .* \(JSONDecodeError: .*\)",
+        ),
+        (
+            lambda client, name: SortedSet[Any](
+                client, name, serializer=NamedtupleSerializer(Task)
+            ),
+            b"\x01",
+            r"redset 'jobs': .* b'\\x01' with NamedtupleSerializer; .* "
+            r"\(ValueError: not the fields of a Task\)",
+        ),
+    ],
+    ids=["values", "text", "json", "namedtuple"],
+)
+def test_a_foreign_member_is_logged_in_one_line_and_its_traceback_at_level_debug(
+    client: redis.Redis, make: Any, member: bytes, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = make(client, "jobs")
+    client.zadd("jobs", {member: 1})
+    with caplog.at_level(logging.DEBUG, logger="redset"):
+        assert jobs.peek() is None
+    said, traced = [record for record in caplog.records if "deserialize" in record.getMessage()]
+    assert said.levelno == logging.ERROR
+    assert re.fullmatch(line, said.getMessage())
+    assert said.exc_info is None
+    assert traced.levelno == logging.DEBUG
+    assert traced.exc_info is not None
 
 
 def test_a_document_that_was_changed_at_work_is_still_the_one_that_was_leased(

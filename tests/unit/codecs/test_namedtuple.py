@@ -128,3 +128,9 @@ def test_serializers_travel_to_other_processes(serializer: Any) -> None:
 def test_the_older_import_path_has_the_same_names() -> None:
     assert redset.serializers.NamedtupleSerializer is NamedtupleSerializer
     assert set(redset.serializers.__all__) == set(redset.codecs.__all__)
+
+
+@pytest.mark.parametrize("member", ["text", b"\xc1", b"", b"\x01"])
+def test_errors_name_the_serializer_that_a_user_knows(member: Any) -> None:
+    with pytest.raises(SerializerError, match=r"^NamedtupleSerializer can't read member"):
+        TASKS.loads(member)
