@@ -329,14 +329,16 @@ def compare(modules: Iterable[str], walked: set[str]) -> Difference:
 
 def report(mapped: list[Mapped], seeds: list[str], seconds: float, walked: set[str]) -> int:
     """Print the result; return the exit code: 1 if it differs from the single-process walk."""
+    modules = {each.module for each in mapped}
     found = sum(len(each.imports) for each in mapped)
     # Each module except the seeds was new once; every other time the `seen` set refused it.
-    refused = found - (len({each.module for each in mapped}) - len(seeds))
+    refused = found - (len(modules) - len(seeds))
     difference = compare((each.module for each in mapped), walked)
     verdict = "DIFFERENT" if any(difference) else "the same modules"
-    print(f"modules              {len(mapped):>8,}")
+    print(f"seeds                {len(seeds):>8,}  modules to begin with")
     print(f"imports found        {found:>8,}")
     print(f"duplicates refused   {refused:>8,}")
+    print(f"modules              {len(modules):>8,}  seeds + imports - duplicates")
     print(f"modules per second   {len(mapped) / seconds:>8,.0f}  {seconds:.1f} s, start included")
     print(f"single-process walk  {len(walked):>8,}  {verdict}", end="")
     print("".join(f", {len(names)} {word}" for word, names in difference._asdict().items()))

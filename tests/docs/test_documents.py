@@ -141,6 +141,20 @@ def test_worker_of_the_demo_is_shown_as_it_is() -> None:
     assert without_docstring(shown) == without_docstring(inspect.getsource(demo.work))
 
 
+def test_figures_of_the_demo_are_shown_as_it_prints_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (DOCS / "frontier.md").read_text()
+    [shown] = re.findall(r"^mapping .*\n((?:.+\n)+?)\$", text, re.MULTILINE)
+    demo.report([demo.Mapped("a", set())], ["a"], 1.0, {"a"})
+    lines = [re.sub(r"[\d,.]*\d", "0", line) for line in shown.splitlines()]
+    printed = [re.sub(r"[\d,.]*\d", "0", line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.split() for line in lines] == [line.split() for line in printed]
+    figures = re.findall(r"^[a-z ]+ ([\d,]+)", shown, re.MULTILINE)
+    seeds, found, refused, modules = (int(figure.replace(",", "")) for figure in figures[:4])
+    assert seeds + found - refused == modules
+
+
 def test_the_web_example_is_shown_as_it_is() -> None:
     text = (DOCS / "asyncio.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -85,6 +85,12 @@ def figures(output: str) -> dict[str, int]:
     return {label: int(figure.replace(",", "")) for label, figure in rows}
 
 
+def adds_up(found: dict[str, int]) -> bool:
+    """Whether a reader who calculates gets the number of modules that is printed."""
+    new = found["imports found"] - found["duplicates refused"]
+    return found["seeds"] + new == found["modules"]
+
+
 def test_four_workers_map_the_standard_library_as_one_process_does(temporary: Path) -> None:
     process = start(temporary=temporary)
     output, errors = process.communicate(timeout=WAIT)
@@ -93,6 +99,7 @@ def test_four_workers_map_the_standard_library_as_one_process_does(temporary: Pa
     found = figures(output)
     assert found["modules"] == found["single-process walk"] > 300
     assert found["imports found"] > found["duplicates refused"] > found["modules"]
+    assert adds_up(found)
     assert list(temporary.iterdir()) == []
 
 
@@ -110,6 +117,8 @@ def test_a_package_is_mapped_without_being_imported(
     assert found["imports found"] == 8
     # paper alone was neither a seed nor there already
     assert found["duplicates refused"] == 7
+    assert found["seeds"] == len(PARCEL.keys() - {"wrapping/paper", "wrapping/unused"})
+    assert adds_up(found)
 
 
 def test_a_module_that_is_no_package_can_be_mapped(
@@ -258,6 +267,16 @@ def test_any_difference_is_reported_and_gives_exit_code_1(
 ) -> None:
     assert demo.report(mapped(modules), ["a", "b"], 1.0, {"a", "b"}) == code
     assert verdict in capsys.readouterr().out
+
+
+def test_a_module_that_was_mapped_twice_leaves_figures_that_add_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    twice = [demo.Mapped("a", {"b"}), demo.Mapped("a", {"b"}), demo.Mapped("b", {"a"})]
+    assert demo.report(twice, ["a"], 1.0, {"a", "b"}) == 1
+    found = figures(capsys.readouterr().out)
+    assert (found["seeds"], found["modules"], found["duplicates refused"]) == (1, 2, 2)
+    assert adds_up(found)
 
 
 def test_the_exit_code_of_a_run_is_that_of_its_check(
