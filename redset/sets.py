@@ -103,6 +103,12 @@ class SortedSet(RedisSortedSet[T]):
     ['3', 'a']
     >>> names.clear()
     True
+
+    Args:
+        redis_client, name, scorer: as for `redset.RedisSortedSet`.
+        serializer: object with ``dumps`` and ``loads``; without one, items are ``str``.
+        lock_timeout, lock_expires, clock, unique, max_deliveries: as for `redset.RedisSortedSet`.
+
     """
 
     _kind = SORTED
@@ -112,7 +118,15 @@ class TimeSortedSet(SortedSet[T]):
     """A `SortedSet` in order of time: first in, first out, unless a score is given.
 
     Without a scorer, an item's score is the time at which it is added (UNIX seconds by *clock*).
-    A process never uses the same time twice, so its items come back in the order it added them.
+    One process never gives one time twice, so its items come back in the order it added them.
+
+    Args:
+        redis_client, name: as for `redset.RedisSortedSet`.
+        scorer: callable, item -> score; without one, the score is the time.
+        serializer: as for `redset.SortedSet`.
+        clock: callable that returns UNIX seconds, the time of items without a score.
+        lock_timeout, lock_expires, unique, max_deliveries: as for `redset.RedisSortedSet`.
+
     """
 
     _kind = TIME_SORTED
@@ -134,6 +148,14 @@ class ScheduledSet(TimeSortedSet[T]):
     (['now'], 0, 1)
     >>> reminders.clear()
     True
+
+    Args:
+        redis_client, name: as for `redset.RedisSortedSet`.
+        scorer: callable, item -> UNIX seconds at which it is due; without one, it is due at once.
+        serializer: as for `redset.SortedSet`.
+        clock: callable that returns UNIX seconds, by which items are due.
+        lock_timeout, lock_expires, unique, max_deliveries: as for `redset.RedisSortedSet`.
+
     """
 
     _kind = SCHEDULED

@@ -77,19 +77,40 @@ class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
 
 
 class SortedSet(RedisSortedSet[T]):
-    """`redset.SortedSet` for asyncio: without a serializer, items are ``str``."""
+    """`redset.SortedSet` for asyncio: without a serializer, items are ``str``.
+
+    Args:
+        redis_client, pipelining: as for `redset.asyncio.RedisSortedSet`.
+        name, scorer, serializer, lock_timeout, lock_expires, clock, unique, max_deliveries: as
+            for `redset.SortedSet`.
+
+    """
 
     _kind = SORTED
 
 
 class TimeSortedSet(SortedSet[T]):
-    """`redset.TimeSortedSet` for asyncio: in order of time, first in, first out."""
+    """`redset.TimeSortedSet` for asyncio: in order of time, first in, first out.
+
+    Args:
+        redis_client, pipelining: as for `redset.asyncio.RedisSortedSet`.
+        name, scorer, serializer, lock_timeout, lock_expires, clock, unique, max_deliveries: as
+            for `redset.TimeSortedSet`.
+
+    """
 
     _kind = TIME_SORTED
 
 
 class ScheduledSet(TimeSortedSet[T]):
-    """`redset.ScheduledSet` for asyncio: delivers an item only when its score has come."""
+    """`redset.ScheduledSet` for asyncio: hands out an item only once its score has come.
+
+    Args:
+        redis_client, pipelining: as for `redset.asyncio.RedisSortedSet`.
+        name, scorer, serializer, lock_timeout, lock_expires, clock, unique, max_deliveries: as
+            for `redset.ScheduledSet`.
+
+    """
 
     _kind = SCHEDULED
 

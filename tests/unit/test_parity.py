@@ -1,6 +1,7 @@
 """Both surfaces have the same methods, arguments and docstrings, but for what is listed here."""
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -149,6 +150,18 @@ def test_what_awaits_there_is_a_coroutine_or_opens_something(one: Any, other: An
             continue
         if inspect.isfunction(method) and name not in opening | iterating:
             assert inspect.iscoroutinefunction(method), name
+
+
+@pytest.mark.parametrize("module", [redset, redset.asyncio], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("name", ["RedisSortedSet", "SortedSet", "TimeSortedSet", "ScheduledSet"])
+def test_help_of_a_set_names_each_argument_that_it_takes(module: Any, name: str) -> None:
+    kind = getattr(module, name)
+    signature = inspect.signature(kind)
+    _, *taken = inspect.signature(kind.__init__).parameters.values()
+    assert list(signature.parameters.values()) == taken
+    _, _, section = (inspect.getdoc(kind) or "").partition("\nArgs:\n")
+    described = re.findall(r"^    (\w[\w, ]*):", section, re.MULTILINE)
+    assert sorted(", ".join(described).split(", ")) == sorted(signature.parameters)
 
 
 def test_connect_takes_the_same_arguments() -> None:
