@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 from redset._plans.operands import Destination
 from redset._protocol.arguments import check_most
@@ -18,7 +18,16 @@ from redset._transport.runner import BaseRunner
 from redset.codecs import TextSerializer, ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    # Defaults (PEP 696), which type checkers know before Python 3.13 does: what a set holds whose
+    # items nothing tells, neither an annotation nor its scorer or serializer.
+    from typing_extensions import TypeVar as WithDefault
+
+    T = WithDefault("T", default=Any)
+    Text = WithDefault("Text", default=str)
+else:
+    T = TypeVar("T")
+    Text = TypeVar("Text")
 
 # The attributes that every instance has, also of a class that adds none; `typing` sets the last.
 _ATTRIBUTES = frozenset(["_arguments", "_runner", "_run", "_lock", "__orig_class__"])

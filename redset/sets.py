@@ -6,15 +6,14 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from redset._operators import Operators
 from redset._plans import many
 from redset._protocol.config import Unique
 from redset._protocol.scores import Clock
-from redset.base import SCHEDULED, SORTED, TIME_SORTED
-
-T = TypeVar("T")
+from redset.base import SCHEDULED, SORTED, TIME_SORTED, T, Text, Unique
+from redset.interfaces import Loading
 
 
 class RedisSortedSet(Operators[T]):
@@ -72,7 +71,7 @@ class RedisSortedSet(Operators[T]):
         redis_client: Any,
         name: str | bytes,
         scorer: Callable[[T], Any] | None = None,
-        serializer: Any = None,
+        serializer: Loading[T] | None = None,
         lock_timeout: float | None = None,
         lock_expires: float | None = None,
         *,
@@ -91,7 +90,7 @@ class RedisSortedSet(Operators[T]):
     _initialize = __init__  # type: ignore[assignment]
 
 
-class SortedSet(RedisSortedSet[T]):
+class SortedSet(RedisSortedSet[Text]):
     """The set of redset 0.4: without a serializer, items are cast to and returned as ``str``.
 
     If a *serializer* has neither ``dumps`` nor ``loads``, it is ignored with a warning.
@@ -114,8 +113,8 @@ class SortedSet(RedisSortedSet[T]):
     _kind = SORTED
 
 
-class TimeSortedSet(SortedSet[T]):
-    """A `SortedSet` in order of time: first in, first out, unless a score is given.
+class TimeSortedSet(SortedSet[Text]):
+    """A `SortedSet` in order of time: first in, first out, unless a score says otherwise.
 
     Without a scorer, an item's score is the time at which it is added (UNIX seconds by *clock*).
     One process never gives one time twice, so its items come back in the order it added them.
@@ -132,8 +131,8 @@ class TimeSortedSet(SortedSet[T]):
     _kind = TIME_SORTED
 
 
-class ScheduledSet(TimeSortedSet[T]):
-    """A `TimeSortedSet` that delivers an item only when its score, a time, has come.
+class ScheduledSet(TimeSortedSet[Text]):
+    """A `TimeSortedSet` that hands out an item only once its score, a time, has come.
 
     `pop`, `take`, `peek`, `peek_score` and `available` see the items that are due; ``len``, ``in``
     and iteration see all.

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from redset._plans import many
 from redset._protocol.config import Unique
 from redset._protocol.scores import Clock
 from redset.asyncio._methods import SetMethods
 from redset.asyncio.operators import UnsupportedOperators
-from redset.base import SCHEDULED, SORTED, TIME_SORTED
-
-T = TypeVar("T")
+from redset.base import SCHEDULED, SORTED, TIME_SORTED, T, Text, Unique
+from redset.interfaces import Loading
 
 
 class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
@@ -55,7 +54,7 @@ class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
         redis_client: Any,
         name: str | bytes,
         scorer: Callable[[T], Any] | None = None,
-        serializer: Any = None,
+        serializer: Loading[T] | None = None,
         lock_timeout: float | None = None,
         lock_expires: float | None = None,
         *,
@@ -76,7 +75,7 @@ class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
     _initialize = __init__  # type: ignore[assignment]
 
 
-class SortedSet(RedisSortedSet[T]):
+class SortedSet(RedisSortedSet[Text]):
     """`redset.SortedSet` for asyncio: without a serializer, items are ``str``.
 
     Args:
@@ -89,7 +88,7 @@ class SortedSet(RedisSortedSet[T]):
     _kind = SORTED
 
 
-class TimeSortedSet(SortedSet[T]):
+class TimeSortedSet(SortedSet[Text]):
     """`redset.TimeSortedSet` for asyncio: in order of time, first in, first out.
 
     Args:
@@ -102,7 +101,7 @@ class TimeSortedSet(SortedSet[T]):
     _kind = TIME_SORTED
 
 
-class ScheduledSet(TimeSortedSet[T]):
+class ScheduledSet(TimeSortedSet[Text]):
     """`redset.ScheduledSet` for asyncio: hands out an item only once its score has come.
 
     Args:

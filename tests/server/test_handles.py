@@ -309,29 +309,33 @@ REFUSED: list[tuple[Callable[[redis.Redis], Any], type[Exception], str]] = [
         "'jobs': clock must be callable, got 5",
     ),
     (
-        lambda client: RedisSortedSet(client, "jobs", serializer=object()),
+        lambda client: RedisSortedSet(client, "jobs", serializer=object()),  # type: ignore[arg-type]
         TypeError,
         "'jobs': serializer must have dumps or loads",
     ),
     (
-        lambda client: RedisSortedSet(client, "jobs", serializer=[json]),
+        lambda client: RedisSortedSet(client, "jobs", serializer=[json]),  # type: ignore[arg-type]
         TypeError,
         "'jobs': serializer must have dumps or loads",
     ),
     (
-        lambda client: SortedSet(client, "jobs", serializer=JSONSerializer),
+        lambda client: SortedSet(client, "jobs", serializer=JSONSerializer),  # type: ignore[arg-type]
         TypeError,
         r"'jobs': .* got the class JSONSerializer; write serializer=JSONSerializer\(…\)",
     ),
     (
         lambda _: redset.asyncio.RedisSortedSet(
-            redis.asyncio.Redis(), "jobs", serializer=NamedtupleSerializer
+            *(redis.asyncio.Redis(), "jobs"),
+            serializer=NamedtupleSerializer,  # type: ignore[arg-type]
         ),
         TypeError,
         "'jobs': serializer must be an instance, got the class NamedtupleSerializer",
     ),
     (
-        lambda _: redset.asyncio.RedisSortedSet(redis.asyncio.Redis(), "jobs", serializer=0),
+        lambda _: redset.asyncio.RedisSortedSet(
+            *(redis.asyncio.Redis(), "jobs"),
+            serializer=0,  # type: ignore[arg-type]
+        ),
         TypeError,
         "'jobs': serializer must have dumps or loads",
     ),

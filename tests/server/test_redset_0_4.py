@@ -354,7 +354,8 @@ def test_take_keeps_items_that_are_false(client: redis.Redis) -> None:
 
 
 def test_serializer_without_loads_falls_back_to_str(client: redis.Redis) -> None:
-    ss = SortedSet[Any](client, "one-way", serializer=DumpsOnly())
+    dumps_only: Any = DumpsOnly()
+    ss = SortedSet[Any](client, "one-way", serializer=dumps_only)
     ss.add(1)
     assert ss.pop() == "<1>"
 
@@ -385,8 +386,9 @@ def test_serializer_without_both_falls_back_to_str_with_a_warning(
 
 
 def test_serializer_without_both_falls_back_to_str_on_the_asyncio_surface() -> None:
+    neither: Any = object()
     with pytest.warns(UserWarning, match=r"redset 'neither': serializer has neither"):
-        ss = redset.asyncio.SortedSet[Any](redis.asyncio.Redis(), "neither", serializer=object())
+        ss = redset.asyncio.SortedSet[Any](redis.asyncio.Redis(), "neither", serializer=neither)
     assert type(ss._runner.config.encoding.serializer) is redset.serializers.TextSerializer
 
 

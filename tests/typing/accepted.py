@@ -4,6 +4,7 @@ Nothing here runs. `refused` is the other half.
 """
 
 import json
+import pickle
 import time
 from collections.abc import Collection, Iterator, KeysView, MutableSet, Reversible
 from collections.abc import Set as AbstractSet
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, assert_type
 
 import redis
+import redis.asyncio
 
 import redset
+import redset.asyncio
 from redset import RedisSortedSet, ScheduledSet, ServerClock, SortedSet, TimeSortedSet
 from redset._plans.arguments import OnConflict
 from redset.interfaces import Serializer
@@ -48,6 +51,16 @@ class Minutes:
 
     def loads(self, str_from_redis: str | bytes, /) -> timedelta:
         return timedelta(minutes=int(str_from_redis))
+
+
+class OfTextOnly:
+    """A serializer that reads what it writes, and nothing else."""
+
+    def dumps(self, number: int) -> str:
+        return str(number)
+
+    def loads(self, text: str) -> int:
+        return int(text)
 
 
 def total(numbers: AbstractSet[int]) -> int:
@@ -93,6 +106,41 @@ def making_sets(client: redis.Redis) -> None:
     assert_type(minutes.take(2), list[timedelta])
     named = SortedSet[Task](client, "tasks", serializer=NamedtupleSerializer(Task))
     assert_type([task.name for task in named], list[str])
+
+
+class Owner:
+    """Attributes that no annotation describes."""
+
+    def __init__(self, client: redis.Redis, later: redis.asyncio.Redis) -> None:
+        self.names = SortedSet(client, "names")
+        self.jobs = RedisSortedSet(client, "jobs")
+        self.later = redset.asyncio.ScheduledSet(later, "later")
+        self.seen = redset.asyncio.RedisSortedSet(later, "seen", unique="forever")
+
+
+def making_sets_without_an_annotation(owner: Owner, client: redis.Redis) -> None:
+    assert_type(owner.names, SortedSet[str])
+    assert_type(owner.names.pop(), str | None)
+    assert_type(owner.jobs, RedisSortedSet[Any])
+    assert_type(owner.later, redset.asyncio.ScheduledSet[str])
+    assert_type(owner.seen, redset.asyncio.RedisSortedSet[Any])
+    assert_type(TimeSortedSet(client, "log", clock=time.time), TimeSortedSet[str])
+    assert_type(ScheduledSet(client, "later", None, None, 0.5), ScheduledSet[str])
+    tasks = NamedtupleSerializer(Task)
+    assert_type(SortedSet(client, "tasks", serializer=tasks), SortedSet[Task])
+    assert_type(RedisSortedSet(client, "tasks", None, tasks), RedisSortedSet[Task])
+    assert_type(SortedSet(client, "tasks", lambda task: task.priority, tasks), SortedSet[Task])
+    assert_type(ScheduledSet(client, "tasks", serializer=json), ScheduledSet[Any])
+    assert_type(SortedSet(client, "minutes", serializer=Minutes()), SortedSet[timedelta])
+    assert_type(RedisSortedSet(client, "texts", serializer=OfTextOnly()), RedisSortedSet[int])
+    numbers: RedisSortedSet[int] = RedisSortedSet(client, "numbers")
+    assert_type(numbers, RedisSortedSet[int])
+    SortedSet[int](client, "numbers", serializer=pickle)
+
+
+def bare_annotations(names: SortedSet, jobs: RedisSortedSet) -> None:
+    assert_type(names.take(1), list[str])
+    assert_type(jobs.take(1), list[Any])
 
 
 def connecting() -> None:

@@ -5,6 +5,7 @@ Nothing here runs. `accepted` is the other half.
 
 from collections.abc import Hashable, MutableSet
 from pathlib import Path
+from typing import NamedTuple
 
 import redis
 
@@ -13,6 +14,10 @@ from redset import RedisSortedSet, ScheduledSet, SortedSet
 from redset.interfaces import Serializer
 from redset.locks import Lock
 from redset.serializers import NamedtupleSerializer, TextSerializer
+
+
+class Task(NamedTuple):
+    name: str
 
 
 class WithoutLoads:
@@ -68,6 +73,11 @@ def making_sets(client: redis.Redis) -> None:
     RedisSortedSet[int](client, "numbers", max_deliveries="3")  # error
     RedisSortedSet[int](client, "numbers", items=[1])  # error
     RedisSortedSet[int]([1, 2])  # error
+    RedisSortedSet(client, "numbers", serializer=3)  # error
+    RedisSortedSet[int](client, "numbers", serializer=TextSerializer())  # error
+    SortedSet(client, "names", serializer=WithoutLoads())  # error
+    SortedSet(client, "names").add(1)  # error
+    ScheduledSet(client, "tasks", serializer=NamedtupleSerializer(Task)).add("task")  # error
     redset.connect(6379)  # error
     redset.connect(["redis://localhost"])  # error
     redset.ServerClock()  # error
