@@ -9,6 +9,7 @@ from redset._plans import settling
 from redset._plans.consuming import Settings, Work
 from redset._plans.leased import LeasedItems
 from redset._protocol.config import Plan
+from redset._support.exits import close_at_exit
 from redset._transport.driver import SubscriptionReuse
 from redset._transport.runner import PlanRunner
 from redset.leases import Lease
@@ -35,6 +36,7 @@ class BaseConsumer(Generic[T]):
     ) -> None:
         self._runner, self._work = runner, work
         self._items = _consume(runner, step, sets, work)
+        close_at_exit(self._items)
 
     @property
     def lease(self) -> Lease[T]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from redset._plans import settling
 from redset._plans.leased import LeasedItems
+from redset._protocol.client_errors import is_disconnected
+from redset._support.words import described
 from redset._transport.renewals import Renewer, new_guard, renewer_of
 from redset._transport.runner import Operation, P, Runner, is_of_the_call
 from redset.exceptions import LeaseLost
@@ -205,8 +207,12 @@ class Lease(Sequence[T]):
         except Exception as failure:
             if not is_of_the_call(failure):
                 raise
-            label = self._runner.config.label
-            logger.exception("redset %r: can't give items of a lease back", label)
+            gone = is_disconnected(failure)  # one line says that, no traceback says more
+            logger.error(
+                "redset %r: can't give items of a lease back, which come back when it runs out: %s",
+                *(self._runner.config.label, described(failure)),
+                exc_info=None if gone else failure,
+            )
 
     def _settle(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         # Made here, as most leases of a consumer need none.

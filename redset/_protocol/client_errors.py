@@ -29,6 +29,11 @@ def is_client_error(error: BaseException) -> bool:
     return any(is_named(error, name) for name in ("RedisError", "ValkeyError"))
 
 
+def is_disconnected(error: BaseException) -> bool:
+    """Return whether the server could not be reached, or didn't answer in time."""
+    return is_named(error, "ConnectionError") or is_named(error, "TimeoutError")
+
+
 def is_missing_script(error: BaseException) -> bool:
     """Return whether the server doesn't have the script that was called by its digest."""
     return is_named(error, "NoScriptError")

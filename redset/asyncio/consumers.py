@@ -14,6 +14,8 @@ from redset._plans import settling
 from redset._plans.consuming import Settings, Work
 from redset._plans.leased import LeasedItems
 from redset._protocol.config import Plan
+
+# sync: from redset._support.exits import close_at_exit
 from redset._transport.async_runner import AsyncPlanRunner, run_shielded
 from redset._transport.driver import SubscriptionReuse
 from redset.asyncio.leases import Lease
@@ -40,6 +42,7 @@ class BaseConsumer(Generic[T]):
     ) -> None:
         self._runner, self._work = runner, work
         self._items = _consume(runner, step, sets, work)
+        # sync: close_at_exit(self._items)
 
     @property
     def lease(self) -> Lease[T]:

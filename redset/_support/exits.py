@@ -1,0 +1,23 @@
+"""The end of the process: what is closed then, while all that it needs is still there."""
+
+import contextlib
+import weakref
+from collections.abc import Generator
+from typing import Any
+
+
+def close_at_exit(items: Generator[Any, None, None]) -> None:
+    """Close *items* when the process ends, if they are still in hand; does not keep them.
+
+    Newest first, as all finalizers: before a server that this process started earlier. The
+    collector closes them after it: what they give back would find no server.
+    """
+    weakref.finalize(items, _close, weakref.ref(items))
+
+
+def _close(reference: "weakref.ref[Generator[Any, None, None]]") -> None:
+    items = reference()
+    if items is not None:
+        # ValueError: a thread that no exit waits for is in the middle of them.
+        with contextlib.suppress(ValueError):
+            items.close()
