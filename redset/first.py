@@ -33,7 +33,7 @@ class FirstOf(Generic[T]):
     normal a
     normal b
 
-    A set has something if it would hand it out itself: a `ScheduledSet`, what is due. Each
+    A set has something if it would deliver it itself: a `ScheduledSet`, what is due. Each
     call finds the first such set on the server, at one moment. An item stays an item of its
     set, which counts its deliveries, keeps it if it is dead, and is told that it is done.
     What the calls of one set promise, these promise too.
@@ -85,7 +85,7 @@ class FirstOf(Generic[T]):
 
         Args:
             timeout: seconds to wait until any of the sets has an item (that is due, in a
-                `ScheduledSet`); ``None`` waits for ever.
+                `ScheduledSet`); ``None`` waits without end.
             last: whether the item with the highest score is meant, of that set.
             with_scores: whether to return set, item and score.
 
@@ -135,7 +135,8 @@ class FirstOf(Generic[T]):
         Fewer if that set has fewer: those of the sets after it are left for the next call. ``[]``
         if no set has any, or if none came in time. Arguments as in `pop`.
 
-        Cost: 1 round trip for each 1,000 items, O(num * log n). Atomic for so many; takes no lock.
+        Cost: 1 round trip for each 1,000 items, O(num * log n). Takes no lock.
+        Atomic for each 1,000 items.
         Source: ``ZMPOP``.
         """
         taken = self._runner.hand_out(
@@ -154,13 +155,13 @@ class FirstOf(Generic[T]):
         worker: str | None = None,
         last: bool = False,
     ) -> Lease[T]:
-        """Hand out up to *num* items of the first set that has any, until a deadline.
+        """Lease up to *num* items of the first set that has any, until a deadline.
 
         The lease is one of that set, which is its ``source``; it is empty if no set has any, or if
         none came in time. Arguments as in `RedisSortedSet.lease`; without *max_deliveries*, each
         set's own.
 
-        Cost: 1 round trip for each 500 items, O(num * log n). Atomic for so many.
+        Cost: 1 round trip for each 500 items, O(num * log n). Atomic for each 500 items.
         """
         return _lease(self, num, ttl, timeout, renew, max_deliveries, worker, last)
 
@@ -177,7 +178,7 @@ class FirstOf(Generic[T]):
         retry_delay: float | Callable[[int], float] = 0.0,
         on_error: Callable[[tuple[RedisSortedSet[T], T], BaseException], Any] | None = None,
     ) -> FirstConsumer[T]:
-        """Hand out sets and items for ever, each until the loop asks for the next one.
+        """Deliver sets and items without end, each until the loop asks for the next one.
 
         Each batch is of the first set that has something then: with the default of 1, no item waits
         for more than the one at hand, if it is in the first set. Arguments as in

@@ -9,12 +9,11 @@ T_co = TypeVar("T_co", covariant=True)
 class Serializer(Protocol[T]):
     """The methods that a set needs of its serializer: ``dumps`` and ``loads``; no base class.
 
-    Any object or module with these two functions will do (``json``, ``pickle``,
-    one of `redset.codecs`, your own). One that lacks a function falls back to ``str``
-    for that direction; one that lacks both is refused, or ignored with a warning by the
-    sets of redset 0.4. A ``dumps`` that returns ``str`` is given ``str`` in ``loads``,
-    one that returns ``bytes`` is given ``bytes``. Type checkers ask for ``loads``, which tells them
-    what the items are.
+    Any object or module with these two functions will do (``json``, ``pickle``, a class of
+    `redset.codecs`, your own). If it lacks one function, ``str`` is used for that direction; if it
+    lacks both, it is refused, or ignored with a warning by the sets of redset 0.4. If ``dumps``
+    returns ``str``, ``loads`` is called with ``str``; if it returns ``bytes``, with ``bytes``.
+    Type checkers need ``loads``, which tells them what the items are.
 
     Source: ``redset.interfaces.Serializer`` of the redset 0.4 documentation.
     """

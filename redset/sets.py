@@ -12,7 +12,7 @@ from redset._operators import Operators
 from redset._plans import many
 from redset._protocol.config import Unique
 from redset._protocol.scores import Clock
-from redset.base import SCHEDULED, SORTED, TIME_SORTED, T, Text, Unique
+from redset.base import SCHEDULED, SORTED, TIME_SORTED, T, Text
 from redset.interfaces import Loading
 
 
@@ -114,10 +114,10 @@ class SortedSet(RedisSortedSet[Text]):
 
 
 class TimeSortedSet(SortedSet[Text]):
-    """A `SortedSet` in order of time: first in, first out, unless a score says otherwise.
+    """A `SortedSet` in order of time: first in, first out, unless a score is given.
 
     Without a scorer, an item's score is the time at which it is added (UNIX seconds by *clock*).
-    One process never gives one time twice, so its items come back in the order it added them.
+    A process never uses the same time twice, so its items come back in the order it added them.
 
     Args:
         redis_client, name: as for `redset.RedisSortedSet`.
@@ -132,7 +132,7 @@ class TimeSortedSet(SortedSet[Text]):
 
 
 class ScheduledSet(TimeSortedSet[Text]):
-    """A `TimeSortedSet` that hands out an item only once its score, a time, has come.
+    """A `TimeSortedSet` that delivers an item only when its score, a time, has come.
 
     `pop`, `take`, `peek`, `peek_score` and `available` see the items that are due; ``len``, ``in``
     and iteration see all.

@@ -9,7 +9,7 @@ from redset._protocol.config import Unique
 from redset._protocol.scores import Clock
 from redset.asyncio._methods import SetMethods
 from redset.asyncio.operators import UnsupportedOperators
-from redset.base import SCHEDULED, SORTED, TIME_SORTED, T, Text, Unique
+from redset.base import SCHEDULED, SORTED, TIME_SORTED, T, Text
 from redset.interfaces import Loading
 
 
@@ -102,7 +102,7 @@ class TimeSortedSet(SortedSet[Text]):
 
 
 class ScheduledSet(TimeSortedSet[Text]):
-    """`redset.ScheduledSet` for asyncio: hands out an item only once its score has come.
+    """`redset.ScheduledSet` for asyncio: delivers an item only when its score has come.
 
     Args:
         redis_client, pipelining: as for `redset.asyncio.RedisSortedSet`.
