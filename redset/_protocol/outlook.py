@@ -42,7 +42,7 @@ class Outlook:
     def is_that_of(self, other: "Outlook") -> bool:
         """Return whether *other*, of the same sets, is by the same clocks."""
         pairs = zip(self.places, other.places, strict=True)
-        return all(mine.clock is theirs.clock for mine, theirs in pairs)
+        return all(mine.clock == theirs.clock for mine, theirs in pairs)
 
     def of_leases(self) -> list[Command[Any]]:
         """Read the nearest deadline of a lease of each set, and the server's time."""
