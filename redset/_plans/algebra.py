@@ -5,7 +5,6 @@ from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 from redset._plans.arguments import (
-    check_admits_all,
     check_conflict,
     check_weights,
 )
@@ -85,11 +84,6 @@ def difference_update(config: SetConfig[T], operands: Sequence[AnyOperand]) -> P
         yield from combine_own(config, "difference", operands)
     else:
         yield from discard_all(config, chained(local))
-
-
-def symmetric_difference_update(config: SetConfig[T], operand: AnyOperand) -> Plan[None]:
-    check_admits_all(config)
-    yield from combine_own(config, "symmetric_difference", [operand])
 
 
 def combine(

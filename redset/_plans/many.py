@@ -184,10 +184,5 @@ def _check_has_own_ttl(config: SetConfig[Any], call: str) -> None:
         )
 
 
-def run_id() -> Plan[str]:
-    """What tells one run of a server from another."""
-    return ask(commands.server_info())
-
-
 def server_time() -> Plan[float]:
     return ask(commands.server_time())

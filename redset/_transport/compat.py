@@ -206,11 +206,6 @@ def is_in_the_middle_of_a_call(client: Any) -> bool:
     return False
 
 
-def is_single_connection(client: Any) -> bool:
-    """Return whether an asyncio *client* has one connection instead of a pool."""
-    return bool(getattr(client, "single_connection_client", False))
-
-
 # Pools and connections
 
 
