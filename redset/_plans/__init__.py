@@ -1,1 +1,1 @@
-"""One generator for each operation, by topic. No I/O: a step that is yielded is one round trip."""
+"""Plans: a generator for each operation, by topic. No I/O: each step yielded is one round trip."""

@@ -1,4 +1,4 @@
-"""Plans of set algebra: what is not on the server is staged there, and one script combines."""
+"""Plans of set algebra: local operands are staged on the server, and one script combines all."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -42,7 +42,7 @@ def combined(
     weights: Iterable[float] | None,
     into: str | bytes | None,
 ) -> Plan[Destination]:
-    """Make the combination of this set and *operands*; give where it is."""
+    """Store the combination of this set and *operands*; return its destination."""
     check_conflict(config, conflict)
     everyone = [stored(config), *operands]
     factors = check_weights(config, weights, conflict, len(everyone))
@@ -60,7 +60,7 @@ def combined(
 def combine_own(
     config: SetConfig[T], operation: str, operands: Sequence[AnyOperand], conflict: str = "keep"
 ) -> Plan[None]:
-    """Make this set what its combination with *operands* is."""
+    """Replace this set by its combination with *operands*."""
     check_conflict(config, conflict)
     everyone = [stored(config), *operands]
     with config.requests.store.acquire() as slot:
@@ -95,7 +95,7 @@ def combine(
     conflict: str = "keep",
     weights: Sequence[float] | None = None,
 ) -> Plan[int]:
-    """Make the combination of *operands* at *target*; give its size."""
+    """Store the combination of *operands* at *target*; return its size."""
     adds = operation in {"union", "symmetric_difference"}
     with_scores = adds or conflict != "keep"
     if weights is None and (
@@ -111,7 +111,7 @@ def combine(
 def compare_stored(
     config: SetConfig[Any], operation: str, one: StoredOperand, other: StoredOperand
 ) -> Plan[bool]:
-    """Answer whether *one* is a ``subset`` of *other* (or what *operation* says)."""
+    """Return whether *one* is a ``subset`` of *other*, or as *operation* compares them."""
     named = stored_operands((one, other))
     command = commands.compare(operation, named)
     word, answer = yield from ask_reader(command, renewals_of((one, other)))
@@ -125,7 +125,7 @@ def compare_staged(
     one: StoredOperand | LocalOperand[T],
     other: StoredOperand | LocalOperand[T],
 ) -> Plan[bool]:
-    """`compare_stored` for any number of local items, which the server keeps meanwhile."""
+    """Compare as `compare_stored` does, for any number of local items, staged on the server."""
     target = Destination(companion(config.key, "scratch:into"), "lasting")
     _, answer = yield from _combine_on_server(
         config, operation, (one, other), target, "keep", None, strict=False, with_scores=False
@@ -136,9 +136,9 @@ def compare_staged(
 def count_staged(
     config: SetConfig[T], operation: str, operands: Sequence[AnyOperand], limit: int = 0
 ) -> Plan[int]:
-    """Answer how many items a combination has, without making it; up to *limit*, 0 for all.
+    """Return how many items a combination has, without storing it; up to *limit*, 0 for all.
 
-    The server keeps any number of local items meanwhile.
+    Any number of local items is staged on the server for the call.
     """
     target = Destination(companion(config.key, "scratch:into"), "lasting")
     if operation != "intersection":
@@ -165,8 +165,9 @@ def _combine_on_server(
     with_scores: bool,
     limit: int | None = None,
 ) -> Plan[tuple[str, int]]:
-    """Have the script combine, compare, or with a *limit* count *operands*; give its answer."""
-    # What an operand has twice meets itself as two operands' items do; in a sum it counts once.
+    """Call the script to combine, compare, or with a *limit* count *operands*; return its reply."""
+    # If an operand has an item twice, its scores are merged as those of two operands are; in a sum
+    # the item counts once.
     flag = FLAGS.get(conflict, "NX")
     folds = number_when_folded(config, operation, operands) < len(operands)
     staging = Staging(config, flag, strict=strict, with_scores=with_scores)
@@ -190,7 +191,7 @@ def _combine_on_server(
         *_, (word, number) = yield [*renewals_of(operands), *staging.take_waiting(), command]
     except Exception:
         if staging.sent and staging.keys:
-            with suppress(Exception):  # then they run out
+            with suppress(Exception):  # the staged keys expire then
                 yield commands.delete_all(staging.keys)
         raise
     check_verdict(config, word, number, ready)
@@ -198,9 +199,9 @@ def _combine_on_server(
 
 
 def _life(target: Destination, operands: Sequence[Operand]) -> tuple[str | int, Sequence[bytes]]:
-    """Say how long a set lives at *target*, and the keys of what belongs to it.
+    """Return the time-to-live of the set at *target*, and its companion keys.
 
-    One that takes part is only changed, and keeps its time-to-live.
+    If the set is an operand too, it is only changed, and keeps its time-to-live.
     """
     if target.slot is None:
         return target.ttl, ()

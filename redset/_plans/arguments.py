@@ -1,4 +1,4 @@
-"""Arguments that operations have in common, checked in the words of their set."""
+"""Checks of the arguments that operations share; an error names the set."""
 
 from collections.abc import Iterable
 from math import isinf
@@ -11,16 +11,16 @@ from redset._protocol.scores import check_score
 from redset._support.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
-# Whose score wins where two meet.
+# Which score an item gets if it has two: the one it had, the new one, or one computed of both.
 OnConflict = Literal["keep", "replace", "min", "max", "sum"]
 CONFLICTS: tuple[str, ...] = get_args(OnConflict)
 
-# The shortest time to live that the server knows.
+# The shortest time-to-live that the server can set, in seconds.
 MS = 0.001
 
 
 def check_conflict(config: SetConfig[Any], conflict: str) -> None:
-    """Say what is wrong if *conflict* is no way to settle whose score wins."""
+    """Raise ``ValueError`` if *conflict* is none of `CONFLICTS`."""
     if conflict not in CONFLICTS:
         raise InvalidValueError(
             f"redset {shown(config.name)}: on_conflict must be one of {', '.join(CONFLICTS)}; "
@@ -29,7 +29,7 @@ def check_conflict(config: SetConfig[Any], conflict: str) -> None:
 
 
 def check_admits_all(config: SetConfig[Any]) -> None:
-    """Refuse what would have to add items without asking whether they may come in."""
+    """Raise ``TypeError`` if ``unique`` may reject items: this operation can't check each one."""
     if not config.admits_all:
         raise InvalidTypeError(
             f"redset {shown(config.name)}: unique={shown(config.unique)} may refuse "
@@ -38,7 +38,7 @@ def check_admits_all(config: SetConfig[Any]) -> None:
 
 
 def check_lasting(config: SetConfig[Any]) -> None:
-    """Refuse a result where something would have to outlive it."""
+    """Raise ``TypeError`` for a result: when it expires, what is on lease would be lost with it."""
     if config.is_result:
         raise InvalidTypeError(
             f"redset {shown(config.name)}: this is a result, and goes with what is on "
@@ -49,7 +49,7 @@ def check_lasting(config: SetConfig[Any]) -> None:
 def check_weights(
     config: SetConfig[Any], weights: Iterable[float] | None, conflict: str, number: int
 ) -> list[float] | None:
-    """Give the *weights* of so many sets as floats."""
+    """Return the *weights* of a *number* of sets as floats, ``None`` if there are none."""
     if weights is None:
         return None
     if conflict in {"keep", "replace"}:
@@ -71,12 +71,12 @@ def check_weights(
 
 
 def check_place(config: SetConfig[Any], argument: str, value: object) -> int:
-    """Give a rank, or a number of items, as an int that the server takes."""
+    """Return a rank, or a number of items, as an int that the server accepts."""
     return max(-FARTHEST, min(check_count(config.name, argument, value), FARTHEST))
 
 
 def check_limit(config: SetConfig[Any], limit: object) -> int | None:
-    """Give the most items that are wanted, ``None`` for all."""
+    """Return the maximum number of items to return, ``None`` for all."""
     most = None if limit is None else check_place(config, "limit", limit)
     if most is not None and most < 0:
         raise InvalidValueError(
@@ -86,7 +86,7 @@ def check_limit(config: SetConfig[Any], limit: object) -> int | None:
 
 
 def score_ends(config: SetConfig[Any], low: Any, high: Any, inclusive: Any) -> tuple[str, str]:
-    """Give the ends of a range of scores as the server reads them."""
+    """Return the ends of a range of scores in the syntax of the server."""
     if not isinstance(inclusive, tuple) or [type(end) for end in inclusive] != [bool, bool]:
         raise InvalidTypeError(
             f"redset {shown(config.name)}: inclusive must be two bools, got {shown(inclusive)}"
@@ -99,7 +99,7 @@ def score_ends(config: SetConfig[Any], low: Any, high: Any, inclusive: Any) -> t
 
 
 def take_options(config: AnyConfig[Any], timeout: float | None, last: object) -> TakeOptions:
-    """Give what *timeout* and *last* say of handing out."""
+    """Return the options of a delivery for *timeout* and *last*."""
     if type(timeout) is float and timeout == 0.0 and not last:
         return config.no_wait
     return TakeOptions(config.no_wait.now, check_timeout(config.name, timeout), last=bool(last))

@@ -1,7 +1,8 @@
-"""Plans of comparisons, which write nothing, so that a read-only replica can answer.
+"""Plans of comparisons, which store nothing, so that a read-only replica can answer.
 
-A few local items are looked up by one script. More of them are staged, so that all are compared at
-one moment; a server that refuses that is asked chunk by chunk. Nothing here does I/O or awaits.
+A few local items are looked up by one script. If there are more, they are staged, so that all are
+compared at one moment; if the server refuses writes, they are looked up chunk by chunk. Nothing
+here does I/O or awaits.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ def compare(
     one: StoredOperand | LocalOperand[T],
     other: StoredOperand | LocalOperand[T],
 ) -> Plan[bool]:
-    """Answer whether *one* is a ``subset`` of *other* (or what *operation* says)."""
+    """Return whether *one* is a ``subset`` of *other*, or as *operation* compares them."""
     if isinstance(one, LocalOperand):
         return (yield from _compare_local(config, operation, one, other, local_first=True))
     if isinstance(other, LocalOperand):
@@ -35,9 +36,9 @@ def compare(
 
 
 class Overlap(NamedTuple):
-    """The size of a set, how many local members are in it, and how many there are.
+    """The size of a set, how many local members are in it, and how many local members there are.
 
-    *unencodable* says whether there are local items that the set can't hold.
+    *unencodable* is ``True`` if there are local items that the set can't hold.
     """
 
     size: int
@@ -46,7 +47,7 @@ class Overlap(NamedTuple):
     unencodable: bool
 
     def answers(self, operation: str, *, local_first: bool) -> bool:
-        """Return what *operation* asks of the local items and the set, in that order or not."""
+        """Return the result of *operation*, with the local items as its first operand or second."""
         holds_all = self.found == self.members and not self.unencodable
         has_no_other = self.found == self.size
         if operation == "disjoint":
@@ -88,7 +89,7 @@ def _compare_local(
 
 
 def _overlap_of_many(config: SetConfig[T], source: ItemSource) -> Plan[Overlap]:
-    """Look members up, chunk by chunk: others may change the set between two chunks."""
+    """Look members up, chunk by chunk: other clients may change the set between two chunks."""
     seen = Seen(config)
     total = 0
 

@@ -1,6 +1,6 @@
-"""Consuming: what a consumer knows of the items that it was given. No I/O.
+"""Consuming: the settings of a consumer, and the state of the items that it works on. No I/O.
 
-Both surfaces share it: the loop tells it what it hands out, and asks it what is done.
+Both surfaces share it: their loops record here which item is delivered, and which are done.
 """
 
 import logging
@@ -26,21 +26,22 @@ T = TypeVar("T")
 
 logger = logging.getLogger("redset")
 
-# Seconds until an item that failed is ready again, or what tells them by its deliveries.
+# Seconds until an item that failed is ready again, or a function that returns them for the number
+# of its deliveries.
 RetryDelay = float | Callable[[int], float]
 
 
 def backoff(
     first: float = 1.0, factor: float = 2.0, longest: float = 3600.0, jitter: float = 0.1
 ) -> Callable[[int], float]:
-    """Return what gives the seconds until the next try: ever longer ones, for ``retry_delay``.
+    """Return a function for ``retry_delay``: after each delivery of an item, the delay is longer.
 
     Args:
         first: seconds after the first delivery.
-        factor: by which each is longer than the one before.
-        longest: the most that there are.
-        jitter: the part of them, from 0 to 1, that is left out at random, so that items that
-            failed together don't come back together.
+        factor: by which the delay is multiplied after each further delivery.
+        longest: the longest delay, in seconds.
+        jitter: the largest part of a delay, from 0 to 1, that is subtracted at random, so that
+            items that failed together are not ready again together.
 
     >>> import redset
     >>> delays = redset.backoff(first=1, factor=3, longest=20, jitter=0)
@@ -67,7 +68,7 @@ def backoff(
 
 
 class Settings(NamedTuple):
-    """What a consumer was asked for; checked."""
+    """The arguments of ``consume``; `checked_settings` checks them."""
 
     batch: int
     ttl: float
@@ -78,20 +79,20 @@ class Settings(NamedTuple):
     worker: str | None
     retry_delay: RetryDelay
     on_error: Callable[[Any, BaseException], Any] | None
-    # What follows from them for each request.
+    # Derived from the others, for each request.
     wanted: LeaseTerms = LeaseTerms(0.0, 0, "")
     options: TakeOptions = TakeOptions(None)
 
 
 def check_retry_delay(name: str, delay: Any) -> RetryDelay:
-    """Give *delay* back if it is seconds, or a callable."""
+    """Return *delay* if it is a number of seconds, or a callable."""
     if callable(delay):
         return cast(Callable[[int], float], delay)
     return check_seconds(name, "retry_delay", delay)
 
 
 def check_on_error(name: str, on_error: Any) -> Any:
-    """Give *on_error* back if it can be called."""
+    """Return *on_error* if it is ``None``, or can be called."""
     if on_error is not None and not callable(on_error):
         raise InvalidTypeError(
             f"redset {shown(name)}: on_error must be callable with an item and an exception, "
@@ -101,7 +102,7 @@ def check_on_error(name: str, on_error: Any) -> Any:
 
 
 def checked_settings(config: AnyConfig[Any], settings: Settings) -> Settings:
-    """Return *settings* as they can be used, or say what is wrong with them."""
+    """Return *settings*, checked, with what each request needs; raise if one of them is wrong."""
     name = config.name
     if check_count(name, "batch", settings.batch) < 1:
         raise InvalidValueError(
@@ -128,40 +129,40 @@ def checked_settings(config: AnyConfig[Any], settings: Settings) -> Settings:
 
 
 class Work(Generic[T]):
-    """The lease that a consumer works on, the item at hand, and the error that ended its work."""
+    """The lease that a consumer works on, its current item, and the error that ended its work."""
 
     def __init__(self, name: str, settings: Settings) -> None:
         self._name, self.settings = name, settings
         self.lease: Any = None
         self.at_hand: LeasedItem[T] | None = None
-        # How many items of the lease the loop was given and is done with.
+        # How many items of the lease were delivered to the loop, and are done.
         self.done = 0
         self.error: BaseException | None = None
 
     def begin(self, lease: Any) -> None:
-        """Work on *lease* from now on."""
+        """Start to work on *lease*."""
         self.lease, self.at_hand, self.done = lease, None, 0
 
     def current_lease(self) -> Any:
-        """Return the lease that is worked on, or was last."""
+        """Return the lease that the consumer works on, or worked on last."""
         if self.lease is None:
-            raise InvalidValueError(f"redset {shown(self._name)}: no item was handed out yet")
+            raise InvalidValueError(f"redset {shown(self._name)}: no item was delivered yet")
         return self.lease
 
     @property
     def deliveries(self) -> int:
-        """How often the item at hand was handed out; 0 without one."""
+        """Return how often the current item was delivered, 0 if there is none."""
         return 0 if self.at_hand is None else self.at_hand.deliveries
 
     def left_by(self, error: BaseException | None) -> None:
-        """Note the *error* that leaves the block around the loop, and tell of it."""
+        """Record the *error* that ended the block around the loop, and report it."""
         if error is not None and self.error is None:
             self.error = error
             if isinstance(error, Exception):
                 self.tell(error)
 
     def delay(self, error: BaseException) -> float:
-        """Seconds until the item at hand, which *error* ended, is ready again."""
+        """Return the seconds until the current item, which failed with *error*, is ready again."""
         delay = self.settings.retry_delay
         if self.at_hand is None or not counts(error):
             return 0.0
@@ -170,25 +171,25 @@ class Work(Generic[T]):
         return delay
 
     def tell(self, error: Exception) -> None:
-        """Call ``on_error`` for the item at hand."""
+        """Call ``on_error`` for the current item."""
         on_error = self.settings.on_error
         if on_error is not None and self.at_hand is not None:
             on_error(self.given(self.at_hand), error)
 
     def given(self, leased: LeasedItem[T]) -> Any:
-        """Return what the loop is given for *leased*."""
+        """Return what the loop receives for *leased*."""
         return leased.item
 
     def log_and_tell(self, label: str, error: Exception) -> None:
-        """`tell`, or log *error* if there is nobody to be told."""
+        """Call ``on_error`` for the current item; log *error* if there is no ``on_error``."""
         if self.settings.on_error is None:
             logger.error("redset %r: an item failed", label, exc_info=error)
         self.tell(error)
 
 
 class FirstWork(Work[T]):
-    """The work of a consumer of several sets, who is told which one an item is of."""
+    """The work of a consumer of several sets, whose loop receives each item with its set."""
 
     def given(self, leased: LeasedItem[T]) -> Any:
-        """As that of `Work`."""
+        """Return the set of *leased*, and its item."""
         return self.lease.source, leased.item

@@ -1,8 +1,8 @@
-"""Plans of counts: how many items a combination would have, without making it.
+"""Plans of counts: how many items a combination would have, without storing it.
 
-They write nothing, so that a read-only replica can answer; only many local items are staged, so
-that all are counted at one moment. A server that refuses that is asked chunk by chunk. Nothing here
-does I/O or awaits.
+A read-only replica can answer, as nothing is written, unless there are many local items: these are
+staged, so that all are counted at one moment. If the server refuses writes, they are counted chunk
+by chunk. Nothing here does I/O or awaits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ from redset._protocol.sources import ItemSource, Memory, chained, remembered
 
 T = TypeVar("T")
 
-# What the script is told that is not to count the members of the sets' combination.
+# As the limit: the script counts only the members that it is called with, not the combination.
 _NONE = -1
 
 
@@ -37,7 +37,7 @@ def count(
     others: Sequence[StoredOperand | LocalOperand[T]],
     limit: int | None = None,
 ) -> Plan[int]:
-    """Answer how many items a combination of this set and *others* has; up to *limit*.
+    """Return how many items a combination of this set and *others* has, up to *limit*.
 
     The limit is for intersections.
     """
@@ -49,7 +49,7 @@ def count(
     number_when_folded(config, operation, stored)
     sources = [each.source for each in operands if isinstance(each, LocalOperand)]
     if operation != "intersection" and sources:
-        # Whatever stands between them, their items are added, or left out, together.
+        # Wherever they stand among the operands, their items are added, or left out, together.
         sources = [chained(sources)]
     return (yield from _count(config, operation, stored, sources, most or 0))
 
@@ -91,7 +91,7 @@ def _count(
 def _in_all(
     config: SetConfig[T], members: set[bytes], sources: Sequence[ItemSource]
 ) -> Plan[set[bytes]]:
-    """Return those *members* that all further *sources* have; only they are kept in memory."""
+    """Return those *members* that all *sources* contain; only these are kept in memory."""
     for source in sources:
         found: set[bytes] = set()
         while batches := (yield from read_batch(source)):
@@ -107,7 +107,10 @@ def _count_members(
     members: set[bytes] | None,
     limit: int,
 ) -> Plan[int]:
-    """Count what is in the sets, and *members* of local items beside it, at one moment if few."""
+    """Count the combination of the sets, and with it *members* of local items.
+
+    If the members fit in one call, all are counted at one moment.
+    """
     named = stored_operands(stored)
     total = 0
     wanted = _NONE if operation == "intersection" and members is not None else limit
@@ -124,6 +127,6 @@ def _count_members(
 
 
 def parts_of(members: Iterable[bytes], most: int) -> list[list[bytes]]:
-    """Cut *members* into those of one call each; one call is made even without any."""
+    """Split *members* into lists for one call each; one empty list if there are none."""
     cut = chunks(((member, None) for member in members), most)
     return [[member for member, _ in part] for part in cut] or [[]]

@@ -1,4 +1,4 @@
-"""Plans of what is on lease, delayed or dead: it is listed, counted, requeued, discarded."""
+"""Plans for items that are leased, delayed or dead: list, count, requeue and discard them."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -24,7 +24,10 @@ T = TypeVar("T")
 
 
 def entries(config: SetConfig[T], pairs: Sequence[Pair]) -> Plan[list[LeaseInfo[T]]]:
-    """Say more of members with their deadlines in milliseconds; leave out what is settled now."""
+    """Return what is known of leased or delayed members, given with deadlines in milliseconds.
+
+    Members that were settled since are left out.
+    """
     [found] = yield [
         commands.fields(leasing_keys(config.key).held, [member for member, _ in pairs])
     ]
@@ -39,7 +42,10 @@ def entries(config: SetConfig[T], pairs: Sequence[Pair]) -> Plan[list[LeaseInfo[
 
 
 def _parts_of(entry: bytes) -> tuple[int, float, float, str | None]:
-    """Deliveries, score, begin and worker of an entry of held; 0 if another program wrote it."""
+    """Return deliveries, score, begin and worker of an entry of the companion key ``held``.
+
+    If another program wrote the entry, they are 0 and ``None``.
+    """
     try:
         lease, deliveries, _, score, since, _, worker = entry.split(b" ", 6)
         name = None if lease == b"-" else worker.decode("utf-8", "replace")
@@ -49,7 +55,7 @@ def _parts_of(entry: bytes) -> tuple[int, float, float, str | None]:
 
 
 def letters(config: SetConfig[T], pairs: Sequence[Pair]) -> Plan[list[DeadLetter[T]]]:
-    """Say more of dead members and their scores."""
+    """Return the dead letters of members that are given with their scores."""
     [found] = yield [
         commands.fields(leasing_keys(config.key).letters, [member for member, _ in pairs])
     ]
@@ -62,12 +68,12 @@ def letters(config: SetConfig[T], pairs: Sequence[Pair]) -> Plan[list[DeadLetter
 def _item_of(config: SetConfig[T], member: bytes) -> T | None:
     try:
         return config.encoding.decode(member)
-    except Exception:  # it was logged when it was put there
+    except Exception:  # logged when the member became a dead letter
         return None
 
 
 def _letter_of(letter: bytes | None) -> tuple[str, str, float, int]:
-    """Reason, error, time and deliveries of a letter; nothing if there is none."""
+    """Return reason, error, time and deliveries of a letter; empty ones if there is none."""
     try:
         reason, milliseconds, deliveries, error = (letter or b"").split(b" ", 3)
         text = error.decode("utf-8", "replace")
@@ -77,7 +83,7 @@ def _letter_of(letter: bytes | None) -> tuple[str, str, float, int]:
 
 
 def stats(config: SetConfig[Any]) -> Plan[Stats]:
-    """Count what is where, at one moment."""
+    """Count the items in each state, at one moment."""
     now = None if config.score_clock is None else float(config.score_clock())
     keys = leasing_keys(config.key)
     all_keys = [config.key, keys.leased, keys.dead, config.undecodable, keys.delayed]
@@ -94,7 +100,11 @@ def sort_dead(
     reason: str | None,
     older_than: float | None,
 ) -> Plan[int]:
-    """Requeue or discard dead items: *items*, or all, of one reason, that died long enough ago."""
+    """Requeue or discard dead letters: *items*, or all; return how many.
+
+    With *reason*, only those of that reason; with *older_than*, only those that have been dead for
+    that many seconds.
+    """
     check_reason(config.name, reason)
     before = None
     if older_than is not None:
@@ -111,7 +121,7 @@ def sort_dead(
         return total
     [left] = yield [commands.size(own.dead)]
     passed = 0
-    while passed >= 0 and left > 0:  # what dies meanwhile is left alone
+    while passed >= 0 and left > 0:  # items that die during the call are not touched
         [(moved, passed)] = yield [_sort(keys, about, passed, ())]
         total, left = total + moved, left - moved
     return total
@@ -128,7 +138,7 @@ def _sort(
 
 
 def cancel(config: SetConfig[T], items: Sequence[T]) -> Plan[int]:
-    """Remove *items* wherever they are; say how many were anywhere."""
+    """Remove *items* in whatever state they are; return how many were found."""
     total = 0
     for part in parts([config.encoding.encode(item) for item in items], LEASE_AT_ONCE):
         [found] = yield [commands.cancel((config.key, *leasing_keys(config.key)), part)]

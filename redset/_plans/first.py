@@ -1,6 +1,6 @@
-"""Plans that hand out from the first of several sets that has something.
+"""Plans that deliver items of the first of several sets that has any.
 
-One script asks the sets in their order, so how many there are costs no round trip.
+One script asks the sets in their order: more sets cost no more round trips.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 
 T = TypeVar("T")
 
-# A request has fewer than 3,999 words; each set takes 22 of them, and what is done up to 500.
+# A request has fewer than 3,999 words: each set takes 22 of them, and the members that are
+# acknowledged up to 500.
 MAX_SETS = 100
 
 
 def check_number(sets: Sequence[object]) -> None:
-    """Refuse no sets, and more than one request can ask."""
+    """Raise ``ValueError`` if there are no sets, or more than one request can ask."""
     if not sets:
         raise InvalidValueError("redset FirstOf: no sets were given; give at least one")
     if len(sets) > MAX_SETS:
@@ -44,7 +45,7 @@ def check_number(sets: Sequence[object]) -> None:
 
 
 def check_sets(sets: Sequence[SetConfig[Any]]) -> None:
-    """Refuse a result, and a set that is given twice."""
+    """Raise if one of the sets is a result, or if a set is given twice."""
     seen: set[bytes] = set()
     for each in sets:
         if each.is_result:
@@ -61,7 +62,7 @@ def check_sets(sets: Sequence[SetConfig[Any]]) -> None:
 
 
 def check_one_slot(sets: Sequence[SetConfig[Any]]) -> None:
-    """Refuse a set that a cluster keeps in another slot than the first one."""
+    """Raise ``ValueError`` if a cluster keeps a set in another slot than the first one."""
     one, *others = sets
     for each in others:
         if slot_of(each.key) != slot_of(one.key):
@@ -73,12 +74,12 @@ def check_one_slot(sets: Sequence[SetConfig[Any]]) -> None:
 
 
 class Received(NamedTuple, Generic[T]):
-    """The members that the set at *place* handed out, and those items that can be deserialized."""
+    """The members that the set at *place* delivered, and the items that can be deserialized."""
 
     place: int | None = None
     members: Sequence[tuple[Any, ...]] = ()
     items: Sequence[T] = ()
-    # Until when they are on lease, by the server's clock and by this process's monotonic one.
+    # The deadline of their lease, by the server's clock and by this process's monotonic clock.
     deadline: float = 0.0
     until: float = 0.0
 
@@ -86,7 +87,7 @@ class Received(NamedTuple, Generic[T]):
 def pop(
     config: FirstConfig[T], timeout: float | None, *, last: bool, with_scores: bool
 ) -> Plan[tuple[Any, ...]]:
-    """Take one item; give the place of its set, the item, and its score if that is wanted."""
+    """Take one item; return the place of its set, the item and, if *with_scores*, its score."""
     options = take_options(config, timeout, last)
     with _slots_to_take(config, last=last) as acquired:
         received = yield from _take(config, acquired, 1, options, with_scores=False)
@@ -100,13 +101,13 @@ def pop(
 def take(
     config: FirstConfig[T], num: int, timeout: float | None, *, last: bool, with_scores: bool
 ) -> Plan[list[tuple[Any, ...]]]:
-    """Take items of one set; give each as `pop` does."""
+    """Take items of one set; return each as `pop` does."""
     options = wait = take_options(config, timeout, last)
     if (left := check_count(config.name, "num", num)) < 1:
         return []
     began = monotonic()
     while True:
-        # What takes more steps is repeated as a whole after an error.
+        # If it takes several steps, all of them are repeated after an error.
         with _slots_to_take(config, last=last) as acquired:
             some = min(left, queue.TAKE_AT_ONCE)
             received = yield from _take(config, acquired, some, wait, with_scores=with_scores)
@@ -124,10 +125,10 @@ def take(
 
 
 def take_back(config: FirstConfig[T], *, last: bool) -> Plan[None]:
-    """Undo calls of `pop` or `take` that failed, if they were given anything."""
+    """Undo calls of `pop` or `take` that failed after the server had taken items for them."""
     while True:
         with _slots_to_take(config, last=last) as acquired:
-            # A repeated call that asks for fewer gives the others back: here, all of them.
+            # If a repeated call asks for fewer items, the server puts the others back: here, all.
             asked = [
                 commands.take(slot.keys, slot.request_id(), 0, HIGHEST, REPLY_TTL, last=last)
                 for slot in acquired.slots
@@ -185,7 +186,7 @@ def lease(
     *,
     last: bool,
 ) -> Plan[LeasedItems[T]]:
-    """Lease items of one set; past those that can't be deserialized if it waits."""
+    """Lease items of one set; if it waits, skip members that can't be deserialized."""
     wanted = LeaseTerms(
         check_seconds(config.name, "ttl", ttl, least=MS),
         check_most(config.name, max_deliveries) or 0,
@@ -201,7 +202,7 @@ def lease(
 def consume(
     config: FirstConfig[T], settings: Settings, done: LeasedItems[T] | None
 ) -> Plan[LeasedItems[T]]:
-    """Lease what a consumer works on next, and acknowledge what is left of *done*."""
+    """Lease the items that a consumer works on next, and acknowledge what is left of *done*."""
     batch, wanted, options = settings.batch, settings.wanted, settings.options
     return _lease_in_steps(config, batch, wanted, options, done, goes_on=True)
 
@@ -260,8 +261,9 @@ def _lease(
 ) -> Plan[Received[LeasedItem[T]]]:
     """Lease up to *num* items of the first set that has any that are due.
 
-    In the same step, acknowledge what is left of *done*, which has one lease. If that isn't all
-    there any more, the rest is looked for before this one waits.
+    In the same step, acknowledge what is left of *done*, which has one lease. If the lease doesn't
+    hold some of these items, they are looked for under other keys of a renamed set, before this
+    call waits.
     """
     acknowledged: list[LeasedItem[T]] = []
     lost: Callable[[], Plan[None]] | None = None

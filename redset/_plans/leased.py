@@ -1,6 +1,6 @@
-"""What is on lease: its items and what is known of them, how their lease ends, and what is dead.
+"""Leased items: their state, how their lease ends, dead letters, and the numbers of each.
 
-No I/O and no plan: what the plans of leases tell the surfaces.
+No I/O and no plan: these are what the plans of leases return to the surfaces.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ T = TypeVar("T")
 
 logger = logging.getLogger("redset")
 
-# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+# For this number of members, a script takes up to 5 ms, in which the server's other clients wait.
 LEASE_AT_ONCE = 500
 ACK_AT_ONCE = 1_000  # or to extend
-RELEASE_AT_ONCE = 250  # or to put among the dead letters
+RELEASE_AT_ONCE = 250  # or to reject
 
-# The text of an error is kept so far.
+# The text of an error is cut to this number of characters.
 LONGEST_ERROR = 1_000
 
 
 def counts(error: BaseException) -> bool:
-    """Return whether a delivery counts that *error* ended, and not an order from outside.
+    """Return whether a delivery that ended with *error* counts: not if it came from outside.
 
-    Python doesn't tell a generator whether its loop was left by an exception or on purpose.
+    ``KeyboardInterrupt`` and a cancellation come from outside. ``GeneratorExit`` counts: Python
+    doesn't tell a generator whether its loop was left by an exception or on purpose.
     """
     return isinstance(error, Exception | GeneratorExit)
 
 
 def error_text(error: object) -> str:
-    """Return what a dead letter says of *error*, an exception or a text."""
+    """Return the text that a dead letter has for *error*, an exception or a text."""
     if isinstance(error, GeneratorExit) or error is None:
         return ""
     if not isinstance(error, BaseException):
@@ -50,9 +51,10 @@ def error_text(error: object) -> str:
 
 
 class LeaseTerms(NamedTuple):
-    """What a lease is asked for: seconds, deliveries after which what comes back is dead, who.
+    """The terms of a lease: its seconds, the maximum of deliveries, and the name of the worker.
 
-    Without a name it is this process that wants it.
+    An item that comes back after the maximum of deliveries becomes a dead letter. If the name is
+    empty, the lease gets the name of this process.
     """
 
     ttl: float
@@ -71,11 +73,11 @@ class LeasedItem(NamedTuple, Generic[T]):
 
 
 class LeaseInfo(NamedTuple, Generic[T]):
-    """An item that somebody has on lease, or that was given back with a delay that still runs.
+    """An item that a worker has on lease, or that was released with a delay that still runs.
 
-    ``since`` is when that began, ``expires`` when the item is ready again, in UNIX seconds of the
-    server's clock; ``worker`` who has it, ``None`` for one that waits for the end of a delay;
-    ``deliveries`` how often it was handed out so far.
+    ``since`` is when that began, ``expires`` when the item is ready again, both in UNIX seconds of
+    the server's clock; ``worker`` is the name of the worker that has it, ``None`` if the item waits
+    for the end of a delay; ``deliveries`` is how often it was delivered so far.
     """
 
     item: T
@@ -87,13 +89,13 @@ class LeaseInfo(NamedTuple, Generic[T]):
 
 
 class DeadLetter(NamedTuple, Generic[T]):
-    """An item that is not handed out any more, and why.
+    """An item that is not delivered any more, and why.
 
-    ``reason`` is ``"failed"`` (given back after an error as often as ``max_deliveries`` allows),
-    ``"expired"`` (its worker died, or was slower than its lease, so often), ``"rejected"``
-    (`Lease.reject`), ``"undecodable"``, or ``""`` if nothing says; ``error`` the text of the last
-    error; ``time`` when it was, in UNIX seconds of the server's clock; ``item`` is ``None`` if the
-    serializer can't read ``member``.
+    ``reason`` is ``"failed"`` (released after an error as often as ``max_deliveries`` allows),
+    ``"expired"`` (its worker died, or was slower than its lease, as often as that), ``"rejected"``
+    (`Lease.reject`), ``"undecodable"``, or ``""`` if it is unknown; ``error`` is the text of the
+    last error; ``time`` is when the item became a dead letter, in UNIX seconds of the server's
+    clock; ``item`` is ``None`` if the serializer can't read ``member``.
     """
 
     item: T | None
@@ -106,13 +108,13 @@ class DeadLetter(NamedTuple, Generic[T]):
 
 
 class Stats(NamedTuple):
-    """How many items are where, at one moment.
+    """The number of items in each state, at one moment.
 
-    ``ready + leased + delayed + dead + undecodable`` are all that there are. Of those ready,
-    ``due`` are handed out now; ``oldest`` is for how many seconds the first of them has been due
-    where scores are times, else 0. Those ``leased`` are being worked on, those ``delayed`` were
-    given back with a delay; of both, ``expired`` will be ready with the next calls that hand
-    something out.
+    ``ready + leased + delayed + dead + undecodable`` is the number of all items. Of the ready ones,
+    ``due`` can be delivered now; if scores are times, ``oldest`` is for how many seconds the first
+    of them has been due, else 0. The ``leased`` items are being worked on, the ``delayed`` ones
+    were released with a delay; of both, ``expired`` become ready with the next calls that deliver
+    something.
     """
 
     ready: int
@@ -126,7 +128,7 @@ class Stats(NamedTuple):
 
 
 class Settling(NamedTuple):
-    """How the hold on members ends: see ``lua/settle.lua``."""
+    """The way in which a lease of members ends, or is extended: see ``lua/settle.lua``."""
 
     verb: str
     seconds: float = 0.0
@@ -135,20 +137,20 @@ class Settling(NamedTuple):
 
     @property
     def at_once(self) -> int:
-        """How many members one script settles so."""
+        """Return the maximum number of members that one script settles in this way."""
         is_short = (self.verb == "ack" or self.prolongs) and self.score is None
         return ACK_AT_ONCE if is_short else RELEASE_AT_ONCE
 
     @property
     def prolongs(self) -> bool:
-        """Whether the hold goes on."""
+        """Return whether the members stay on lease."""
         return self.verb in {"extend", "renew"}
 
 
 class LeasedItems(Generic[T]):
-    """The items of one lease, in score order, and which of them are still to be settled.
+    """The items of one lease, in score order, and which of them are not settled yet.
 
-    They are of the set at *place* among those that were asked.
+    *place* is the position of their set among those that were asked.
     """
 
     def __init__(
@@ -160,23 +162,24 @@ class LeasedItems(Generic[T]):
         place: int = 0,
     ) -> None:
         self.config, self.deadline, self.until, self.place = config, deadline, until, place
-        # Where its leases were found last: their set may be renamed.
+        # The key under which each of its leases was found last: their set may be renamed.
         self.keys: dict[str, bytes] = {}
         self._holds = holds
         self.items = [hold.item for hold in holds]
         self._by_identity: dict[int, bytes] | None = None
         self.unsettled = {hold.member: hold for hold in holds}
         self.lost: dict[bytes, LeasedItem[T]] = {}
-        # What is to be given back, and how, until that has succeeded: nobody is done with it.
+        # The members that are to be released or rejected, and how, until that has succeeded: they
+        # are not done, so a call that acknowledges what is left must skip them.
         self.returning: dict[bytes, Settling] = {}
 
     def deliveries(self, item: T) -> int:
-        """How often *item* was handed out, this time included. No I/O."""
+        """Return how often *item* was delivered, this time included. No I/O."""
         [member] = self.members([item])
         return self.unsettled[member].deliveries
 
     def members(self, items: Sequence[T]) -> list[bytes]:
-        """The members of *items*, each of which must be open; of all that are, for none."""
+        """Return the members of *items*, each unsettled; for no items, all unsettled members."""
         if not items:
             return list(self.unsettled)
         wanted = {self._member_of(item): item for item in items}
@@ -191,18 +194,18 @@ class LeasedItems(Generic[T]):
         return list(wanted)
 
     def _member_of(self, item: T) -> bytes:
-        # An item is settled as the member that it came from, also if it was changed since.
+        # An item is settled as the member that it was made from, even if it was changed since.
         if self._by_identity is None:
             self._by_identity = {id(hold.item): hold.member for hold in self._holds}
         member = self._by_identity.get(id(item))
         return self.config.encoding.encode(item) if member is None else member
 
     def all_members(self) -> Iterator[bytes]:
-        """The members of all items, in order, also of those that are settled."""
+        """Return the members of all items, in order, including the settled ones."""
         return (hold.member for hold in self._holds)
 
     def by_lease(self, members: Iterable[bytes], most: int) -> Iterator[tuple[str, list[bytes]]]:
-        """Cut *members* into lists that have one lease, and of which one script may be told."""
+        """Split *members* into lists of one lease each that one script call accepts."""
         leases: dict[str, list[bytes]] = {}
         for member in members:
             leases.setdefault(self.unsettled[member].lease, []).append(member)
@@ -211,11 +214,11 @@ class LeasedItems(Generic[T]):
                 yield name, part
 
     def key_of(self, lease: str) -> bytes:
-        """The key that the set of *lease* had when it was heard of last."""
+        """Return the key under which the set of *lease* was found last."""
         return self.keys.get(lease, self.config.key)
 
     def is_settled_at_once(self, key: bytes) -> bool:
-        """Whether one request to the set under *key* may acknowledge what is left."""
+        """Return whether one request to the set under *key* can acknowledge what is left."""
         if self.returning:
             return False
         names = {hold.lease for hold in self.unsettled.values()}
@@ -224,27 +227,27 @@ class LeasedItems(Generic[T]):
         return at_once and all(self.key_of(name) == key for name in names)
 
     def not_returning(self) -> list[bytes]:
-        """The members that are left, without those that are to be given back."""
+        """Return the unsettled members, without those that are to be released or rejected."""
         return [member for member in self.unsettled if member not in self.returning]
 
     def to_return(self) -> list[tuple[Settling, list[bytes]]]:
-        """How what is to be given back shall be, and the members."""
+        """Return the members that are to be released or rejected, grouped by their `Settling`."""
         groups: dict[Settling, list[bytes]] = {}
         for member, how in self.returning.items():
             groups.setdefault(how, []).append(member)
         return list(groups.items())
 
     def loss(self) -> LeaseLost:
-        """Return the error that names what was lost."""
+        """Return the error that names the lost items."""
         return LeaseLost(self.config.name, [hold.item for hold in self.lost.values()])
 
     def log_lost(self) -> None:
-        """Log what was lost, if anything was."""
+        """Log the lost items, if there are any."""
         if self.lost:
             logger.warning("%s", self.loss())
 
     def close(self, members: Iterable[bytes], lost: Collection[bytes] = ()) -> list[T]:
-        """Count *members* as settled; give the items of those that were *lost*."""
+        """Mark *members* as settled; return the items of those that were *lost*."""
         # A signal handler may have settled some of them in the middle of this call.
         closed = {
             member: self.unsettled.pop(member) for member in members if member in self.unsettled
@@ -260,6 +263,6 @@ class LeasedItems(Generic[T]):
 
 
 def parts(members: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
-    """Cut *members* into lists of which one script may be told: *most* of them, or 1 MiB."""
+    """Split *members* into lists for one script call each: *most* members, or 1 MiB."""
     for chunk in chunks(((member, None) for member in members), most):
         yield [member for member, _ in chunk]

@@ -1,4 +1,4 @@
-"""Plans of leases: items are handed out until a deadline."""
+"""Plans of leases: items are delivered until a deadline."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lease(
     *,
     last: bool,
 ) -> Plan[LeasedItems[T]]:
-    """Lease items; past those that can't be deserialized if it waits."""
+    """Lease items; if it waits, skip members that can't be deserialized."""
     wanted = LeaseTerms(
         check_seconds(config.name, "ttl", ttl, least=MS),
         check_most(config.name, max_deliveries) or config.max_deliveries,
@@ -62,7 +62,7 @@ def lease(
 def consume(
     config: SetConfig[T], settings: Settings, done: LeasedItems[T] | None
 ) -> Plan[LeasedItems[T]]:
-    """Lease what a consumer works on next, and acknowledge what is left of *done*."""
+    """Lease the items that a consumer works on next, and acknowledge what is left of *done*."""
     check_lasting(config)
     batch, wanted, options = settings.batch, settings.wanted, settings.options
     return lease_in_steps(config, batch, wanted, options, done, goes_on=True)
@@ -100,12 +100,15 @@ def lease_in_steps(
 
 
 def slots_of(config: SetConfig[Any], *, last: bool) -> IdempotencySlots:
-    """Return the slots of what leases the lowest, or the highest."""
+    """Return the slots of calls that lease the lowest items, or the highest."""
     return config.requests.lease_last if last else config.requests.lease
 
 
 def finish_left(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
-    """As `finish`, but `LeasedItems.lost` alone has what is lost: who works on it looks there."""
+    """Settle as `finish` does, but don't raise `LeaseLost`.
+
+    The caller that worked on the items reads the lost ones in `LeasedItems.lost`.
+    """
     with suppress(LeaseLost):
         yield from finish(config, holds)
 
@@ -121,9 +124,9 @@ def _lease(
 ) -> Plan[tuple[int, list[LeasedItem[T]], float, float]]:
     """Lease up to *num* items; first acknowledge what is left of *done*, which has one lease.
 
-    If that isn't all there any more, the plan *lost* is for the rest, before this one waits.
-    Return how many members there were, those that can be deserialized, their deadline, and that by
-    this process's monotonic clock.
+    If the lease doesn't hold some of these items, the plan *lost* settles them, before this plan
+    waits. Return how many members were leased, the items that can be deserialized, and their
+    deadline by the server's clock and by this process's monotonic clock.
     """
     name = f"{slot.name}.{slot.sequence}"
     acknowledged = [] if done is None else list(done.unsettled.values())
@@ -158,7 +161,10 @@ def close_done(
     lost: Callable[[], Plan[None]] | None,
     reply: LeaseReply | First[LeaseReply],
 ) -> Plan[None]:
-    """Read what a reply says of *done*, of which *acknowledged* was to be acknowledged."""
+    """Mark the items of *done* that a reply confirms as acknowledged; run *lost* for the others.
+
+    *acknowledged* has the items that the request was to acknowledge; it is cleared.
+    """
     places = set(reply.lost)
     if done is not None and lost is not None:
         done.close([h.member for place, h in enumerate(acknowledged) if place not in places])
@@ -170,7 +176,7 @@ def close_done(
 def leased_items(
     config: SetConfig[T], name: str, reply: LeaseReply
 ) -> tuple[list[LeasedItem[T]], list[Pair]]:
-    """Return the items that the lease *name* was given, and the members that are none."""
+    """Return the items of the lease *name*, and its members that can't be deserialized."""
     items: list[LeasedItem[T]] = []
     undecodable: list[Pair] = []
     for member, score, deliveries in reply.held:
@@ -182,8 +188,8 @@ def leased_items(
 def dead_letter_undecodable(
     slot: IdempotencySlot, name: str, undecodable: list[Pair]
 ) -> Plan[None]:
-    """Put what the lease *name* was given, and can't be deserialized, among the dead letters."""
-    # The slot's reply is that of the lease itself; to do this twice changes nothing.
+    """Make dead letters of the members of the lease *name* that can't be deserialized."""
+    # Without a request id: the slot keeps the reply of the lease. A second call changes nothing.
     how = Settling("undecodable")
     for part in parts([member for member, _ in undecodable], how.at_once):
         yield [settle_command(slot.keys, b"", how, name, part)]
@@ -191,5 +197,5 @@ def dead_letter_undecodable(
 
 @lru_cache(maxsize=2)
 def worker_of(process: int) -> str:
-    """Return the name of a process of this host among those of all hosts."""
+    """Return the default name of a worker: this host's name and the id of the process."""
     return f"{platform.node()}:{process}"

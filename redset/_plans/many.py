@@ -1,4 +1,4 @@
-"""Plans for many items, which travel in chunks, and for the whole set."""
+"""Plans for many items, which are sent in chunks, and for the whole set."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -34,7 +34,7 @@ from redset.exceptions import InvalidTypeError, ResultExpired
 
 T = TypeVar("T")
 
-# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+# For this number of members, a script takes up to 5 ms, in which the server's other clients wait.
 INSERT_AT_ONCE = 750
 
 
@@ -44,7 +44,7 @@ def add_scored(config: SetConfig[T], items: object, conflict: str) -> Plan[None]
 
 
 def add_all(config: SetConfig[T], source: ItemSource, conflict: str = "keep") -> Plan[None]:
-    """Add items with their scores, a chunk at a time; an error says how many of them got in."""
+    """Add items with their scores, a chunk at a time; an error notes how many were added."""
     sent = 0
 
     def encoded(items: Sequence[T], scores: Sequence[Any], _other: Any) -> Chunk:
@@ -71,7 +71,7 @@ def add_all(config: SetConfig[T], source: ItemSource, conflict: str = "keep") ->
 
 
 def _increase(config: SetConfig[T], pairs: Sequence[tuple[bytes, float]]) -> Plan[None]:
-    """Add to scores, which must not be done twice."""
+    """Add to scores, in requests with an id, as a request that is sent twice must add once."""
     for first in range(0, len(pairs), INSERT_AT_ONCE):
         with config.requests.store.acquire() as slot:
             keys, part = (config.key, slot.reply_key), pairs[first : first + INSERT_AT_ONCE]
@@ -82,7 +82,7 @@ def insert(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[T]]:
     pairs = [(config.encoding.encode(item), scored(config, item)) for item in items]
     key, *others = config.dedup_keys()
     new: list[T] = []
-    with ExitStack() as stack:  # an error has all of them repeated
+    with ExitStack() as stack:  # after an error, all of them are repeated
         first = 0
         for part in chunks(pairs, INSERT_AT_ONCE if config.admits_all else ADMIT_AT_ONCE):
             slot = stack.enter_context(config.requests.insert.acquire())
@@ -114,7 +114,7 @@ def size(config: SetConfig[T]) -> Plan[int]:
 
 
 def available(config: SetConfig[T]) -> Plan[int]:
-    """How many items are due."""
+    """Return how many items are due."""
     highest = config.max_due_score()
     if highest == HIGHEST:
         return size(config)
@@ -131,10 +131,11 @@ def clear(config: SetConfig[T]) -> Plan[bool]:
 
 
 def rename(config: SetConfig[T], new_name: str | bytes) -> Plan[bytes]:
-    """Give the set another key, with all that belongs to it; return that key."""
+    """Rename the set and its companion keys; return the new key."""
     new = check_name(new_name, config.key)
     sign = config.liveness_key
-    # A call that failed is repeated as that, or else it would rename what is not there.
+    # A failed call is repeated with its slot: if the server had renamed the set already, a new
+    # request would not find it.
     with config.requests.store.acquire(("rename", new)) as slot:
         keys = [config.key, new, slot.reply_key, moved_key(config.key)]
         keys += [*leasing_keys(config.key), *leasing_keys(new), *([] if sign is None else [sign])]
@@ -146,7 +147,7 @@ def rename(config: SetConfig[T], new_name: str | bytes) -> Plan[bytes]:
 
 
 def expire(config: SetConfig[Any], seconds: float) -> Plan[bool]:
-    """Have the set go in so many *seconds*, with all that belongs to it."""
+    """Let the set expire in *seconds*, with its companion keys."""
     hint = "; clear() removes the set at once, persist() keeps it"
     left = check_seconds(config.name, "seconds", seconds, least=MS, hint=hint)
     return (yield from _set_ttl(config, "expire", left))
@@ -158,7 +159,7 @@ def persist(config: SetConfig[Any]) -> Plan[bool]:
 
 def _set_ttl(config: SetConfig[Any], call: str, seconds: float | None) -> Plan[bool]:
     _check_has_own_ttl(config, call)
-    # Only the same call repeats one that failed.
+    # A failed call is repeated only by a call with the same arguments.
     with config.requests.store.acquire((call, seconds)) as slot:
         command = commands.expire_set(slot.keys, slot.request_id(), REPLY_TTL, seconds)
         return (yield from ask(command))

@@ -1,4 +1,4 @@
-"""Operands of set algebra: where they are, or how they come; and where a result goes. No I/O."""
+"""Operands of set algebra, stored on the server or local, and destinations of results. No I/O."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger("redset")
 
-# A local operand may take this long for one chunk of its items.
+# A local operand may take this many seconds to yield one chunk of its items.
 STAGED_SECONDS = 600.0
 
 _numbers = count()
@@ -29,7 +29,7 @@ _process = token_hex(6)
 
 @dataclass(frozen=True, slots=True)
 class StoredOperand:
-    """An operand that is on the server already: its name for errors, its key, and its sign."""
+    """An operand on the server: its name for errors, its key, and the liveness key of a result."""
 
     name: str
     key: bytes
@@ -38,40 +38,41 @@ class StoredOperand:
 
 @dataclass(frozen=True, slots=True)
 class LocalOperand(Generic[T]):
-    """An operand of which only the items are known, with scores or, for the scorer, ``None``."""
+    """An operand of local items, with scores, or with ``None`` for what the scorer returns."""
 
     source: ItemSource
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a combination goes, and how long it lives there."""
+    """The key at which a combination is stored, and its time-to-live."""
 
     key: bytes
     ttl: str | int
     liveness_key: bytes = b""
-    # Knows the request that must not be done twice; a result needs none, as its key is its own.
+    # Identifies the request, which must not be executed twice. A result needs none: its key is used
+    # by no other request.
     slot: IdempotencySlot | None = None
 
 
-# An operand, and how the script is told of it.
+# An operand, and the arguments of the script for it.
 Ready = tuple[StoredOperand | LocalOperand[Any], Operand]
 
 
 def stored(config: SetConfig[Any]) -> StoredOperand:
-    """The set as an operand of its own server."""
+    """Return the set as an operand of its own server."""
     return StoredOperand(config.name, config.key, config.liveness_key)
 
 
 def companion_of(config: SetConfig[Any], purpose: str) -> Destination:
-    """The companion set for *purpose*, which lasts."""
+    """Return the companion set for *purpose*, a lasting one."""
     return Destination(companion(config.key, purpose), "lasting")
 
 
 def new_result(config: SetConfig[Any]) -> Destination:
-    """A key for a result: in the slot of its left operand, never used before.
+    """Return a new key for a result, in the same cluster slot as its left operand.
 
-    It is named after the set that it was made from, however many results lie between.
+    It is named after the set that the result was made from, also if its operand is a result.
     """
     origin, purpose = lasting_set_of(config.key), f"result:{unique_word()}"
     liveness_key = companion(origin, f"{purpose}:alive")
@@ -79,7 +80,7 @@ def new_result(config: SetConfig[Any]) -> Destination:
 
 
 def renew(key: bytes, liveness_key: bytes) -> list[Command[int]]:
-    """Keep a result for another while: its sign first, and the set for a minute longer."""
+    """Return the commands that renew a result: its liveness key, and the set, a minute longer."""
     return [
         commands.expire(liveness_key, RESULT_SECONDS),
         commands.expire(key, RESULT_SECONDS + GRACE_SECONDS),
@@ -89,7 +90,7 @@ def renew(key: bytes, liveness_key: bytes) -> list[Command[int]]:
 def joined(
     operands: Sequence[StoredOperand | LocalOperand[T]],
 ) -> list[StoredOperand | LocalOperand[T]]:
-    """Neighbouring local operands as one, which is staged and combined only once."""
+    """Join neighbouring local operands to one, which is staged and combined only once."""
     joined: list[StoredOperand | LocalOperand[T]] = []
     for is_remote, group in groupby(operands, lambda operand: isinstance(operand, StoredOperand)):
         if is_remote:
@@ -101,7 +102,7 @@ def joined(
 
 
 def renewals_of(operands: Iterable[StoredOperand | LocalOperand[Any]]) -> list[Command[int]]:
-    """What keeps those *operands* alive that are results."""
+    """Return the commands that renew those *operands* that are results."""
     return [
         command
         for operand in operands
@@ -111,7 +112,7 @@ def renewals_of(operands: Iterable[StoredOperand | LocalOperand[Any]]) -> list[C
 
 
 def unique_word() -> str:
-    """A word that no other call has, in whatever process: letters and digits only."""
+    """Return a word that no other call returns, in any process: letters and digits only."""
     return f"{_process}{token_hex(4)}n{next(_numbers)}"
 
 
@@ -123,7 +124,7 @@ def name_of(ready: Sequence[Ready], place: int) -> str:
 def stored_operands(
     operands: Sequence[StoredOperand], weights: Sequence[float] | None = None
 ) -> list[Operand]:
-    """What the scripts are told of operands that are all on the server."""
+    """Return the arguments of the scripts for operands that are all on the server."""
     factors = weights or [1.0] * len(operands)
     return [
         Operand(each.key, weight, each.liveness_key)
@@ -132,14 +133,14 @@ def stored_operands(
 
 
 def other_encoding(config: SetConfig[Any], other: SetConfig[Any]) -> Encoding[Any] | None:
-    """Return the encoding of the *other* set unless it is that of this one."""
+    """Return the encoding of the *other* set, ``None`` if it is the same as that of this set."""
     return None if config.encoding.same_as(other.encoding) else other.encoding
 
 
 def noticed_operand(
     config: SetConfig[Any], other: SetConfig[Any], source: ItemSource, why: str
 ) -> LocalOperand[Any]:
-    """What *source* gives of another set, with a warning if many items travel."""
+    """Return the items of another set as a local operand; log a warning if there are many."""
 
     def notice() -> None:
         logger.warning(
@@ -151,7 +152,7 @@ def noticed_operand(
 
 
 def why_apart(config: SetConfig[Any], other: SetConfig[Any], *, cluster: bool) -> str:
-    """Say why no command may name both sets, or that they are on different servers."""
+    """Return the reason why no command may name both sets, for a warning."""
     if not config.encoding.same_as(other.encoding):
         return "their serializers differ"
     if cluster and slot_of(other.key) != slot_of(config.key):
@@ -160,6 +161,6 @@ def why_apart(config: SetConfig[Any], other: SetConfig[Any], *, cluster: bool) -
 
 
 def shares_commands(config: SetConfig[Any], other: SetConfig[Any], *, cluster: bool) -> bool:
-    """Say whether one command may name both sets, if they are on one server."""
+    """Return whether one command may name both sets, if they are on one server."""
     shares_slot = not cluster or slot_of(other.key) == slot_of(config.key)
     return config.encoding.same_as(other.encoding) and shares_slot

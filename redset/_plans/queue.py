@@ -1,4 +1,4 @@
-"""Plans of a queue: the items that come next are looked at, or handed out for good."""
+"""Plans of a queue: read the next items, or remove and return them."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -20,10 +20,10 @@ from redset.exceptions import EmptySetError, InvalidValueError
 
 T = TypeVar("T")
 
-# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+# For this number of members, a script takes up to 5 ms, in which the server's other clients wait.
 TAKE_AT_ONCE = 1_000
 
-# How long the bytes are kept that could not be turned into an item of a result.
+# For this long, members of a result are kept that were taken, and can't be deserialized.
 UNDECODABLE_SECONDS = 600.0
 
 
@@ -37,7 +37,7 @@ def pop(config: SetConfig[T], timeout: float | None, *, last: bool, with_scores:
 
 
 def _unreadable(pairs: list[Pair], *, with_scores: bool) -> tuple[None, float] | None:
-    """What is given for a member that can't be deserialized."""
+    """Return what a call returns for a member that can't be deserialized."""
     return (None, pairs[0][1]) if with_scores else None
 
 
@@ -62,11 +62,11 @@ def take(
 
 
 def take_back(config: SetConfig[T], *, last: bool) -> Plan[None]:
-    """Undo calls of `pop` or `take` that failed, if they were given anything."""
+    """Undo calls of `pop` or `take` that failed after the server had taken items for them."""
     slots = slots_of(config, last=last)
     while True:
         with slots.acquire() as slot:
-            # A repeated call that asks for fewer gives the others back: here, all of them.
+            # If a repeated call asks for fewer items, the server puts the others back: here, all.
             yield from _take(config, slot, 0, TakeOptions(None), with_scores=False)
             slot.completed = True
         if not slots.any_failed:
@@ -74,7 +74,7 @@ def take_back(config: SetConfig[T], *, last: bool) -> Plan[None]:
 
 
 def slots_of(config: SetConfig[Any], *, last: bool) -> IdempotencySlots:
-    """Return the slots of what takes the lowest, or the highest, for good."""
+    """Return the slots of calls that take the lowest items, or the highest."""
     return config.requests.take_last if last else config.requests.take
 
 
@@ -86,7 +86,7 @@ def _take(
     *,
     with_scores: bool,
 ) -> Plan[tuple[list[Pair], list[Any]]]:
-    """Take members; return them, and the items of those that can be deserialized."""
+    """Take up to *num* members; return them, and the items of those that can be deserialized."""
 
     def request(highest: str) -> Command[Taken]:
         request_id = slot.request_id()
@@ -104,7 +104,7 @@ def _take(
 def put_aside(
     config: SetConfig[Any], slot: IdempotencySlot, undecodable: list[Pair], end: int | None
 ) -> list[Command[Any]]:
-    """Return the commands that keep what was taken, and can't be deserialized."""
+    """Return the commands that keep members that were taken, and can't be deserialized."""
     if not config.is_result:
         return [commands.put_aside(slot.keys, end, part) for part in commands.parts(undecodable)]
     members, scores = zip(*undecodable, strict=True)
@@ -121,17 +121,17 @@ def in_steps(
     *,
     goes_on: bool,
 ) -> Plan[None]:
-    """Hand out up to *num* items, *at_once* in a step, until a step finds fewer.
+    """Deliver up to *num* items, at most *at_once* in a step, until a step finds fewer.
 
-    An error has the next calls repeat all steps. If it *goes_on*, and all that was found can't be
-    deserialized and was put aside, ask again.
+    After an error, the next calls repeat all steps. If none of the members that were found can be
+    deserialized, they were put aside; with *goes_on*, the plan asks for others then.
     """
     began, left, given, wait = monotonic(), num, 0, options
     with slots.acquire() as slot:
         wanted = min(left, at_once)
         found, items = yield from hand_out(slot, wanted, wait)
         if (items or not found) and (found < wanted or found == num):
-            return  # most calls
+            return  # the case of most calls: one step
         with ExitStack() as stack:
             while True:
                 given, left = given + len(items), left - found

@@ -1,4 +1,4 @@
-"""Plans for what a set can do because it is sorted: by rank, by score, at random."""
+"""Plans that read or remove items by rank, by score, or at random."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -71,7 +71,7 @@ def remove_at(config: SetConfig[T], index: int | slice) -> Plan[int]:
             return (yield from _remove_stepped(config, first, last, step))
     else:
         first = last = check_place(config, "index", index)
-    # Only the same call repeats one that failed.
+    # A failed call is repeated only by a call with the same arguments.
     with config.requests.remove.acquire((first, last)) as slot:
         keys = (config.key, slot.reply_key)
         command = commands.remove_at(keys, slot.request_id(), first, last, REPLY_TTL)
@@ -82,7 +82,7 @@ def remove_at(config: SetConfig[T], index: int | slice) -> Plan[int]:
 
 
 def _remove_stepped(config: SetConfig[T], first: int, last: int, step: int) -> Plan[int]:
-    """Remove every *step*-th member of those ranks: they are read first, then removed."""
+    """Remove every *step*-th member from rank *first* to *last*: read them all, then remove."""
     pairs = yield from ask(commands.by_rank(config.key, first, last))
     total = 0
     for chunk in chunks(pairs[::step]):
@@ -103,7 +103,7 @@ def _ranks_of(config: SetConfig[Any], index: slice) -> tuple[int, int, int] | No
     step = 1 if step is None else step
     if step == 0:
         raise InvalidValueError(f"redset {shown(config.name)}: slice step cannot be zero")
-    # ZRANGE includes both its ends, and takes negative ones as Python does.
+    # ZRANGE includes both its ends, and reads negative ones as Python does.
     if step > 0:
         first, last = start or 0, -1 if stop is None else stop - 1
         empty = stop == 0

@@ -1,8 +1,9 @@
-"""Plans that read a combination in order, and store nothing: of sets of the server at one moment.
+"""Plans that read a combination in order, and store nothing.
 
-What is local, or comes from elsewhere, is combined in this process with what the sets hold. Of an
-intersection, few local items are looked up by one script, and more of them in steps, unless the
-sets are smaller. Nothing here does I/O or awaits.
+Sets of one server are read at one moment. Local items, and items of other servers, are combined in
+this process with the members of the sets. For an intersection, a few local items are looked up by
+one script; more are looked up in steps, unless the sets are smaller: then the sets are read.
+Nothing here does I/O or awaits.
 """
 
 import math
@@ -33,29 +34,30 @@ T = TypeVar("T")
 
 Scores = dict[bytes, float]
 
-# No set has more items, and Lua writes larger numbers in a way that the server doesn't read.
+# The largest limit that is sent: no set has more items, and Lua formats larger numbers in a way
+# that the server doesn't accept.
 MOST = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """What is read: of two sets and more, whose scores win, and which part in which order."""
+    """The combination to read: its operation, its scores, and which part of it in which order."""
 
     operation: str
     conflict: str = "keep"
     weights: Sequence[float] | None = None
-    # 0 for all.
+    # The maximum number of items, 0 for all.
     limit: int = 0
     reverse: bool = False
     with_scores: bool = False
 
     @property
     def adds(self) -> bool:
-        """Whether it has items that the first operand hasn't."""
+        """Return whether it can have items that the first operand doesn't have."""
         return self.operation in {"union", "symmetric_difference"}
 
     def part_of(self, found: list[Any]) -> list[Any]:
-        """Return what is wanted of all that was *found*, which is in order."""
+        """Return the part to read of all pairs or members that were *found*, which are in order."""
         if self.reverse:
             found.reverse()
         return found[: self.limit] if self.limit else found
@@ -71,7 +73,7 @@ def combination(
     conflict: str = "keep",
     weights: Iterable[float] | None = None,
 ) -> Combination | None:
-    """Say what is to be read of this set and a *number* of others; ``None`` for nothing."""
+    """Return the combination to read of this set and a *number* of others; ``None`` for nothing."""
     check_conflict(config, conflict)
     factors = check_weights(config, weights, conflict, 1 + number)
     most = check_limit(config, limit)
@@ -83,7 +85,7 @@ def combination(
 def read(
     config: SetConfig[T], wanted: Combination, others: Sequence[StoredOperand | LocalOperand[T]]
 ) -> Plan[list[Any]]:
-    """Read a combination of this set and *others*; give its items, or pairs of item and score."""
+    """Read a combination of this set and *others*; return items, or pairs of item and score."""
     operands = [stored_set(config), *others]
     on_server = [each for each in operands if isinstance(each, StoredOperand)]
     number_when_folded(config, wanted.operation, on_server)
@@ -108,7 +110,7 @@ def _ask(
     limit: int = 0,
     members: Sequence[bytes] = (),
 ) -> Plan[Reading]:
-    """Have the script read what *verb* says of *stored* operands."""
+    """Call the script that reads *operation* of the *stored* operands."""
     together = operation == wanted.operation
     named = stored_operands(stored, wanted.weights if together else None)
     command = commands.read_combined(
@@ -126,12 +128,12 @@ def _ask(
 
 
 def _in_order(scores: Mapping[bytes, float]) -> list[Pair]:
-    """The members as a sorted set has them: by score, then by their bytes."""
+    """Return the members in the order of a sorted set: by score, then by their bytes."""
     return [(member, score) for score, member in sorted(zip(scores.values(), scores, strict=True))]
 
 
 def _united(runs: Iterable[Iterable[Pair]]) -> Scores:
-    """All members of *runs*, with the first score of each."""
+    """Return all members of *runs*, each with its score in the first run that has it."""
     found: Scores = {}
     for run in reversed(list(runs)):
         found.update(run)
@@ -162,7 +164,7 @@ def _read_with_local(
 
 
 def _scores_of(config: SetConfig[T], wanted: Combination, operand: LocalOperand[T]) -> Plan[Scores]:
-    """Read a local operand; what it has twice meets itself, but in a sum it counts once."""
+    """Read a local operand; scores of an item that it has twice are merged, but never added."""
     with_scores = wanted.adds or wanted.conflict != "keep"
     meet = {"min": min, "max": max}.get(wanted.conflict)
     found: Scores = {}
@@ -194,10 +196,10 @@ def _read_difference(
 def _look_up(
     config: SetConfig[T], wanted: Combination, stored: Sequence[StoredOperand], members: set[bytes]
 ) -> Plan[list[Scores]]:
-    """Read the scores that *members* have in each of the sets."""
+    """Read the scores of *members* in each of the sets."""
     room = commands.room_beside(stored_operands(stored))
     if len(members) > room:
-        # Sets that are smaller than that are read at one moment, and in fewer steps.
+        # If the sets have fewer members than that, reading them takes one step, at one moment.
         found = yield from _ask(config, stored, "all", wanted, len(members))
         if found.word == "pairs":
             return [dict(run) for run in found.runs]
@@ -241,7 +243,7 @@ def _combined(config: SetConfig[T], wanted: Combination, operands: Sequence[Scor
 
 
 def _met(parts: list[float], conflict: str) -> float | None:
-    """Return the score of a member of several sets; ``None`` for what is no number."""
+    """Return the combined score of a member of several sets; ``None`` if it is not a number."""
     if any(map(math.isnan, parts)):
         return None
     if conflict != "sum":

@@ -1,4 +1,4 @@
-"""Read-only calls of scripts: for a replica, and for an account that may only read.
+"""Read-only calls of scripts: for a replica, and for an account without the right to write.
 
 Nothing here does I/O or awaits.
 """
@@ -14,10 +14,10 @@ R = TypeVar("R")
 
 
 def ask_reader(command: Command[R], renewals: Sequence[Command[Any]] = ()) -> Plan[R]:
-    """Call a script that only reads, and with it keep results for another while by *renewals*.
+    """Call a script that only reads; in the same request, renew results by *renewals*.
 
-    Where nothing may be written, these are left out. An account with no right to write to the keys
-    may call only scripts that can't: it is refused the call once, and makes it as such.
+    If the server refuses writes, *renewals* are left out. If the account has no right to write to
+    the keys, the server refuses the call too, and it is repeated as a read-only one (EVALSHA_RO).
     """
     try:
         *_, reply = yield [*renewals, command]
@@ -32,7 +32,7 @@ def ask_reader(command: Command[R], renewals: Sequence[Command[Any]] = ()) -> Pl
 
 
 def _first_reply(each: Sequence[Command[R]], refusal: Exception) -> Plan[R]:
-    """Give the reply to the first command that isn't refused, or raise *refusal*."""
+    """Return the reply to the first command that isn't refused, or raise *refusal*."""
     for command in each:
         try:
             [reply] = yield [command]

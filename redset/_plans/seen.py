@@ -1,4 +1,4 @@
-"""Seen: the members of local items, each once, as far as one call can take them along.
+"""Seen: the members of local items, each once, as far as one call can send them.
 
 Nothing here sends anything or awaits.
 """
@@ -11,15 +11,16 @@ from redset._protocol.sources import AT_ONCE, ItemBatch, ItemSource
 
 T = TypeVar("T")
 
-# The first write comes when the second chunk is full: a server that refuses it is known by then.
+# The maximum number of items that are remembered. The first write is sent when the second chunk is
+# full: if the server refuses writes, that is known by then.
 REMEMBERED = 2 * (CHUNK_MEMBERS + AT_ONCE)
 
 
 class Seen(Generic[T]):
     """The members of the items that were read, each once.
 
-    *unencodable* says whether there were items that the set can't hold; if that is *strict*, they
-    are an error.
+    *unencodable* is ``True`` if there were items that the set can't hold; with *strict*, such an
+    item is an error.
     """
 
     def __init__(self, config: SetConfig[T], *, strict: bool = False) -> None:
@@ -29,7 +30,7 @@ class Seen(Generic[T]):
         self.unencodable = False
 
     def new(self, batch: ItemBatch) -> set[bytes]:
-        """Return the members of the items in *batch* that were not there before."""
+        """Return the members of the items in *batch* that were not seen before."""
         encoded: set[bytes | None]
         if self._strict:
             encoded = set(self._config.encoding.encode_all(batch.items))
@@ -41,9 +42,9 @@ class Seen(Generic[T]):
         return new
 
     def read_all(self, source: ItemSource, most: int) -> Plan[bool]:
-        """Read *source*; return whether one call takes all that is in it, *most* members.
+        """Read *source*; return whether one call can send all its members, at most *most*.
 
-        Else it is read only in part, and no more than `REMEMBERED` items of it.
+        If not, only a part of it was read, no more than `REMEMBERED` items.
         """
         number = 0
         while batches := (yield from read_batch(source)):

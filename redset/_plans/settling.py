@@ -1,4 +1,4 @@
-"""Plans that settle items on lease: how the hold on them ends, or goes on."""
+"""Plans that settle items on lease: acknowledge, release, reject or extend them."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ def extend(
 
 
 def give_back(config: SetConfig[T], holds: LeasedItems[T], error: BaseException) -> Plan[None]:
-    """Give back what is left of a lease whose block *error* ended.
+    """Release what is left of a lease whose block ended with *error*.
 
-    If several items are left, the error says not which of them is to blame.
+    If several items are left, the error doesn't tell which of them caused it: this delivery doesn't
+    count then, and each is delivered alone next.
     """
     rest = holds.not_returning()
     verb = "release" if len(rest) == 1 else "suspected"
@@ -78,9 +79,10 @@ def leave(
     delay: float,
     error: BaseException | None,
 ) -> Plan[None]:
-    """Settle what is left of a consumer's lease: the first *done* of its items are done.
+    """Settle what is left of a consumer's lease: its first *done* items are acknowledged.
 
-    The next one is at hand if there is an *error*; nobody began the others.
+    If there is an *error*, the next item failed with it. The others were not begun: they are
+    released, and their delivery doesn't count.
     """
     at_hand = done + (error is not None)
     everyone = list(holds.all_members())
@@ -96,7 +98,10 @@ def leave(
 
 
 def finish(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
-    """Acknowledge what is left of *holds*; but give back what an earlier call could not."""
+    """Acknowledge what is left of *holds*.
+
+    Items that an earlier call failed to release or reject are released or rejected instead.
+    """
     groups = [(Settling("ack"), holds.not_returning()), *holds.to_return()]
     yield from settle_each(config, holds, groups)
 
@@ -104,7 +109,7 @@ def finish(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
 def settle_each(
     config: SetConfig[T], holds: LeasedItems[T], groups: Iterable[tuple[Settling, list[bytes]]]
 ) -> Plan[None]:
-    """Settle what is open of each group, also of those after one that has lost some."""
+    """Settle the unsettled members of each group, also after a group in which some were lost."""
     lost: list[T] = []
     for how, members in groups:
         try:
@@ -129,7 +134,7 @@ def _score_for(config: SetConfig[T], operation: str, score: Any) -> float | None
 def settle(
     config: SetConfig[T], holds: LeasedItems[T], how: Settling, members: list[bytes]
 ) -> Plan[None]:
-    """End the hold on *members*, or prolong it; `LeaseLost` if some are not held any more."""
+    """End the lease of *members*, or extend it; raise `LeaseLost` if it no longer holds some."""
     if not how.prolongs and how.verb != "ack":
         holds.returning |= dict.fromkeys(members, how)
     lost_items: list[T] = []
@@ -156,18 +161,18 @@ def _settle_at(
     ends: list[tuple[float, float]],
     asked: list[bytes],
 ) -> Plan[list[bytes]]:
-    """Settle members of one *lease* of the set under *key*, or where that was renamed to.
+    """Settle members of one *lease* of the set under *key*, or under a key it was renamed to.
 
-    Append to *ends* until when it holds them then; return those that it doesn't hold anywhere.
-    *asked* are the keys that were asked before.
+    Append to *ends* the deadlines of an extended lease; return the members that it doesn't hold
+    under any key. *asked* are the keys that were asked before.
     """
-    # A call that failed may be remembered for long, its members must not be.
+    # A failed call may be remembered for a long time: it keeps a digest, and not the members.
     about = (how, lease, key, len(members), fingerprint(members))
     with config.requests.settle.acquire(about) as slot:
         sent = monotonic()
         keys = slot.keys if key == slot.keys[0] else slot.keys_at(key)
         deadline, lost = yield from _settle_once(keys, slot, how, lease, members)
-        # Within the block: an exception from here on has the same request repeated.
+        # Within the block: after an exception from here on, the same request is repeated.
         found = [member for member in members if member not in lost] if lost else members
         if found:
             holds.keys[lease] = key
@@ -180,7 +185,7 @@ def _settle_at(
         left = [member for member in members if member in lost]
         asked.append(key)
         for place in (yield from moved_to(key)):
-            # The first key may have its set back meanwhile.
+            # The set may have been renamed back to the first key since: it is asked once more.
             if left and place not in asked[1:]:
                 left = yield from _settle_at(config, holds, how, lease, left, place, ends, asked)
         return left
@@ -193,9 +198,10 @@ def _settle_once(
     name: str,
     members: Sequence[bytes],
 ) -> Plan[tuple[float, set[bytes]]]:
-    """End or prolong the hold of the lease *name*; give the deadline, and what it has lost.
+    """End or extend the lease *name* of *members*; return its deadline, and the lost members.
 
-    *keys* are those of the slot, which may be a slot of another set.
+    *keys* are the keys of the set to ask, with the reply key of the slot, which may be of another
+    set.
     """
     request_id = slot.request_id()
     [(deadline, lost)] = yield [settle_command(keys, request_id, settling, name, members)]
@@ -203,7 +209,7 @@ def _settle_once(
 
 
 def moved_to(key: bytes) -> Plan[list[bytes]]:
-    """Give the keys that the set under *key* was given lately, while some of it was on lease."""
+    """Return the keys that the set under *key* was renamed to lately, while it had leased items."""
     [found] = yield [commands.by_rank(moved_key(key), -MAX_MOVED, -1)]
     return [place for place, _ in reversed(found)]
 

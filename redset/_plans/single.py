@@ -1,4 +1,4 @@
-"""Plans for one item: it is added, looked up, moved or removed."""
+"""Plans for one item: add, look up, move and remove it."""
 
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from redset.exceptions import InvalidTypeError, MissingItemError
 
 T = TypeVar("T")
 
-# A script takes up to 5 ms for so many, and holds up the server's other clients meanwhile.
+# For this number of members, a script takes up to 5 ms, in which the server's other clients wait.
 ADMIT_AT_ONCE = 500
 
 
@@ -40,7 +40,8 @@ def add_and_rank(
     member, number = config.encoding.encode(item), float(scored(config, item, score))
     added: list[Command[Any]] = []
     if not config.admits_all:
-        # Not in one batch: a script that the server doesn't know yet comes after what follows it.
+        # Not in one batch: if the server doesn't know the script yet, it is sent again, and then
+        # runs after the commands that follow it.
         yield from admit(config, [(member, number)], conflict)
     elif conflict == "replace":
         added = [commands.add(config.key, [member], [number])]
@@ -54,7 +55,10 @@ def add_and_rank(
 def admit(
     config: SetConfig[T], pairs: list[tuple[bytes, float]], conflict: str
 ) -> Plan[float | None]:
-    """Add members but for those that have to stay out; give the last one's score, or ``None``."""
+    """Add members, except those that the ``unique`` policy rejects.
+
+    Return the score of the last member, ``None`` if it was rejected.
+    """
     kept: float | None
     *_, kept = yield [
         commands.admit(config.dedup_keys(), config.unique, conflict, part)
@@ -96,7 +100,7 @@ def discard(config: SetConfig[T], item: T) -> Plan[bool]:
 
 
 def remove(config: SetConfig[T], sought: T, item: T) -> Plan[None]:
-    """Remove *sought*, as which *item* is looked up; the error names *item*, as with ``set``."""
+    """Remove *sought*, as which *item* is looked up; the error names *item*, as that of ``set``."""
     if not (yield from discard(config, sought)):
         raise MissingItemError(item)
 
@@ -129,7 +133,7 @@ def move(
     operand: StoredOperand | LocalOperand[Any] | None,
     conflict: str,
 ) -> Plan[bool]:
-    """Move *item* to the set *to*, whose config is *target*, and which is that *operand*."""
+    """Move *item* to the set *to*; its config is *target*, and as an operand it is *operand*."""
     check_conflict(config, conflict)
     if not isinstance(operand, StoredOperand) or operand.liveness_key is not None:
         raise InvalidTypeError(
@@ -146,12 +150,12 @@ def move(
 def _carry(
     config: SetConfig[T], item: T, becomes: bytes | None, target: bytes, conflict: str
 ) -> Plan[float | None]:
-    """Move a member to the set under *target*, where it *becomes* another; give its old score."""
+    """Move a member to the set under *target*, where it *becomes* another; return its old score."""
     member = encode_for_lookup(config, item)
     if member is None:
         return None
     members = (member, member if becomes is None else becomes)
-    # Only the same call repeats one that failed.
+    # A failed call is repeated only by a call with the same arguments.
     about = ("move", fingerprint(members), target, conflict)
     with config.requests.store.acquire(about) as slot:
         keys = (config.key, slot.reply_key, leasing_keys(config.key).absent, target)

@@ -1,7 +1,7 @@
-"""Local items on their way to the server, where a script combines them with what is there.
+"""Staging: send local items to the server, where a script combines them with stored sets.
 
-A local operand travels once, in chunks, to a key that lives for ten minutes at the most; the script
-combines it with the others and deletes it.
+A local operand is sent once, in chunks, to a key whose time-to-live is ten minutes, renewed by each
+chunk; the script combines it with the others and deletes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ R = TypeVar("R")
 
 
 class Staging(Generic[T]):
-    """Local items on their way to the server: the last of them wait, to travel with the script."""
+    """Sends local items to the server: the last of them wait, to be sent with the script."""
 
     def __init__(
         self, config: SetConfig[T], flag: str | None, *, strict: bool, with_scores: bool
@@ -69,7 +69,8 @@ class Staging(Generic[T]):
             self._room = (self._room[0] - len(chunk.members), self._room[1] - size)
             added = commands.add_all(key, *chunk, flag=self._flag)
             if begun:
-                # Made anew by this chunk, the key has no time-to-live: that tells the script.
+                # If the key has expired, this chunk makes a new one, without a time-to-live: by
+                # that the script sees that earlier chunks were dropped.
                 self._renews = True
                 self.waiting = [kept, *added]
             else:
@@ -80,7 +81,7 @@ class Staging(Generic[T]):
         return key
 
     def fold(self, operation: str, conflict: str, ready: Sequence[Ready]) -> Plan[list[Ready]]:
-        """Combine neighbours that are staged, so that one script call can name what is left."""
+        """Combine neighbouring staged operands, so that one script call can name all the rest."""
         yield from self._send()
         folded: list[Ready] = []
         places: list[int] = []
@@ -109,7 +110,7 @@ class Staging(Generic[T]):
         return folded
 
     def take_waiting(self) -> list[Command[Any]]:
-        """Give what was not sent yet: it is sent now."""
+        """Return the commands that wait, for a caller that sends them now."""
         waiting = self.waiting
         self.sent = self.sent or bool(waiting)
         self._renews, self.waiting, self._room = False, [], (CHUNK_MEMBERS, CHUNK_BYTES)
@@ -131,9 +132,10 @@ class Staging(Generic[T]):
 
 
 def encoded(config: SetConfig[T], batch: ItemBatch, *, strict: bool, with_scores: bool) -> Chunk:
-    """The members of local items, with their scores.
+    """Return the members of local items, with their scores.
 
-    What the set can't hold is an error if that is to be *strict*, else a member that no set has.
+    If the set can't hold an item, that is an error with *strict*; else the item becomes
+    `UNENCODABLE`, a member that no set has.
     """
     items, scores, other = batch
     members: Sequence[bytes | None] = (
@@ -151,8 +153,8 @@ def encoded(config: SetConfig[T], batch: ItemBatch, *, strict: bool, with_scores
     return Chunk([UNENCODABLE if each is None else each for each in members], checked)
 
 
-# Stands for all items that this set can't hold, so that a comparison with a local set knows of
-# them; no member is these bytes, as they are drawn anew by each process.
+# Replaces all items that this set can't hold, so that a comparison with a local set counts them. No
+# member has these bytes: each process draws its own at random.
 UNENCODABLE = b"redset:stranger:" + token_hex(16).encode()
 
 
@@ -164,7 +166,7 @@ def dropped(config: SetConfig[Any]) -> InvalidValueError:
 
 
 def check_verdict(config: SetConfig[Any], word: str, number: int, ready: Sequence[Ready]) -> None:
-    """Raise what the *word* of the script says is wrong, if anything is."""
+    """Raise the error that the *word* of the script's reply names, if it names one."""
     if word == "dropped":
         raise dropped(config)
     if word == "expired":
@@ -180,7 +182,7 @@ def check_verdict(config: SetConfig[Any], word: str, number: int, ready: Sequenc
 
 
 def script_keys(config: SetConfig[Any], target: Destination) -> list[bytes]:
-    """The keys that the script wants before those of its operands."""
+    """Return the keys that the script takes before those of its operands."""
     liveness_key = target.liveness_key or companion(config.key, "scratch:sign")
     scratch = [companion(config.key, "scratch:1"), companion(config.key, "scratch:2")]
     reply_key = scratch[0] if target.slot is None else target.slot.reply_key
@@ -190,7 +192,7 @@ def script_keys(config: SetConfig[Any], target: Destination) -> list[bytes]:
 def in_groups(
     values: Iterable[R], operand_of: Callable[[R], StoredOperand | LocalOperand[Any]]
 ) -> Iterator[list[R]]:
-    """The *values* of operands: of those that are local, neighbours that one call combines."""
+    """Group the *values* of operands: neighbouring local operands that one call can combine."""
     for is_local, run in groupby(values, lambda value: isinstance(operand_of(value), LocalOperand)):
         yield from map(list, commands.parts(list(run), MAX_OPERANDS if is_local else 1))
 
@@ -198,7 +200,10 @@ def in_groups(
 def number_when_folded(
     config: SetConfig[Any], operation: str, operands: Sequence[StoredOperand | LocalOperand[Any]]
 ) -> int:
-    """How many *operands* are left for the last script call; refuse more than it can name."""
+    """Return how many *operands* are left for the last script call.
+
+    Raise ``ValueError`` if it can't name as many.
+    """
     if len(operands) <= MAX_OPERANDS:
         return len(operands)
     number = len(list(in_groups(operands, lambda operand: operand)))

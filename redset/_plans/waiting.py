@@ -1,4 +1,4 @@
-"""Plans that wait until a set, or one of several, may have something to take."""
+"""Plans that wait until a set, or one of several sets, may have an item to take."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from redset._protocol.replies import MayHaveMore
 
 R = TypeVar("R", bound=MayHaveMore)
 
-# How long a consumer that can be stopped waits before it asks whether it is to stop.
+# A waiting consumer that can be stopped checks whether it is to stop each time after this long.
 GLANCE_SECONDS = 0.1
 
 
@@ -22,9 +22,10 @@ def when_there(
     found: Callable[[R], bool],
     answered: Callable[[R], Plan[None]] | None = None,
 ) -> Plan[R]:
-    """Ask whenever there may be something to take, until something is *found* or time is up.
+    """Ask whenever there may be an item to take, until one is *found* or the timeout has passed.
 
-    *request* is told the highest score that is due; *answered* does what the first reply calls for.
+    *request* makes the command for the highest score that is due. *answered* is run once with the
+    first reply, before any wait.
     """
     end = math.inf if options.timeout is None else monotonic() + options.timeout
     reply: R
@@ -44,10 +45,10 @@ def when_there(
             return reply
         [told] = yield WaitForChange(outlook, min(left, seconds, glance))
         if told is False and glance < min(left, seconds):
-            continue  # nothing has changed, and the server is not asked
-        if told is None:  # then each wait ends with a question to the server
+            continue  # nothing has changed: only `stopped` is checked, without a request
+        if told is None:  # no notifications: each wait ends with a request to the server
             glance = math.inf
-        # As long as nothing tells of changes, each ask looks when the next item will be ready.
+        # Without notifications, each request also reads when the next item will be ready.
         looks = outlook.commands() if told is None else []
         reply, looked = yield from _asked(options, request, looks)
         outlook.found = found(reply)
@@ -62,7 +63,10 @@ def _asked(
     request: Callable[[str], Command[R]],
     looks: Sequence[Command[Any]] = (),
 ) -> Plan[tuple[R, list[Any]]]:
-    """Ask once, or until the server has put right what it had to; also look, the first time."""
+    """Ask, and ask again while the reply says that more expired leases are to be reclaimed.
+
+    Send *looks* with the first request. Return the last reply, and the replies to *looks*.
+    """
     reply, *looked = yield [request(options.max_due_score()), *looks]
     while reply.more:
         [reply] = yield [request(options.max_due_score())]

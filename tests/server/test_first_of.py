@@ -662,7 +662,7 @@ def test_bad_arguments_are_named_before_anything_is_sent(
         for argument, call in calls:
             with pytest.raises((TypeError, ValueError), match=f"redset 'urgent, .*': {argument}"):
                 call()
-        with pytest.raises(InvalidValueError, match="no item was handed out yet"):
+        with pytest.raises(InvalidValueError, match="no item was delivered yet"):
             _ = jobs.consume().lease
     assert count.value == 0
 
