@@ -1,5 +1,5 @@
 # Written by tools/generate.py from redset/asyncio/consumers.py: change that, then `make generate`.
-"""Consumers: the loop of a worker, whose items are done when it asks for the next."""
+"""Consumers: the loop of a worker, which acknowledges an item by asking for the next."""
 
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 C = TypeVar("C", bound="BaseConsumer[Any]")
 
-# What leases the next items, and acknowledges those that are done.
+# The plan that leases the next items, and acknowledges those that are done.
 Step = Callable[[Any, Settings, LeasedItems[T] | None], Plan[LeasedItems[T]]]
 
 
 class BaseConsumer(Generic[T]):
-    """What `Consumer` and `FirstConsumer` share."""
+    """The methods that `Consumer` and `FirstConsumer` share."""
 
     def __init__(
         self,
@@ -40,25 +40,36 @@ class BaseConsumer(Generic[T]):
 
     @property
     def lease(self) -> Lease[T]:
-        """The lease of the item at hand. No I/O. Raises: ``ValueError`` before the first one."""
+        """Return the lease of the current item. No I/O.
+
+        Raises: ``ValueError`` before the first item.
+        """
         lease: Lease[T] = self._work.current_lease()
         return lease
 
     @property
     def deliveries(self) -> int:
-        """How often the item at hand was handed out, this time included; 0 without one. No I/O."""
+        """Return how often the current item was delivered, this time included. No I/O.
+
+        0 if there is no current item.
+        """
         return self._work.deliveries
 
     def attempt(self) -> "Attempt[Self]":
-        """Give the item at hand back if the block fails, so that the loop goes on with the next.
+        """Return a context manager that releases the current item if its block fails.
 
-        An ``Exception`` ends there, and is logged unless there is an ``on_error``; the item is
-        ready again after ``retry_delay``. ``SystemExit`` and the like pass through.
+        An ``Exception`` is suppressed, and the loop continues with the next item. The exception is
+        passed to ``on_error``, or logged if there is none; the item is ready again after
+        ``retry_delay``. ``SystemExit`` and other exceptions that are no ``Exception`` are not
+        suppressed.
         """
         return Attempt(self)
 
     def close(self) -> None:
-        """End: what is done is acknowledged, the rest given back. For a loop that was left."""
+        """End the loop: acknowledge the items that are done, release the others.
+
+        For a loop that was left early; a loop that has ended needs no call.
+        """
         self._items.close()
 
     def __enter__(self) -> Self:
@@ -74,7 +85,7 @@ class BaseConsumer(Generic[T]):
         self.close()
 
     def _failed(self, error: Exception) -> None:
-        """Give the item at hand back."""
+        """Release the current item, and report *error*."""
         work = self._work
         try:
             runner = self._runner if work.at_hand is None else work.lease._runner
@@ -88,11 +99,11 @@ class BaseConsumer(Generic[T]):
 
 
 class Consumer(BaseConsumer[T], Iterator[T]):
-    """The items that one worker is handed out, one after the other; from `consume`.
+    """The items that are delivered to one worker, one by one; returned by `consume`.
 
-    A ``for`` loop is enough. As a context manager around the loop it also learns of the
-    error that leaves it: `dead_letters` has its text, and ``SystemExit`` or
-    ``KeyboardInterrupt`` don't count as a delivery.
+    A ``for`` loop is enough. If the consumer is also the context manager of a block around
+    the loop, it receives the error that ends the loop: `dead_letters` shows its text, and
+    if it is ``SystemExit`` or ``KeyboardInterrupt``, the delivery doesn't count.
 
     >>> import redset
     >>> jobs = redset.RedisSortedSet(redset.connect(), "jobs", max_deliveries=2)
@@ -112,9 +123,9 @@ class Consumer(BaseConsumer[T], Iterator[T]):
 
 
 class FirstConsumer(BaseConsumer[T], Iterator[tuple["RedisSortedSet[T]", T]]):
-    """The sets and items that one worker is handed out; from `consume` of `FirstOf`.
+    """The sets and items that are delivered to one worker; returned by `consume` of `FirstOf`.
 
-    As `Consumer`; ``lease.source`` is the set of the item at hand, too.
+    As `Consumer`; ``lease.source`` is the set of the current item, too.
     """
 
     def __next__(self) -> tuple["RedisSortedSet[T]", T]:
@@ -148,7 +159,7 @@ class Attempt(Generic[C]):
 def _consume(
     runner: PlanRunner[Any], step: Step[T], sets: tuple[Any, ...], work: Work[T]
 ) -> Generator[T, None, None]:
-    """Hand out items; refers to no `Consumer`, so that one that is dropped ends soon."""
+    """Deliver items without referring to the `Consumer`, so that a dropped one is closed soon."""
     settings = work.settings
     stopped = settings.stopped
     reuse = SubscriptionReuse()
@@ -187,12 +198,12 @@ def _consume(
                 _leave(work, lease, at_hand)
         finally:
             reuse.end()
-            # An error refers to this frame: nothing is to wait for the collector.
+            # An error refers to this frame: this cycle would stay until a garbage collection.
             at_hand = work.error = None
 
 
 def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
-    """Settle what is left of the last lease; *error* ended the item at hand, if there is one."""
+    """Settle what is left of the last lease; if there is an *error*, the current item failed."""
     lease._end_renewal()
     delay = 0.0
     try:

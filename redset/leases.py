@@ -1,5 +1,5 @@
 # Written by tools/generate.py from redset/asyncio/leases.py: change that, then `make generate`.
-"""Leases: items that were handed out until a deadline, and come back after it."""
+"""Leases: items that are delivered until a deadline, and are ready again after it."""
 
 import contextlib
 import logging
@@ -26,12 +26,12 @@ logger = logging.getLogger("redset")
 
 
 class Lease(Sequence[T]):
-    """A sequence of items that nobody else is given until ``deadline``; from `lease`.
+    """A sequence of items that no other consumer receives until ``deadline``; see `lease`.
 
     As a context manager it acknowledges, at a normal exit, all items that were neither
     acknowledged nor released; at an exception it releases them. ``KeyboardInterrupt`` and
-    ``SystemExit`` come from outside, and the delivery doesn't count then. Methods may be
-    called from several threads.
+    ``SystemExit`` come from outside, and the delivery doesn't count then. Several threads
+    may call the methods of one lease.
 
     >>> import redset
     >>> tasks = redset.RedisSortedSet(redset.connect(), "tasks")
@@ -43,7 +43,7 @@ class Lease(Sequence[T]):
     (0, 0)
 
     Attributes:
-        deadline: when it runs out, in UNIX seconds of the server's clock.
+        deadline: when the lease expires, in UNIX seconds of the server's clock.
 
     """
 
@@ -57,16 +57,19 @@ class Lease(Sequence[T]):
 
     @property
     def source(self) -> "RedisSortedSet[T]":
-        """The set that the items are of. No I/O."""
+        """Return the set of the items. No I/O."""
         return cast("RedisSortedSet[T]", self._source)
 
     @property
     def deadline(self) -> float:
-        """When it runs out, in UNIX seconds of the server's clock. No I/O."""
+        """Return when the lease expires, in UNIX seconds of the server's clock. No I/O."""
         return self._held.deadline
 
     def deliveries(self, item: T) -> int:
-        """How often *item* was handed out, this time included. No I/O."""
+        """Return how often *item* was delivered, this time included. No I/O.
+
+        Raises: as `ack`.
+        """
         return self._held.deliveries(item)
 
     @overload
@@ -82,16 +85,22 @@ class Lease(Sequence[T]):
         return len(self._held.items)
 
     def ack(self, *items: T, again_at: Any = None) -> None:
-        """Acknowledge *items*, or all that are left: they are done and gone.
+        """Acknowledge *items*, or all that are left: they are done, and deleted from the set.
 
-        With *again_at*, a score, they are ready again at that, in the same step: for jobs that
-        recur, also where ``unique="until_acked"`` keeps out what is added while it is on lease.
+        Args:
+            items: of this lease; none for all that are neither acknowledged nor released.
+            again_at: a score with which the items are ready again, in the same step, instead of
+                being deleted: for recurring jobs, also with ``unique="until_acked"``, which rejects
+                items that are added while they are on lease.
 
-        Cost: 1 round trip for 1,000 items (250 with *again_at*), O(log n) an item. Atomic for so
-        many; 1 more, to learn where the set was renamed to, if it doesn't hold some of them. A call
-        that is repeated after a lost reply is answered as it was the first time.
-        Raises: `LeaseLost` for items that are not held any more (the others are acknowledged);
-        ``ValueError`` for what is not in this lease.
+        Raises: `LeaseLost` for items that the lease doesn't hold any more (the others are
+        acknowledged); ``ValueError`` for items that are not in this lease, or that were
+        acknowledged or released before.
+        Cost: 1 round trip for each 1,000 items (250 with *again_at*), O(log n) for each item. 1
+        more, to learn where the set was renamed to, if the lease doesn't hold some of them there.
+        Each of these requests is atomic. If a reply is lost, the repeated call gets the same
+        answer.
+
         """
         self._settle(settling.ack, self._held, items, again_at)
 
@@ -103,37 +112,45 @@ class Lease(Sequence[T]):
         count: bool = True,
         error: object = None,
     ) -> None:
-        """Give *items* back, or all that are left, so that others take them.
+        """Release *items*, or all that are left: they are ready again, for any consumer.
+
+        If an item has had ``max_deliveries`` deliveries that count, it becomes a dead letter
+        instead.
 
         Args:
-            items: of this lease.
+            items: of this lease; none for all that are neither acknowledged nor released.
             delay: seconds until they are ready again.
-            score: the one they shall have then; ``None`` for the one they had.
-            count: whether this delivery counts. ``False`` for a worker that is told to stop, so
-                that restarts don't use up ``max_deliveries``.
-            error: why, an exception or a text; `dead_letters` shows it (1,000 characters).
+            score: their new score; ``None`` keeps the score that they had.
+            count: whether this delivery counts. Pass ``False`` if the worker has to stop, so that
+                restarts don't use up ``max_deliveries``.
+            error: why, an exception or a text; `dead_letters` shows its first 1,000 characters.
 
-        One that was handed out as often as its set's ``max_deliveries`` goes to ``dead`` instead.
-        Cost: 1 round trip for 250 items, O(log n) an item. Atomic for so many. Errors: as `ack`.
+        Raises: as `ack`.
+        Cost: 1 round trip for each 250 items, O(log n) for each item. Each of these requests is
+        atomic.
 
         """
         self._settle(settling.release, self._held, items, delay, score, count, error)
 
     def reject(self, *items: T, error: object = None) -> None:
-        """Put *items*, or all that are left, among the dead at once; nobody is given them again.
+        """Make dead letters of *items*, or of all that are left: they are not delivered any more.
 
-        For what no other try can do; *error* says why. `dead_letters` shows them, `requeue` makes
-        them ready again. Cost: as `release`. Errors: as `ack`.
+        For items that no further attempt can process. `dead_letters` shows them with *error*, an
+        exception or a text; `requeue` makes them ready again.
+
+        Raises: as `ack`.
+        Cost: as `release`.
         """
         self._settle(settling.reject, self._held, items, error)
 
     def extend(self, ttl: float | None = None) -> None:
-        """Hold what is left for *ttl* seconds from now (the lease's own without one).
+        """Extend the lease of the items that are left: it expires *ttl* seconds from now.
 
-        In a forked child it also begins the renewal of a lease with ``renew=True``, which goes on
-        in the parent alone otherwise.
-        Cost: 1 round trip for 1,000 items, O(log n) an item. Raises: `LeaseLost` for items that
-        are not held any more; the others are.
+        Without *ttl*, the lease's own is used. In a forked child, the call also starts the renewal
+        of a lease with ``renew=True``; without it, only the parent renews the lease.
+
+        Raises: `LeaseLost` for items that the lease doesn't hold any more; the others are extended.
+        Cost: 1 round trip for each 1,000 items, O(log n) for each item.
         """
         self._settle(settling.extend, self._held, self._ttl if ttl is None else ttl)
         if self._renewer is not None and self._held.unsettled and self._in_forked_child():
@@ -164,7 +181,7 @@ class Lease(Sequence[T]):
         self._held.log_lost()
 
     def _begin_renewal(self) -> None:
-        """Have the lease renewed, by the process that works on it."""
+        """Start to renew the lease, in the process that works on it."""
         self._renewer = renewer_of(self._runner.client)
         self._renewer.begin(self, self._ttl)
 
@@ -173,9 +190,9 @@ class Lease(Sequence[T]):
             self._renewer.end(self)
 
     def _renew(self) -> float | None:
-        """Hold what is left for longer; give the seconds, ``None`` if nothing is left.
+        """Extend the lease; return for how many seconds, ``None`` if no items are left.
 
-        What is lost is told at the end of the block.
+        Lost items are reported at the end of the block.
         """
         if not self._held.unsettled:
             return None
@@ -186,20 +203,23 @@ class Lease(Sequence[T]):
         return self._ttl
 
     def _hold_on(self) -> None:
-        """Hold what is left for longer; `LeasedItems.lost` has what was lost."""
+        """Extend the lease of the items that are left; `LeasedItems.lost` has the lost ones."""
         with contextlib.suppress(LeaseLost):
             self._settle(settling.extend, self._held, self._ttl, "renew")
 
     def _check_time(self) -> None:
-        """Learn what is still held, if the lease may have run out: a process may be stopped."""
+        """Extend the lease if it may have expired, to learn which items it still holds.
+
+        A process may be stopped for longer than its lease.
+        """
         if monotonic() >= self._held.until and self._held.unsettled:
             self._hold_on()
 
     def _leave(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Settle what is left when a block is being left; `LeasedItems.lost` has what was lost.
+        """Settle what is left when a block ends; `LeasedItems.lost` has the lost items.
 
-        What else goes wrong is logged: it must not hide why the block is left, and what stays on
-        lease comes back by itself.
+        Other errors are logged, not raised: they must not hide the error that ended the block, and
+        items that stay on lease are ready again when it expires.
         """
         try:
             with contextlib.suppress(LeaseLost):
@@ -207,7 +227,7 @@ class Lease(Sequence[T]):
         except Exception as failure:
             if not is_of_the_call(failure):
                 raise
-            gone = is_disconnected(failure)  # one line says that, no traceback says more
+            gone = is_disconnected(failure)  # one line is enough: a traceback would add nothing
             logger.error(
                 "redset %r: can't give items of a lease back, which come back when it runs out: %s",
                 *(self._runner.config.label, described(failure)),
@@ -215,11 +235,11 @@ class Lease(Sequence[T]):
             )
 
     def _settle(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        # Made here, as most leases of a consumer need none.
+        # The guard is made here, as most leases of a consumer need none.
         guard = vars(self).setdefault("_guard", new_guard())
         with guard.get():
             self._runner.run(operation, *args, **kwargs)
 
     def _in_forked_child(self) -> bool:
-        """Whether this is a forked child's, which leaves the blocks of its parent too."""
+        """Return whether a forked child calls this: it leaves the blocks of its parent too."""
         return self._process != os.getpid()

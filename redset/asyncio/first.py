@@ -1,10 +1,10 @@
 # asyncio
-"""First of several, for asyncio: the sets that a worker listens to, in the order of their priority.
+"""First of several, for asyncio: sets that one call asks, in the order of their priority.
 
 The one source of both surfaces, as `redset.asyncio._methods` is.
 """
 # end
-# sync: """First of several: the sets that a worker listens to, in the order of their priority."""
+# sync: """First of several: sets that one call asks, in the order of their priority."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 class FirstOf(Generic[T]):
     # asyncio
-    """Several sets, of which each call is served by the first that has something.
+    """Several sets: each call is served by the first of them that has something.
 
     As `redset.FirstOf`, awaited, for sets of `redset.asyncio`.
     """
 
     # end
-    # sync: """Several sets, of which each call is served by the first that has something.
+    # sync: """Several sets: each call is served by the first of them that has something.
     # sync:
     # sync: >>> import redset
     # sync: >>> client, kind = redset.connect(), redset.RedisSortedSet[str]
@@ -46,19 +46,19 @@ class FirstOf(Generic[T]):
     # sync: normal a
     # sync: normal b
     # sync:
-    # sync: A set has something if it would deliver it itself: a `ScheduledSet`, what is due. Each
-    # sync: call finds the first such set on the server, at one moment. An item stays an item of its
-    # sync: set, which counts its deliveries, keeps it if it is dead, and is told that it is done.
-    # sync: What the calls of one set promise, these promise too.
+    # sync: A set has something if it would deliver it itself: a `ScheduledSet` delivers items that
+    # sync: are due. Each call finds the first such set on the server, at one moment. An item stays
+    # sync: an item of its set: its deliveries are counted there, and it is acknowledged, or becomes
+    # sync: a dead letter, there. The calls have the guarantees of those of a single set.
     # sync:
     # sync: Args:
     # sync:     sets: `RedisSortedSet` or its subclasses, the most urgent one first: 1 to 100, none
     # sync:         twice. All are made with one client; in a cluster, their names share a
     # sync:         ``{tag}``. For sets with different types of items, write ``FirstOf[Any](…)``.
     # sync:
-    # sync: Raises: ``TypeError`` for anything else, for a result (``a | b``) and for another
-    # sync: client; ``ValueError`` for no sets, too many, one twice, or one in another slot of a
-    # sync: cluster.
+    # sync: Raises: ``TypeError`` for anything else, for a result (``a | b``), and if the sets have
+    # sync: different clients; ``ValueError`` for no sets, for more than 100, if a set is given
+    # sync: twice, and if a cluster keeps the sets in different slots.
     # sync:
     # sync: """
 
@@ -71,7 +71,7 @@ class FirstOf(Generic[T]):
 
     @property
     def sets(self) -> tuple[RedisSortedSet[T], ...]:
-        """The sets, in the order in which they are asked. No I/O."""
+        """Return the sets, in the order in which they are asked. No I/O."""
         return self._sets
 
     def __repr__(self) -> str:
@@ -102,14 +102,14 @@ class FirstOf(Generic[T]):
         Args:
             timeout: seconds to wait until any of the sets has an item (that is due, in a
                 `ScheduledSet`); ``None`` waits without end.
-            last: whether the item with the highest score is meant, of that set.
+            last: whether to return the item with the highest score of that set.
             with_scores: whether to return set, item and score.
 
-        Lost replies, and an item that can't be deserialized, as in `RedisSortedSet.pop`: the next
-        call for these sets, or for the set of the item, is given it again.
-        Cost: 1 round trip, O(log n), and O(1) for each set before it. Atomic; takes no lock. To
-        wait takes as many as for one set.
-        Raises: ``KeyError`` if no set has any, or if none came in time.
+        If a reply is lost, the next call for these sets, or for the set of the item, returns the
+        same item. An item that can't be deserialized is treated as in `RedisSortedSet.pop`.
+        Raises: ``KeyError`` if no set has an item, or if none was added in time.
+        Cost: 1 round trip, O(log n), and O(1) for each set before it; a wait costs as many round
+        trips as for one set. Atomic; takes no lock.
         Source: ``BZPOPMIN`` with several keys.
 
         """
@@ -148,8 +148,8 @@ class FirstOf(Generic[T]):
     ) -> list[Any]:
         """Remove up to *num* items of the first set that has any; return each with its set.
 
-        Fewer if that set has fewer: those of the sets after it are left for the next call. ``[]``
-        if no set has any, or if none came in time. Arguments as in `pop`.
+        If that set has fewer, fewer items are returned: those of the sets after it are left for the
+        next call. ``[]`` if no set has any, or if none was added in time. Arguments as in `pop`.
 
         Cost: 1 round trip for each 1,000 items, O(num * log n). Takes no lock.
         Atomic for each 1,000 items.
@@ -173,9 +173,9 @@ class FirstOf(Generic[T]):
     ) -> AwaitableContext[Lease[T]]:
         """Lease up to *num* items of the first set that has any, until a deadline.
 
-        The lease is one of that set, which is its ``source``; it is empty if no set has any, or if
-        none came in time. Arguments as in `RedisSortedSet.lease`; without *max_deliveries*, each
-        set's own.
+        The lease is a lease of that set, its ``source``; it is empty if no set has any item, or if
+        none was added in time. Arguments as in `RedisSortedSet.lease`; without *max_deliveries*,
+        each set's own applies.
 
         Cost: 1 round trip for each 500 items, O(num * log n). Atomic for each 500 items.
         """
@@ -198,14 +198,14 @@ class FirstOf(Generic[T]):
     ) -> FirstConsumer[T]:
         """Deliver sets and items without end, each until the loop asks for the next one.
 
-        Each batch is of the first set that has something then: with the default of 1, no item waits
-        for more than the one at hand, if it is in the first set. Arguments as in
-        `RedisSortedSet.consume`; without *max_deliveries*, each set's own; *on_error* is called
-        with what the loop was given, a set and an item.
+        Each batch comes from the first set that has something at that moment: with the default
+        *batch* of 1, an item of the first set waits only until the current item is done. Arguments
+        as in `RedisSortedSet.consume`; without *max_deliveries*, each set's own applies; *on_error*
+        is called with what the loop received, a set and an item, and the error.
 
-        Cost: 1 round trip for each batch, also if it is of another set than the one before, which
-        it acknowledges: O(batch * log n). More if a set was renamed in between, or for batches of
-        more than 500.
+        Cost: 1 round trip for each batch, O(batch * log n). It also acknowledges the batch before,
+        even of another set. More round trips if a set was renamed in between, or for batches of
+        more than 500 items.
         """
         settings = Settings(
             batch, ttl, timeout, renew, max_deliveries, stop, worker, retry_delay, on_error
@@ -216,7 +216,7 @@ class FirstOf(Generic[T]):
 
 
 def _check_kind(given: object) -> None:
-    """Refuse what is no set of this surface."""
+    """Raise ``TypeError`` if *given* is not a set of this surface."""
     if isinstance(given, RedisSortedSet):
         return
     advice = "give a list of sets as FirstOf(*sets)"

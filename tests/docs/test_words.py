@@ -42,10 +42,6 @@ NOT_DONE = [
     "_transport/driver.py",
     "_transport/runner.py",
     "_transport/watch.py",
-    "asyncio/consumers.py",
-    "asyncio/leases.py",
-    "consumers.py",
-    "leases.py",
 ]
 
 # Code inside prose: names of methods and arguments, and examples.
