@@ -1,1 +1,1 @@
-"""What is said to the server and what it replies: keys, commands, members, scores. No I/O."""
+"""The protocol: keys, commands, replies, members, scores and the Lua scripts. No I/O."""

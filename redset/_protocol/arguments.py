@@ -1,4 +1,4 @@
-"""Arguments: what an operation may be asked for, said in the words of its set."""
+"""Checks of arguments: each raises an error that names the set, the argument and its value."""
 
 import math
 import operator
@@ -12,15 +12,15 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 LONGEST_WORKER = 200
 # No set has more items; the server refuses numbers beyond 64 bits.
 FARTHEST = 1 << 62
-# 3,000 years: the server can't count the milliseconds of much more, and for ever is no longer.
+# 3,000 years: the server can't count the milliseconds of a much longer time.
 LONGEST_SECONDS = 1e11
 
-# Why an item is dead: see `redset._plans.leasing.DeadLetter`.
+# The reasons why an item is dead: see `redset._plans.leasing.DeadLetter`.
 REASONS = ("failed", "expired", "rejected", "undecodable")
 
 
 def check_count(name: str, argument: str, value: object) -> int:
-    """Give *value* as an int (anything with ``__index__``), or say which argument is wrong."""
+    """Return *value* (anything with ``__index__``) as an int; raise an error for other types."""
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -33,9 +33,10 @@ def check_count(name: str, argument: str, value: object) -> int:
 def check_seconds(
     name: str, argument: str, value: Any, *, least: float = 0.0, hint: str = ""
 ) -> float:
-    """Give *value* as a float, or say which argument is no number of seconds.
+    """Return *value* as a float; raise an error if it is not a number of seconds.
 
-    What is longer than `LONGEST_SECONDS` is taken for that. *hint* says what to do instead.
+    If it is longer than `LONGEST_SECONDS`, return that. *hint* ends the error for a value that is
+    out of range: it says what to do instead.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTypeError(
@@ -55,14 +56,14 @@ def check_seconds(
 
 
 def check_timeout(name: str, value: Any) -> float | None:
-    """Give the seconds to wait, ``None`` for ever."""
+    """Return the seconds to wait; ``None`` if the wait has no end."""
     return None if value is None else check_seconds(name, "timeout", value)
 
 
 def check_stop(name: str, stop: Any) -> Callable[[], bool] | None:
-    """Give what says whether to stop, and says so ever after; ``None`` without a *stop*.
+    """Return a function that returns whether to stop; ``None`` if there is no *stop*.
 
-    It asks *stop* itself, or its ``is_set``.
+    The function calls *stop*, or its ``is_set``. Once that was true, the function stays true.
     """
     if stop is None:
         return None
@@ -83,7 +84,7 @@ def check_stop(name: str, stop: Any) -> Callable[[], bool] | None:
 
 
 def check_worker(name: str, worker: object) -> str:
-    """Give the name of a worker as the server keeps it; ``""`` for ``None``."""
+    """Return the name of a worker as the server keeps it; ``""`` for ``None``."""
     if worker is None:
         return ""
     if not isinstance(worker, str):
@@ -100,7 +101,7 @@ def check_worker(name: str, worker: object) -> str:
 
 
 def check_reason(name: str, reason: object) -> None:
-    """Say what is wrong if *reason* is none for which an item is dead."""
+    """Raise an error unless *reason* is ``None`` or one of `REASONS`."""
     if reason is not None and reason not in REASONS:
         raise InvalidValueError(
             f"redset {shown(name)}: reason must be one of {', '.join(REASONS)}; got {shown(reason)}"
@@ -108,7 +109,7 @@ def check_reason(name: str, reason: object) -> None:
 
 
 def check_most(name: str, value: object) -> int | None:
-    """Give the number of deliveries after which an item that comes back is dead."""
+    """Return *value*, the deliveries after which an item that is not acknowledged is dead."""
     if value is None:
         return None
     most = check_count(name, "max_deliveries", value)

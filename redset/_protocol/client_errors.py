@@ -1,13 +1,13 @@
-"""What errors of the clients' libraries say, told by the names of their classes. No I/O."""
+"""Errors of the clients' libraries, classified by the names of their classes. No I/O."""
 
 import re
 
-# The libraries whose clients redset takes.
+# The libraries whose clients a set can use.
 LIBRARIES = ("redis", "valkey")
 
 
 def library_of(kind: type) -> str | None:
-    """Return which of the two libraries *kind* comes from itself; ``None`` for a user's class."""
+    """Return which of the two libraries defines *kind*; ``None`` for a user's class."""
     name = kind.__module__.partition(".")[0]
     return name if name in LIBRARIES else None
 
@@ -20,12 +20,12 @@ def is_named(error: BaseException, name: str) -> bool:
 
 
 def is_reply(error: BaseException) -> bool:
-    """Return whether *error* is what the server replied, and no failure on the way."""
+    """Return whether *error* is a reply of the server, not a failure of the connection."""
     return is_named(error, "ResponseError")
 
 
 def is_client_error(error: BaseException) -> bool:
-    """Return whether the client's library raised *error*, so that its connections are in order."""
+    """Return whether the client's library raised *error*: its connections are in order then."""
     return any(is_named(error, name) for name in ("RedisError", "ValkeyError"))
 
 
@@ -43,7 +43,7 @@ def is_exhausted(error: BaseException) -> bool:
     """Return whether a pool raised *error* because all its connections are in use."""
     if is_named(error, "MaxConnectionsError"):
         return True
-    # Older versions have no class of its own for it; BlockingConnectionPool never had.
+    # Older versions raise a plain ConnectionError for it, and so does every BlockingConnectionPool.
     texts = ("Too many connections", "No connection available.")
     return is_named(error, "ConnectionError") and str(error) in texts
 
@@ -53,26 +53,26 @@ def error_code(error: BaseException) -> str:
     if not is_reply(error):
         return ""
     text = str(error)
-    # Redis 6.2 says in which line of a script an error occurred, and then which one.
+    # If a script fails, Redis 6.2 names the line of the script before the error.
     in_script = re.search(r"@user_script: ?\d+: (.*)", text)
     word = (in_script[1] if in_script else text).partition(" ")[0]
-    # The libraries take away the code "ERR", which most errors have.
+    # The libraries remove the code "ERR", which most errors have.
     return word if word.isupper() else "ERR"
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Return whether the server replied that it is a replica, which nothing may write to."""
+    """Return whether the server replied that it is a read-only replica."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return "ReadOnlyError" in names or error_code(error) == "READONLY"
 
 
 def is_denied(error: BaseException) -> bool:
     """Return whether the server replied that the account has no right to the command."""
-    # The libraries take away this code too, and tell by a class of their own.
+    # The libraries remove this code too, and raise a class of their own instead.
     names = {kind.__name__ for kind in type(error).__mro__}
     return "NoPermissionError" in names or error_code(error) == "NOPERM"
 
 
 def refuses_writes(error: BaseException) -> bool:
-    """Return whether the server replied that this client may not write, but perhaps may read."""
+    """Return whether the server replied that this client may not write; it may be able to read."""
     return is_read_only(error) or is_denied(error)

@@ -1,6 +1,7 @@
-"""Commands: the only module that names what the server is asked to do.
+"""Commands: the only module that names Redis commands.
 
-Each function gives one `Command`: its words, ready to be sent, and the parser of its reply.
+Each function returns a `Command`, or a list of them that are sent together: the words to send, and
+the parser of the reply.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ Word = bytes | str | int | float
 
 
 class Script:
-    """A Lua script, read from ``lua/`` (one after the other), called by its digest."""
+    """A Lua script, the files *names* of ``lua/`` joined in that order; called by its digest."""
 
     def __init__(self, *names: str) -> None:
         folder = files("redset._protocol").joinpath("lua")
@@ -30,7 +31,7 @@ class Script:
 
 
 def _constants_of(texts: Sequence[bytes]) -> bytes:
-    """Return the lines of Lua that define the constants which *texts* name."""
+    """Return lines of Lua that define those constants of `IN_LUA` that *texts* name."""
     lines = [
         b"local %b = %d\n" % (name.encode(), value)
         for name, value in IN_LUA.items()
@@ -42,7 +43,7 @@ def _constants_of(texts: Sequence[bytes]) -> bytes:
 class Command(Generic[R]):
     """The words of one command, the parser of its reply, and the script if it calls one.
 
-    Its *head* is the same in many commands, and packed only once; the *rest* is not.
+    The *head* is the same in many commands: it is packed once and cached. The *rest* is not.
     """
 
     __slots__ = ("_head", "_rest", "parse", "script")
@@ -58,16 +59,16 @@ class Command(Generic[R]):
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """The command as clients take it.
+        """The command as a client's ``execute_command`` takes it.
 
-        Numbers are text already: a signal handler that raises while hiredis 3.5 turns one into
-        text crashes the process.
+        Numbers are text already: if a signal handler raises while hiredis 3.5 converts a number,
+        the process crashes.
         """
         words = (*self._head, *self._rest)
         return tuple([word if isinstance(word, bytes | str) else repr(word) for word in words])
 
     def with_source(self) -> "Command[R]":
-        """The same call for a server that doesn't have the script yet."""
+        """Return the same call with the script's source, for a server that doesn't have it."""
         if self.script is None:
             return self
         name, _, *rest = self.words
@@ -75,14 +76,14 @@ class Command(Generic[R]):
         return Command((), (evaluated, self.script.source, *rest), self.parse)
 
     def as_reader(self) -> "Command[R]":
-        """The same call of a script that only reads, for an account that may only read keys.
+        """Return the same call of a script that only reads, for an account that may not write.
 
-        Redis 6.2 has no such call, nor such accounts.
+        Redis 6.2 has neither this call nor such accounts.
         """
         return Command((), ("EVALSHA_RO", *self.words[1:]), self.parse, self.script)
 
     def packed(self) -> bytes:
-        """The command as the server reads it, an array of strings in RESP."""
+        """Return the command as bytes for the server: an array of strings in RESP."""
         number_of_words = len(self._head) + len(self._rest)
         return b"*%d\r\n%b%b" % (number_of_words, _packed_once(self._head), _packed(self._rest))
 
@@ -116,7 +117,7 @@ LEASE = Script("idempotency", "life", "leasing", "lease")
 SETTLE = Script("idempotency", "life", "leasing", "settle")
 PUT_ASIDE = Script("life", "leasing", "put_aside")
 EXPIRE, TTL = Script("idempotency", "expire"), Script("life", "ttl")
-# The same for the first of several sets that has something.
+# The same scripts, for the first of several sets that has something.
 FIRST_TAKE = Script("idempotency", "first_begin", "sign", "life", "leasing", "take", "first")
 FIRST_LEASE = Script("idempotency", "first_begin", "life", "leasing", "lease", "first")
 PAGE = Script("page")
@@ -127,30 +128,35 @@ REMOVE_AT = Script("idempotency", "sign", "remove_at")
 MOVE = Script("idempotency", "sign", "scores", "move")
 LOWEST, HIGHEST = "-inf", "+inf"
 
-# Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): what names more
-# members goes in several commands, which travel together.
+# Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): a call with more
+# members is split into several commands, which are sent together.
 MAX_MEMBERS = 1_750
-# A call of the script that looks members up names nothing else.
+# The script that looks members up takes only one key and the members: it has room for more.
 MAX_LOOKED_UP = 3_500
-# A call of a script that only reads has so many words for its operands and some members.
+# The words that a call of a script that only reads has for its operands and members.
 MAX_WORDS = 3_980
 # A call of the script for algebra has up to five words for each operand.
 MAX_OPERANDS = 750
 
-# Of the arguments of a script for one set, which is the id of the request, and which the number of
-# members; how many words of a recorded reply, and of a reply, hand nothing out.
+# The script for several sets, and what first.lua must know about the script for one set: the place
+# of the request's id among its arguments, the place of the number of members, and how many words
+# a recorded reply, and a reply, have that are no members.
 _SHAPES: dict[Script | None, tuple[Script, tuple[int, ...]]] = {
     TAKE: (FIRST_TAKE, (1, 2, 0, 0)),
     LEASE: (FIRST_LEASE, (8, 3, 2, 3)),
 }
 
-# Whose score wins where two meet, as the flag of ZADD that does it.
+# The flag of ZADD for each rule that decides which score wins if the member is there already.
 FLAGS = {"replace": None, "keep": "NX", "min": "LT", "max": "GT"}
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A key that takes part in algebra: its weight, and whether it may run out or is staged."""
+    """A key that takes part in algebra, and its weight.
+
+    The operand is temporary if it has a *liveness_key*. A *staged* operand holds items that were
+    sent for this call; the script deletes it.
+    """
 
     key: bytes
     weight: float = 1.0
@@ -159,7 +165,7 @@ class Operand:
 
 
 def number(score: float) -> str:
-    """Write *score* so that the server reads the same double (`repr` gives enough digits)."""
+    """Return *score* as text that the server reads as the same double: `repr` has enough digits."""
     return repr(float(score))
 
 
@@ -168,7 +174,7 @@ def _flat(pairs: Sequence[tuple[bytes, float]]) -> list[Word]:
 
 
 def parts(words: Sequence[R], most: int = MAX_MEMBERS) -> Iterator[Sequence[R]]:
-    """Cut *words* into those of one command each."""
+    """Cut *words* into parts of up to *most*, one for each command."""
     if len(words) <= most:
         return iter([words] if words else [])
     return (words[first : first + most] for first in range(0, len(words), most))
@@ -187,7 +193,7 @@ def _call(
 def _call_once(
     script: Script, keys: Sequence[bytes], arguments: Sequence[Word], parse: Callable[[Any], R]
 ) -> Command[R]:
-    """`_call` with keys that no other call has."""
+    """Return what `_call` does, for keys that no other call has: caching them would be useless."""
     words = ("EVALSHA", script.digest, len(keys), *keys, *arguments)
     return Command((), words, parse, script)
 
@@ -204,13 +210,13 @@ def add(
 def add_all(
     key: bytes, members: Sequence[bytes], scores: Sequence[float], *, flag: str | None = None
 ) -> list[Command[Any]]:
-    """`add` for any number of members."""
+    """Return the commands of `add` for any number of members."""
     together = zip(parts(members), parts(scores), strict=True)
     return [add(key, some, their_scores, flag=flag) for some, their_scores in together]
 
 
 class Addition(Command[int]):
-    """A ``ZADD`` of many members, which is packed in one go."""
+    """A ``ZADD`` of many members, with a faster `packed`."""
 
     __slots__ = ("_members", "_scores")
 
@@ -222,11 +228,11 @@ class Addition(Command[int]):
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """The command as clients take it; made only for those that pack it themselves."""
+        """The command as `Command.words`; made only for clients that pack it themselves."""
         return (*self._head, *_flat(list(zip(self._members, self._scores, strict=True))))
 
     def packed(self) -> bytes:
-        """As `Command.packed`, for members most of which share a score, and lengths too."""
+        """Return what `Command.packed` does; each different score and length is packed once."""
         size = len(self._members)
         pieces = zip(
             map(_PackedNumbers().__getitem__, self._scores),
@@ -254,14 +260,16 @@ class _PackedLengths(dict[int, bytes]):
 def while_alive(
     batch: Sequence[Command[Any]], key: bytes, liveness_key: bytes
 ) -> list[Command[Any]]:
-    """Return what does the same as *batch*, unless a temporary set is gone; *sign* tells.
+    """Return commands that do what *batch* does, but change no temporary set that is gone.
 
-    Only changes of the set under *key* are concerned; what deletes it does so also then.
+    The set under *key* is gone if its *liveness_key* doesn't exist. Only commands that change this
+    set are replaced; a command that deletes it stays as it is.
     """
     guarded = [_while_alive(command, key, liveness_key) for command in batch]
     if len(guarded) == 1:
         return guarded
-    # What follows such a script in a batch relies on it: the server must not have to ask for it.
+    # Later commands of a batch rely on this script, so it must not fail because the server doesn't
+    # have it: it is sent with its source.
     return [each.with_source() if each.script is ALIVE else each for each in guarded]
 
 
@@ -306,7 +314,7 @@ def delete(*keys: bytes) -> Command[int]:
 
 
 def delete_all(keys: Sequence[bytes]) -> list[Command[Any]]:
-    """`delete` for any number of keys."""
+    """Return the commands of `delete` for any number of keys."""
     return [delete(*part) for part in parts(keys)]
 
 
@@ -323,9 +331,9 @@ def page_at_rank(
     reverse: bool,
     scored: bool,
 ) -> list[Command[Any]]:
-    """Read members from *rank* on, at one moment; the last reply is the page.
+    """Read members from *rank* on, in one transaction; the last reply is the page.
 
-    It is ``None`` if the member before them isn't the one, with the score, that they come *after*.
+    The page is ``None`` if the member before *rank* is not *after*, with the same score.
     """
 
     def between(first: int, last: int, *, scored: bool) -> Command[Any]:
@@ -357,7 +365,7 @@ def page_at_rank(
 def page_after(
     key: bytes, after: replies.Pair | None, limit: int, *, reverse: bool, scored: bool
 ) -> Command[replies.Page]:
-    """Read the members that come *after* that one, wherever it is now or was."""
+    """Read the members that follow *after*, also if that member was removed or has moved."""
     place = ("", "") if after is None else (number(after[1]), after[0])
     direction = "backward" if reverse else "forward"
     arguments = (direction, *place, limit, "scores" if scored else "members")
@@ -368,13 +376,13 @@ MULTI: Command[None] = Command(("MULTI",), (), replies.nothing)
 
 
 class TransactionUnsupportedError(Exception):
-    """Nothing was sent: the commands of a transaction might not travel over one connection."""
+    """The client might send a transaction over several connections, so nothing was sent."""
 
 
 def transaction(
     asked: Sequence[Command[Any]], parse: Callable[[list[Any]], R]
 ) -> list[Command[Any]]:
-    """Have all that is *asked* done at one moment; the last reply is made of all of theirs."""
+    """Run the commands *asked* in one transaction; the last reply is *parse* of all replies."""
 
     def all_of(reply: Any) -> R:
         return parse(
@@ -437,8 +445,8 @@ def lease(
     last: bool = False,
     done: tuple[str, Sequence[bytes]] = ("", ()),
 ) -> Command[replies.LeaseReply]:
-    """Lease; *done* are an earlier lease, and those of its members that are acknowledged."""
-    # What is the same in many requests of a consumer comes first, and is packed only once.
+    """Lease members; *done* names an earlier lease and the members of it to acknowledge."""
+    # The words that are the same in many requests of a consumer come first, and are packed once.
     times = (_milliseconds(keep), _milliseconds(ttl))
     place = "last" if last else ""
     same: tuple[Word, ...] = (*times, num, most, channel, worker, place)
@@ -450,9 +458,9 @@ def lease(
 def first(
     asked: Sequence[Command[replies.R]], done: tuple[int, Sequence[bytes]] = (0, ())
 ) -> Command[replies.First[replies.R]]:
-    """Ask the first set that has something; *asked* has the command for each set by itself.
+    """Ask the first set that has something; *asked* has a command for each set.
 
-    *done* are the place, from 1, of the set that has members to be acknowledged, and these.
+    *done* is the place, from 1, of the set that has members to acknowledge, and these members.
     """
     script, shape = _SHAPES[asked[0].script]
     keys: list[Word] = []
@@ -488,7 +496,7 @@ def settle(
 def put_aside(
     keys: Sequence[bytes], end: int | None, pairs: Sequence[replies.Pair]
 ) -> Command[int]:
-    """Keep members that can't be turned into items; *end* as in `replies.Taken`."""
+    """Keep members that can't be deserialized under a companion key; *end* as in `Taken`."""
     return _call_once(PUT_ASIDE, keys, ("" if end is None else end, *_flat(pairs)), replies.integer)
 
 
@@ -504,7 +512,7 @@ def sort_dead(
     before: float | None,
     members: Sequence[bytes],
 ) -> Command[list[int]]:
-    """Requeue or discard dead members; give how many, and how many of dead were passed over."""
+    """Requeue or discard dead members; the reply is how many, and how many were passed over."""
     latest: Word = "" if before is None else _milliseconds(before)
     arguments = (verb, passed, reason, latest, *members)
     return _call(DEAD, keys, arguments, lambda reply: [int(count) for count in reply])
@@ -529,7 +537,7 @@ def expire(key: bytes, seconds: float) -> Command[int]:
 def expire_set(
     keys: Sequence[bytes], request_id: bytes, keep: float, seconds: float | None
 ) -> Command[bool]:
-    """Have a set go in so many *seconds*, ``None`` for never, with all that belongs to it."""
+    """Set the time-to-live of a set and its companions; ``None`` removes it."""
     words = ("PERSIST",) if seconds is None else ("PEXPIRE", _milliseconds(seconds))
     return _call(EXPIRE, keys, (request_id, _milliseconds(keep), *words), replies.truth)
 
@@ -547,10 +555,10 @@ def algebra(
     operands: Sequence[Operand],
     companions: Sequence[bytes] = (),
 ) -> Command[tuple[str, int]]:
-    """Combine or compare *operands*; *keys* are those that the script wants before theirs.
+    """Combine or compare *operands*; *keys* are the script's keys before those of the operands.
 
-    *companions* are the keys of what belongs to the set that the combination replaces or changes.
-    *once* is the id of a request that must not be done twice, and the seconds to know it for.
+    *companions* are the companion keys of the set that the combination replaces or changes. *once*
+    is the id of a request that must not be done twice, and the seconds to keep its reply for.
     """
     named, temporary = _keys_and_places(operands)
     arguments = (
@@ -564,13 +572,13 @@ def algebra(
 
 
 def compare(verb: str, operands: Sequence[Operand]) -> Command[tuple[str, int]]:
-    """Compare two sets, of which none is staged."""
+    """Compare two sets, neither of which is staged."""
     keys, temporary = _keys_and_places(operands)
     return _call(COMPARE, keys, (verb, *temporary), replies.verdict)
 
 
 def _keys_and_places(operands: Sequence[Operand]) -> tuple[list[bytes], list[int]]:
-    """Return the keys of *operands*, with the liveness keys of results, and which these are."""
+    """Return the keys of *operands*, then their liveness keys; and the places of the results."""
     temporary = [
         place for place, operand in enumerate(operands) if operand.liveness_key is not None
     ]
@@ -579,7 +587,7 @@ def _keys_and_places(operands: Sequence[Operand]) -> tuple[list[bytes], list[int
 
 
 def room_beside(operands: Sequence[Operand]) -> int:
-    """How many members a script that only reads can be given beside *operands*."""
+    """Return how many members a call of a script that only reads can have beside *operands*."""
     keys, temporary = _keys_and_places(operands)
     return min(MAX_LOOKED_UP, MAX_WORDS - len(operands) - len(keys) - len(temporary))
 
@@ -587,7 +595,7 @@ def room_beside(operands: Sequence[Operand]) -> int:
 def count_combined(
     verb: str, operands: Sequence[Operand], limit: int, members: Sequence[bytes]
 ) -> Command[tuple[str, list[int]]]:
-    """Count what a combination of *operands* would have, and *members* beside it: see count.lua."""
+    """Count the members of a combination of *operands*, and local *members*: see count.lua."""
     keys, temporary = _keys_and_places(operands)
     head: tuple[Word, ...] = (verb, len(operands), limit)
     arguments = (*head, *temporary, *members)
@@ -604,7 +612,7 @@ def read_combined(
     with_scores: bool = True,
     members: Sequence[bytes] = (),
 ) -> Command[replies.Reading]:
-    """Read a combination of *operands*, or what is needed to make it: see read.lua."""
+    """Read a combination of *operands*, or the data to make it from: see read.lua."""
     keys, temporary = _keys_and_places(operands)
     part, scored = "last" if last else "first", "scores" if with_scores else "members"
     head: tuple[Word, ...] = (verb, len(operands), conflict, limit, part, scored)
@@ -614,12 +622,12 @@ def read_combined(
 
 
 def overlap(key: bytes, members: Sequence[bytes]) -> Command[tuple[int, int]]:
-    """Give how many members the set has, and how many of *members* are among them."""
+    """Count the members of the set, and how many of *members* are among them."""
     return _call(OVERLAP, [key], members, lambda reply: (int(reply[0]), int(reply[1])))
 
 
 def add_with(key: bytes, member: bytes, score: float, conflict: str) -> list[Command[Any]]:
-    """Add one member whose score may meet another; the last reply is the score it has then."""
+    """Add a member; *conflict* decides if it has a score already. The last reply is its score."""
     if conflict == "sum":
         return [increment(key, member, score)]
     kept = Command(("ZSCORE", key), (member,), replies.optional_score)
@@ -627,7 +635,7 @@ def add_with(key: bytes, member: bytes, score: float, conflict: str) -> list[Com
 
 
 def update_score(key: bytes, member: bytes, score: float, conflict: str) -> list[Command[Any]]:
-    """Give one member another score if it is there; the last reply is the score it has then."""
+    """Change the score of a member that is there; the last reply is its score afterwards."""
     head = ("ZADD", key, "XX")
     if conflict == "sum":
         rest = ("INCR", number(score), member)

@@ -1,4 +1,4 @@
-"""What plans are, and what each of them knows of its set. No I/O, and no operation."""
+"""Plans, and the config of a set that each plan works with. No I/O, and no operations."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class WaitForChange:
-    """What a plan yields to wait until there may be something to take, for *seconds* at most.
+    """A plan yields this to wait until there may be something to take, for *seconds* at most.
 
-    The answer is ``True`` for that, ``False`` if the time is up, and ``None`` if nothing tells of
-    changes of the sets of *outlook*: then the plan has to look by itself.
+    The driver answers ``True`` if there may be something, ``False`` if the time is up, and ``None``
+    if it can't be notified of changes of the sets of *outlook*: then the plan asks the server.
     """
 
     outlook: Outlook
@@ -34,35 +34,35 @@ Plan = Generator[list[Command[Any]] | WaitForChange | ReadItems, Any, R]
 
 
 def ask(command: Command[R]) -> Plan[R]:
-    """Send one command, and give its reply."""
+    """Send one command, and return its reply."""
     replies: list[R] = yield [command]
     return replies[0]
 
 
 class Awaited(Protocol):
-    """What may hold something to take: one set, or several."""
+    """One set, or several, that a consumer can wait for."""
 
     def outlook(self, now: Clock | None, /) -> Outlook:
-        """Return what a consumer waits for that takes what is due by the clock *now*."""
+        """Return the outlook of a consumer that takes items that are due by the clock *now*."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TakeOptions:
-    """How many seconds to wait for something to hand out (``None``: for ever), and what is due.
+    """The seconds to wait for an item (``None``: without end), and which items are due.
 
-    By the clock *now*, what has a score of at most that; without one, everything. A wait ends early
-    once *stopped* returns ``True``.
+    With a clock *now*, items with a score of at most its time are due; without one, all items are.
+    A wait ends early once *stopped* returns ``True``.
     """
 
     now: Clock | None
     timeout: float | None = 0.0
     stopped: Callable[[], bool] | None = None
-    # Whether the highest of what is due comes first, and not the lowest.
+    # Whether the item with the highest score of those that are due is first, not the lowest.
     last: bool = False
 
     def after(self, seconds: float) -> "TakeOptions":
-        """Return what is left of them after so many *seconds*."""
+        """Return the options with a timeout that is shorter by *seconds*."""
         if not self.timeout:
             return self
         return replace(self, timeout=max(0.0, self.timeout - seconds))
@@ -71,40 +71,41 @@ class TakeOptions:
         return HIGHEST if self.now is None else commands.number(self.now())
 
 
-# Until when an item that is added again is the one that was there.
+# Until when an item that is added again counts as the one that was there.
 Unique = Literal["until_taken", "until_acked", "forever"]
 UNIQUE: tuple[str, ...] = get_args(Unique)
 
 
 @dataclass(frozen=True, slots=True)
 class SetConfig(Generic[T]):
-    """What a plan knows of its set."""
+    """The config of one set."""
 
     name: str
     key: bytes
     encoding: Encoding[T]
     scorer: Callable[[T], Any]
-    # Until when an item that is added again is the one that was there: see `UNIQUE`.
+    # Until when an item that is added again counts as the one that was there: see `UNIQUE`.
     unique: str = "until_taken"
-    # Of a result: the key that says it is alive. It goes with its handle, and all its companions.
+    # The key that exists as long as a result is in use; it is deleted with the result's handle.
+    # ``None`` for a set that is not the result of an operator.
     liveness_key: bytes | None = None
-    # After so many deliveries an item that comes back is dead; 0 for never.
+    # After this many deliveries an item that is not acknowledged is dead; 0 for never.
     max_deliveries: int = 0
-    # What is handed out, to those that don't wait.
+    # Which items are due, for calls that don't wait.
     no_wait: TakeOptions = TakeOptions(None)
     # The clock of scores that are times.
     score_clock: Clock | None = None
-    # The slots of this set's calls.
+    # The idempotency slots of this set's calls.
     requests: SetSlots = field(default_factory=lambda: SetSlots(b"redset"), compare=False)
 
     @property
     def label(self) -> str:
-        """The name as logs show it: a name may be megabytes long."""
+        """The name, shortened for logs: a name may be megabytes long."""
         return shortened(self.name, LONGEST_LINE)
 
     @property
     def is_result(self) -> bool:
-        """Whether the set goes with its handle."""
+        """True if the set is the result of an operator, deleted with its handle."""
         return self.liveness_key is not None
 
     @property
@@ -118,28 +119,28 @@ class SetConfig(Generic[T]):
         return (self.key,)
 
     def outlook(self, now: Clock | None) -> Outlook:
-        """As that of `Awaited`."""
+        """Return the outlook as `Awaited.outlook` does."""
         return Outlook(Place(self.key, now))
 
     @property
     def admits_all(self) -> bool:
-        """Whether no item is refused that is not in the set."""
+        """True if `add` accepts every item that is not in the set."""
         return self.unique == "until_taken"
 
     def dedup_keys(self) -> tuple[bytes, ...]:
-        """The set's own key, those that tell which members have to stay out, and the others."""
+        """Return the set's key, the keys that show which members are rejected, and the others."""
         keys = leasing_keys(self.key)
         others = keys.deliveries, keys.letters, keys.undecodable
         return self.key, keys.held, keys.seen, keys.dead, *others
 
     def max_due_score(self) -> str:
-        """The highest score that is handed out now, as the server reads it."""
+        """Return the highest score that is due now, as text for the server."""
         return self.no_wait.max_due_score()
 
 
 @dataclass(frozen=True, slots=True)
 class FirstConfig(Generic[T]):
-    """What a plan knows of several sets, of which the first that has something answers."""
+    """The configs of several sets; the first set that has something answers a call."""
 
     # In the order in which they are asked.
     sets: tuple[SetConfig[T], ...]
@@ -149,12 +150,12 @@ class FirstConfig(Generic[T]):
 
     @property
     def name(self) -> str:
-        """The names of all, for messages."""
+        """The names of all sets, for messages."""
         return ", ".join([each.name for each in self.sets])
 
     @property
     def label(self) -> str:
-        """The names as logs show them."""
+        """The names, shortened for logs."""
         return shortened(self.name, LONGEST_LINE)
 
     @property
@@ -163,14 +164,14 @@ class FirstConfig(Generic[T]):
         return tuple([each.key for each in self.sets])
 
     def outlook(self, _now: Clock | None) -> Outlook:
-        """As that of `Awaited`: each set has a clock of its own."""
+        """Return the outlook as `Awaited.outlook` does; each set has a clock of its own."""
         return Outlook(*(Place(each.key, each.no_wait.now) for each in self.sets))
 
 
-# What hands something out.
+# The config that a plan of a queue operation works with.
 AnyConfig = SetConfig[T] | FirstConfig[T]
 
 
 def raw_config(config: SetConfig[Any]) -> SetConfig[Any]:
-    """The same set, its members taken for its items."""
+    """Return the config of the same set with members instead of items."""
     return replace(config, encoding=Encoding(config.name, RawSerializer()))

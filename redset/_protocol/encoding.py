@@ -1,4 +1,4 @@
-"""Encoding: between an item and its member, whatever the user's serializer looks like."""
+"""Encoding: converts items to members and back, with any kind of serializer."""
 
 import inspect
 import json
@@ -11,16 +11,16 @@ from redset.exceptions import InvalidTypeError, UncertainItemError
 
 T = TypeVar("T")
 
-# Values that most serializers can dump, tried in turn to learn whether `dumps` gives text.
+# Values that most serializers can dump, tried in turn to learn whether `dumps` returns text.
 PROBES: tuple[Any, ...] = ("", 0, None, (), {})
 
-# What `dumps` raises for an item that it can't carry: redset's own serializers, json, msgpack and
-# pickle do. Anything else is a fault of its own.
+# The errors of `dumps` for an item that it can't serialize: those of redset's own serializers,
+# json, msgpack and pickle. Any other error is a bug in the serializer.
 _CANT_CARRY = (TypeError, ValueError, OverflowError, pickle.PicklingError)
 
 
 class RawSerializer:
-    """Gives members as they are: what a set's own serializer can't read must not hide the rest."""
+    """Return members as they are, so that those that the set's serializer can't read are shown."""
 
     def dumps(self, item: bytes) -> bytes:
         return item
@@ -30,10 +30,10 @@ class RawSerializer:
 
 
 class Encoding(Generic[T]):
-    """Turns items into bytes and back with any object that has ``dumps`` or ``loads``.
+    """Convert items to bytes and back with any object that has ``dumps`` or ``loads``.
 
-    A ``dumps`` that returns ``str`` is given ``str`` in ``loads``, also in a process that never
-    dumped an item: until an item was dumped, a return annotation or a probe tells which it is.
+    If ``dumps`` returns ``str``, ``loads`` is called with ``str``, also in a process that never
+    dumped an item: until the first dump, a return annotation or a probe decides which it is.
     """
 
     def __init__(self, name: str, serializer: Any) -> None:
@@ -43,17 +43,17 @@ class Encoding(Generic[T]):
             _sorted_json if serializer is json else getattr(serializer, "dumps", None) or str
         )
         self._loads = getattr(serializer, "loads", None)
-        # Of redset's own: the same for many, where that is faster.
+        # Some serializers of redset can convert many items in one call, which is faster.
         self._dumps_all = getattr(serializer, "dumps_all", None)
         self._loads_all = getattr(serializer, "loads_all", None)
-        # Before Python 3.14, the module says so of a local class.
+        # Before Python 3.14, pickle raises AttributeError for a local class.
         self.cant_carry: tuple[type[Exception], ...] = (
             (*_CANT_CARRY, AttributeError) if serializer is pickle else _CANT_CARRY
         )
         self._text: bool | None = True if self._dumps is str else _annotated_text(self._dumps)
 
     def encode(self, item: T) -> bytes:
-        """Give the member of *item*; what ``dumps`` raises passes through."""
+        """Return the member of *item*; errors of ``dumps`` pass through."""
         member = self._dumps(item)
         if type(member) is bytes:
             self._text = False
@@ -70,13 +70,13 @@ class Encoding(Generic[T]):
         )
 
     def encode_all(self, items: Sequence[T]) -> list[bytes]:
-        """Give the members of *items*; what ``dumps`` raises for one of them passes through."""
+        """Return the members of *items*; errors of ``dumps`` pass through."""
         if self._dumps_all is not None:
             return self._dumps_all(items)  # type: ignore[no-any-return]
         return list(map(self.encode, items))
 
     def decode(self, member: bytes) -> T:
-        """Give the item of *member*; what ``loads`` raises passes through."""
+        """Return the item of *member*; errors of ``loads`` pass through."""
         if self._text is None:
             self._text = self._probe()
         if not self._text:
@@ -85,7 +85,7 @@ class Encoding(Generic[T]):
         return text if self._loads is None else self._loads(text)  # type: ignore[return-value]
 
     def decode_all(self, members: list[bytes]) -> list[T]:
-        """Give the items of *members*; what ``loads`` raises for one of them passes through."""
+        """Return the items of *members*; errors of ``loads`` pass through."""
         if self._loads_all is not None:
             return self._loads_all(members)  # type: ignore[no-any-return]
         if self._text is None:
@@ -96,7 +96,7 @@ class Encoding(Generic[T]):
         return texts if self._loads is None else list(map(self._loads, texts))
 
     def same_as(self, other: "Encoding[Any]") -> bool:
-        """Say whether both turn equal items into equal members, as far as can be told."""
+        """Return whether both encode equal items as equal members; ``False`` if not known."""
         one, two = self.serializer, other.serializer
         if one is two:
             return True
@@ -112,7 +112,8 @@ class Encoding(Generic[T]):
 
 
 def _sorted_json(item: Any) -> str:
-    # The module as a serializer: whatever the order of a document's keys, it is one item.
+    # With the json module as the serializer, documents that differ only in the order of their keys
+    # are the same item.
     return json.dumps(item, sort_keys=True)
 
 
@@ -130,7 +131,7 @@ def has_methods(serializer: Any) -> bool:
 
 
 def check_serializer(name: str, serializer: Any) -> Any:
-    """Give *serializer* back if it has at least one of ``dumps`` and ``loads``, to be called."""
+    """Return *serializer* if it has ``dumps`` or ``loads`` and they are callable; else raise."""
     methods = _methods(serializer)
     if not methods:
         raise InvalidTypeError(
@@ -156,7 +157,7 @@ def _methods(serializer: Any) -> dict[str, Any]:
 
 
 def _takes_one(function: Callable[..., Any]) -> bool:
-    """Return whether *function* can be called with an item alone, as far as can be told."""
+    """Return whether *function* can be called with an item alone; ``True`` if not known."""
     try:
         inspect.signature(function).bind(None)
     except TypeError:

@@ -1,9 +1,10 @@
-"""Idempotency: a request that is sent again changes nothing twice; docs/idempotency.md says how.
+"""Idempotency: a request that is sent again changes nothing twice; see docs/idempotency.md.
 
 A slot identifies one caller on the server: a key that holds its last reply, and the number of its
-call. Each call acquires one. One whose call failed is acquired again first, by a call with the same
-fingerprint, and so that call is given what the failed one had taken. All handles of a set over one
-client share their slots, so a handle for each call leaves as many keys as a single one. No I/O.
+call. Each call acquires a slot. If a call failed, the next call with the same fingerprint acquires
+the same slot, and so receives what the failed call had taken. All handles of a set over one client
+share their slots: a program that makes a handle for each call leaves no more keys than one handle
+does. No I/O.
 """
 
 import os
@@ -16,18 +17,19 @@ from typing import Self
 from redset._protocol.keys import companion, leasing_keys
 from redset._support.forks import reentrant_lock
 
-# Longer than redis-py keeps repeating a command by itself (10 times, 5 seconds each).
+# The seconds that the server keeps a reply: longer than redis-py repeats a command by itself (10
+# times, 5 seconds each).
 REPLY_TTL = 300.0
-# Of slots that are idle, so many are kept: a call in many steps needs one for each.
+# The number of idle slots to keep: a call in many steps needs a slot for each step.
 MAX_IDLE = 64
-# Of calls that failed and were never repeated, so many are remembered.
+# The number of calls to remember that failed and were never repeated.
 MAX_FAILED = 1_000
-# A client remembers the slots of so many sets, whether or not there are handles of them.
+# The number of sets whose slots a client remembers, with or without a handle of them.
 MAX_SETS = 1_000
 
 
 def fingerprint(members: Sequence[bytes]) -> bytes:
-    """Return what tells calls for *members* from those for others."""
+    """Return a digest of *members*: a call for other members has another digest."""
     digest = blake2b(digest_size=16)
     for member in members:
         digest.update(b"%d:" % len(member))
@@ -36,7 +38,7 @@ def fingerprint(members: Sequence[bytes]) -> bytes:
 
 
 class IdempotencySlot:
-    """The reply key of one caller, the number of its call, and that of its next request."""
+    """The reply key of one caller, the number of its call, and the number of its next request."""
 
     __slots__ = ("attempts", "completed", "keys", "name", "process", "reply_key", "sequence")
 
@@ -46,27 +48,27 @@ class IdempotencySlot:
         self.reply_key = companion(key, f"given:{self.name}")
         self.move_to(key)
         self.sequence = self.attempts = 0
-        # Whether the call was given something. One that wasn't is not completed: what reaches the
-        # server when no caller waits for it any more may be given something yet.
+        # Whether the call received something. If it did not, it is not completed: a copy of its
+        # request may reach the server after the caller has stopped waiting, and take something.
         self.completed = True
 
     def move_to(self, key: bytes) -> None:
-        """Work with the set under *key* from now on; the reply key stays what it is."""
-        # What all scripts of handing out work with.
+        """Use the set under *key* from now on; the reply key stays the same."""
+        # The keys of all scripts that deliver items.
         self.keys = self.keys_at(key)
 
     def keys_at(self, key: bytes) -> tuple[bytes, ...]:
-        """Return what such a script works with if the set is under *key*."""
+        """Return the keys of such a script if the set is under *key*."""
         return key, self.reply_key, *leasing_keys(key)
 
     def request_id(self) -> bytes:
-        """Return the id of a new request for the call; only the client sends one of them twice."""
+        """Return the id of a new request for the call; only the client's retries repeat an id."""
         attempt, self.attempts = self.attempts, self.attempts + 1
         return b"%d.%d" % (self.sequence, attempt)
 
 
 class _Acquired:
-    """A slot that is acquired for the time of a block."""
+    """A context manager that acquires a slot for its block."""
 
     __slots__ = ("_fingerprint", "_slot", "_slots")
 
@@ -82,9 +84,9 @@ class _Acquired:
 
 
 class IdempotencySlots:
-    """The slots of one kind of calls; safe across threads, never shared with a forked child.
+    """The slots of one kind of call; safe across threads, never shared with a forked child.
 
-    A signal handler may use the set in the middle of any step: each one is complete in itself.
+    A signal handler may use the set between any two steps: each step leaves a consistent state.
     """
 
     __slots__ = ("_failed", "_idle", "_key", "_lock", "_process")
@@ -100,9 +102,9 @@ class IdempotencySlots:
         self._failed: list[tuple[Hashable, IdempotencySlot]] = []
 
     def acquire(self, fingerprint: Hashable = None) -> "_Acquired":
-        """Acquire a slot for one call, the block; an exception leaves it to be repeated.
+        """Acquire a slot for one call, which is the block.
 
-        Only a call with the same *fingerprint* is a repetition.
+        If the block raises, the next call with the same *fingerprint* repeats the call.
         """
         return _Acquired(self, fingerprint)
 
@@ -110,7 +112,7 @@ class IdempotencySlots:
         """Return the slot of a call that failed, or one that is idle."""
         if self._process != os.getpid():
             self._forget_parents()
-        # From here on each step is atomic: no lock.
+        # From here on each step is atomic and needs no lock.
         slot = self._failed_call(fingerprint) if self._failed else None
         if slot is None:
             try:
@@ -121,17 +123,17 @@ class IdempotencySlots:
         return slot
 
     def check_out_failed(self, fingerprint: Hashable = None) -> IdempotencySlot | None:
-        """Return the slot of a call that failed, to be repeated, if there is one."""
+        """Return the slot of a failed call, to repeat that call; ``None`` if there is none."""
         return self._failed_call(fingerprint) if self.any_failed else None
 
     def _forget_parents(self) -> None:
-        """Forget the slots that a forked child has from its parent."""
+        """Drop the slots that a forked child inherited from its parent."""
         with self._lock.get():
             if self._process != os.getpid():
                 self._forget()
 
     def check_in(self, fingerprint: Hashable, slot: IdempotencySlot, *, failed: bool) -> None:
-        """Take back what was checked out; not in a child that was forked within the block."""
+        """Return *slot* after the call; do nothing in a child that was forked within the block."""
         if slot.process != self._process:
             return
         if slot.completed and not failed:
@@ -143,7 +145,7 @@ class IdempotencySlots:
             self._idle.append(slot)
 
     def move_failed_to(self, other: "IdempotencySlots") -> None:
-        """Leave calls that failed to be repeated as those of another set, which this one became."""
+        """Move failed calls to the slots of *other*, the same set under its new key."""
         self._forget_parents()
         other._forget_parents()
         for entry in list(self._failed):
@@ -159,14 +161,15 @@ class IdempotencySlots:
 
     @property
     def any_failed(self) -> bool:
-        """Whether there is a call that failed and was not repeated."""
+        """True if a call failed and was not repeated."""
         return bool(self._failed) and self._process == os.getpid()
 
     @contextmanager
     def discarding(self) -> Iterator[list[bytes]]:
-        """Return the reply keys of all idle slots, to be deleted, and forget them after that.
+        """Yield the reply keys of idle slots and failed calls to delete; then drop these slots.
 
-        An exception keeps them: what a failed call was given is still to be had.
+        If the block raises, the slots stay: a repeated call still receives what the failed one
+        had taken.
         """
         with self._lock.get():
             if self._process != os.getpid():
@@ -181,16 +184,17 @@ class IdempotencySlots:
 
 
 class FirstAcquired:
-    """A slot of each of several sets, for a call that the first of them answers: the block.
+    """A context manager that acquires a slot of each of several sets, for one call.
 
-    An exception leaves all of them to be repeated.
+    The first set that has something answers the call. If the block raises, the next call repeats
+    the requests to all sets.
     """
 
     def __init__(self, all_slots: Sequence[IdempotencySlots]) -> None:
         self._all = all_slots
         self._repeated: list[bool] = []
         self.slots: list[IdempotencySlot] = []
-        # Which set handed something out.
+        # The place of the set that answered with something.
         self.place: int | None = None
 
     def __enter__(self) -> Self:
@@ -204,20 +208,20 @@ class FirstAcquired:
         about = zip(self._all, self.slots, self._repeated, strict=True)
         for place, (each, slot, is_repeated) in enumerate(about):
             slot.completed = place == self.place
-            # The sets after the one that answered were not asked: what a failed call was given
-            # there is still to be had.
+            # The sets after the one that answered were not asked: if a failed call had taken
+            # something there, a later call still receives it.
             is_open = is_repeated and self.place is not None and not slot.completed
             each.check_in(None, slot, failed=kind is not None or is_open)
 
 
 class SetSlots:
-    """The slots of one set, by what the calls do."""
+    """The slots of one set, for each kind of call."""
 
     __slots__ = ("insert", "lease", "lease_last", "remove", "settle", "store", "take", "take_last")
 
     def __init__(self, key: bytes) -> None:
         self.take, self.lease = IdempotencySlots(key), IdempotencySlots(key)
-        # What a failed call for the lowest was given is not for one that asks for the highest.
+        # A call for the highest item must not receive what a failed call for the lowest had taken.
         self.take_last, self.lease_last = IdempotencySlots(key), IdempotencySlots(key)
         self.settle, self.insert = IdempotencySlots(key), IdempotencySlots(key)
         self.store, self.remove = IdempotencySlots(key), IdempotencySlots(key)
@@ -227,13 +231,13 @@ class SetSlots:
         return (*handing_out, self.settle, self.insert, self.store, self.remove)
 
     def move_failed_to(self, other: "SetSlots") -> None:
-        """As that of `IdempotencySlots`, for each kind of calls."""
+        """Move failed calls of each kind, as `IdempotencySlots.move_failed_to` does."""
         for mine, theirs in zip(self.all(), other.all(), strict=True):
             mine.move_failed_to(theirs)
 
 
 class SharedSlots:
-    """The slots of all sets that one client is used for. Safe across threads, without a lock."""
+    """The slots of all sets that use one client. Safe across threads, without a lock."""
 
     def __init__(self) -> None:
         self._sets: dict[tuple[bytes, bool], SetSlots] = {}
@@ -241,15 +245,15 @@ class SharedSlots:
     def of(self, key: bytes, *, only_due: bool) -> SetSlots:
         """Return the slots that the handles of the set under *key* share.
 
-        Those that hand out *only_due* items have their own: what a call of another handle was
-        given, and has to be given again, may be due later.
+        Handles that deliver *only_due* items have slots of their own: what a failed call of
+        another handle had taken, and its repetition receives, may not be due yet.
         """
         about = (key, only_due)
         found = self._sets.get(about)
         if found is None:
             found = self._sets.setdefault(about, SetSlots(key))
             if len(self._sets) > MAX_SETS:
-                # Handles keep what they have.
+                # Handles that exist keep their slots.
                 for oldest in list(self._sets)[:-MAX_SETS]:
                     self._sets.pop(oldest, None)
         return found
@@ -259,7 +263,7 @@ def _removed(
     entries: list[object] | list[IdempotencySlot] | list[tuple[Hashable, IdempotencySlot]],
     entry: object,
 ) -> bool:
-    """Remove *entry*; return ``False`` if a handler of a signal was faster."""
+    """Remove *entry*; return ``False`` if a signal handler or another thread was faster."""
     try:
         entries.remove(entry)  # type: ignore[arg-type]
     except ValueError:

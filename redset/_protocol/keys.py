@@ -1,6 +1,6 @@
 """Names of keys: the set's own, and those of its companions in the same cluster slot.
 
-Knows the server's hash-tag rule and nothing of commands or clients.
+The module knows the server's hash-tag rule, and imports no commands and no clients.
 """
 
 import binascii
@@ -15,7 +15,8 @@ from redset.exceptions import InvalidTypeError, InvalidValueError
 SLOTS = 16384
 
 
-# What companions are for: no brace, and none ends with a colon and another one.
+# The purposes of companion keys. No purpose contains a brace, and none ends with a colon and
+# another purpose, so that a companion key has one meaning only.
 _PURPOSE = re.compile(
     rb"absent|dead|delayed|deliveries|held|leased|letters|lock|moved|seen|undecodable|wake|"
     rb"given:[0-9a-f]{16}|(?:result|staged):[0-9a-f]{20}n\d+|result:[0-9a-f]{20}n\d+:alive|"
@@ -25,9 +26,10 @@ _COMPANION = re.compile(rb"\{([^}]+)\}:(?:(.+):)?(%b)" % _PURPOSE.pattern, re.DO
 
 
 def check_name(name: object, own: bytes = b"") -> bytes:
-    """Give the key of the set called *name*; refuse what can't be one, and others' companions.
+    """Return the key of the set called *name*; raise an error if *name* can't be one.
 
-    The *own* key of a set is its name in any case: a result may be kept under it.
+    The name of another set's companion key is refused too. The *own* key of a set is always
+    accepted: a result may keep its key.
     """
     if not isinstance(name, str | bytes):
         raise InvalidTypeError(
@@ -46,7 +48,7 @@ def check_name(name: object, own: bytes = b"") -> bytes:
 
 
 def encoded_name(name: str | bytes) -> bytes:
-    """Give the bytes of *name*; refuse text that has none in UTF-8, which would be another's."""
+    """Return *name* as bytes; refuse text that UTF-8 can't encode: two names could share a key."""
     try:
         return name.encode() if isinstance(name, str) else bytes(name)
     except UnicodeEncodeError:
@@ -57,21 +59,22 @@ def encoded_name(name: str | bytes) -> bytes:
 
 
 def text_of(key: bytes) -> str:
-    """Give *key* as messages show it; two keys may look alike."""
+    """Return *key* as text for messages; two different keys may have the same text."""
     return key.decode("utf-8", "backslashreplace")
 
 
 @lru_cache(maxsize=1024)
 def companion(key: bytes, purpose: str) -> bytes:
-    """Name a further key of the set under *key*, always in the set's cluster slot."""
+    """Return the name of a companion key of the set under *key*, in the set's cluster slot."""
     if b"}" not in key:
         return b"{%b}:%b" % (key, purpose.encode())
     tag = hash_tag(key)
     if tag == key:
-        # Braces around such a name would end at its own "}": a number of the same slot tags it.
+        # Braces around such a name would end at its own "}". A number of the same cluster slot is
+        # the hash tag instead.
         tag = _number_in(slot_of(key))
-    # The whole name follows: "jobs" and "{jobs}" must not share a companion. As purposes are what
-    # they are, no two names give one key.
+    # The whole name follows the tag, so that "jobs" and "{jobs}" share no companion. Because of
+    # the rules for `_PURPOSE`, no two names have the same companion.
     return b"{%b}:%b:%b" % (tag, key, purpose.encode())
 
 
@@ -81,8 +84,8 @@ def _number_in(slot: int) -> bytes:
 
 
 def owner_of(key: bytes) -> bytes | None:
-    """Give the key of the set whose companion *key* would be; ``None`` if it can't be one."""
-    # Most names have no braces at all, or other words after them.
+    """Return the key of the set that has *key* as a companion; ``None`` if *key* isn't one."""
+    # Most names have no braces, or other words after them.
     found = _COMPANION.fullmatch(key) if key[:1] == b"{" else None
     if found is None:
         return None
@@ -92,16 +95,16 @@ def owner_of(key: bytes) -> bytes | None:
 
 
 def lasting_set_of(key: bytes) -> bytes:
-    """Give the key of the set that *key* is a companion of, by way of other ones, or *key*."""
+    """Return the set that *key* is a companion of, also through other companions; else *key*."""
     while (owner := owner_of(key)) is not None:
         key = owner
     return key
 
 
 class LeasingKeys(NamedTuple):
-    """The keys of all that belongs to a set; ``lua/leasing.lua`` says what each of them holds.
+    """The companion keys of a set; ``lua/leasing.lua`` describes what each of them holds.
 
-    What is leased comes first, and what never exists last.
+    The key of leased members is first, and a key that never exists is last.
     """
 
     leased: bytes
@@ -117,30 +120,31 @@ class LeasingKeys(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def leasing_keys(key: bytes) -> LeasingKeys:
-    """Name all that belongs to the set under *key*, and moves, ends or goes with it.
+    """Return the companion keys that are renamed, expire and are deleted with the set.
 
-    Not its lock, which is its name's, nor what is a caller's: replies, results and their like.
+    These don't include the lock, which belongs to the set's name, and the keys that belong to a
+    caller, such as replies and results.
     """
     return LeasingKeys(*(companion(key, purpose) for purpose in LeasingKeys._fields))
 
 
 def moved_key(key: bytes) -> bytes:
-    """Name what tells the leases of the set that was under *key* where it is now."""
+    """Return the key that tells the leases of a renamed set, once under *key*, its new key."""
     return companion(key, "moved")
 
 
 def wake_channel(key: bytes) -> bytes:
-    """Name the channel that tells waiting takers of a deadline earlier than they know of."""
+    """Return the channel that notifies waiting consumers of a deadline nearer than they know."""
     return companion(key, "wake")
 
 
 def slot_of(key: bytes) -> int:
-    """Give the cluster slot of *key* (CRC16 of its hash tag, as in the cluster specification)."""
+    """Return the cluster slot of *key* (CRC16 of its hash tag, as in the cluster specification)."""
     return binascii.crc_hqx(hash_tag(key), 0) % SLOTS
 
 
 def hash_tag(key: bytes) -> bytes:
-    """Give the part of *key* that decides its slot: inside the first braces, else all of it."""
+    """Return the part of *key* that decides its slot: inside the first braces, else all of it."""
     start = key.find(b"{")
     end = key.find(b"}", start + 1)
     return key[start + 1 : end] if start >= 0 and end > start + 1 else key

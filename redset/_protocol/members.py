@@ -1,4 +1,4 @@
-"""Members: from items, many at a time, to chunks of bytes that one command may carry, and back."""
+"""Members: items are encoded into chunks that one command may carry, and members are decoded."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from redset.exceptions import SerializerError, UncertainItemError
 
 T = TypeVar("T")
 
-# One command carries at most this much: a larger one would hold up the server's other clients.
+# The most that one command carries: a larger one would delay the server's other clients.
 CHUNK_MEMBERS = 5_000
 CHUNK_BYTES = 1 << 20
 
@@ -24,10 +24,10 @@ logger = logging.getLogger("redset")
 
 
 def encode_or_none(config: SetConfig[T], item: T) -> bytes | None:
-    """Return the member of *item*, ``None`` for one that the set can't hold and so hasn't.
+    """Return the member of *item*; ``None`` if the set can't hold it, and so doesn't have it.
 
-    What isn't even hashable is an error, as with ``set``, and so is what may be equal to an item
-    that the set can hold. A fault of ``dumps`` passes through.
+    An item that is not hashable is an error, as with ``set``, and so is an item that may be equal
+    to one that the set can hold. A bug of ``dumps`` passes through.
     """
     try:
         return config.encoding.encode(item)
@@ -44,17 +44,17 @@ def encode_or_none(config: SetConfig[T], item: T) -> bytes | None:
 def encode_all_or_none(
     config: SetConfig[T], items: Sequence[T], other: Encoding[Any] | None
 ) -> list[bytes | None]:
-    """`encode_or_none` for many items; `encode_alike` for those that have an *other* encoding."""
+    """Return the members of *items*: of `encode_or_none`, or with an *other* of `encode_alike`."""
     if other is None:
         return [encode_or_none(config, item) for item in items]
     return [encode_alike(config, item, other) for item in items]
 
 
 def encode_alike(config: SetConfig[T], item: T, other: Encoding[Any]) -> bytes | None:
-    """Return the member of *item*, which is in a set with an *other* encoding, or ``None``.
+    """Return the member of *item*, an item of a set with an *other* encoding, or ``None``.
 
-    It is an item of both sets only if both serializers say so, so either set gives one answer. What
-    one of them can't carry is no error.
+    The item belongs to both sets only if both serializers agree, so that the answer is the same
+    whichever set is asked. An item that one of them can't serialize is no error.
     """
     try:
         return _alike(config.encoding, item, other)
@@ -73,7 +73,7 @@ def _alike(encoding: Encoding[T], item: T, other: Encoding[Any]) -> bytes | None
 
 
 def encode_for_lookup(config: SetConfig[T], item: T) -> bytes | None:
-    """`encode_or_none` for one item: a ``set`` is looked up as its ``frozenset``, as in ``set``."""
+    """Return what `encode_or_none` does; as ``set`` does, look up a ``set`` as a ``frozenset``."""
     try:
         return encode_or_none(config, item)
     except (TypeError, ValueError):
@@ -91,10 +91,10 @@ def _is_hashable(item: object) -> bool:
 
 
 def _succeeds(convert: Callable[[Any], Any], value: object) -> bool:
-    """Return whether *convert* takes *value* now: then the error of a first try was not its own.
+    """Return whether *convert* accepts *value* now: if so, its first error was not its own.
 
-    A signal handler may raise in the middle of a serializer (a soft time limit). That must reach
-    the caller, and must not pass for "this can't be serialized".
+    A signal handler may raise in the middle of a serializer (a soft time limit). That error must
+    reach the caller, and must not be taken for "this can't be serialized".
     """
     try:
         convert(value)
@@ -104,18 +104,18 @@ def _succeeds(convert: Callable[[Any], Any], value: object) -> bool:
 
 
 def cause_of(error: Exception) -> Exception:
-    """Return what *error* was made of, if a serializer made one of its own of it."""
+    """Return the error that a serializer of redset wrapped in *error*; else *error*."""
     cause = getattr(error.__cause__, "original", error.__cause__)
     return cause if isinstance(error, SerializerError) and isinstance(cause, Exception) else error
 
 
 def scored(config: SetConfig[T], item: T, score: Any = None) -> Any:
-    """The score for *item*: the one given (0 is one), else the scorer's; checked."""
+    """Return the checked score for *item*: *score* unless it is ``None``, else the scorer's."""
     return check_score(config.name, item, config.scorer(item) if score is None else score)
 
 
 def scored_all(config: SetConfig[T], items: Sequence[T], scores: Sequence[Any]) -> list[Any]:
-    """`scored` for many items; ``None`` stands for a score that is not given."""
+    """Return the scores of `scored` for many items; ``None`` means that the scorer decides."""
     if config.scorer is zero and scores.count(None) == len(scores):
         return [0.0] * len(items)
     return [scored(config, item, score) for item, score in zip(items, scores, strict=True)]
@@ -124,7 +124,7 @@ def scored_all(config: SetConfig[T], items: Sequence[T], scores: Sequence[Any]) 
 def decoded(
     config: SetConfig[T], pairs: Iterable[Pair], undecodable: list[Pair] | None = None
 ) -> Iterator[tuple[T, float]]:
-    """Pairs of item and score; a member that can't be deserialized is logged and left out."""
+    """Yield pairs of item and score; log and omit a member that can't be deserialized."""
     for member, score in pairs:
         try:
             item = config.encoding.decode(member)
@@ -139,7 +139,7 @@ def decoded(
 
 
 def _log_undecodable(config: SetConfig[Any], member: bytes, error: Exception) -> None:
-    """Log one line at level error; the traceback, which shows only this library, at level debug."""
+    """Log one line at level ERROR, and the traceback, which only shows redset, at level DEBUG."""
     serializer = config.encoding.serializer
     name = getattr(serializer, "__name__", type(serializer).__name__)
     beginning = member[:100]
@@ -158,7 +158,7 @@ def _log_undecodable(config: SetConfig[Any], member: bytes, error: Exception) ->
 def decoded_all(
     config: SetConfig[T], pairs: Sequence[Pair], undecodable: list[Pair] | None = None
 ) -> list[T]:
-    """Return the items of *pairs*, except what can't be deserialized: see `decoded`."""
+    """Return the items of *pairs*, except those that can't be deserialized: see `decoded`."""
     try:
         return config.encoding.decode_all([member for member, _ in pairs])
     except Exception as error:
@@ -168,7 +168,7 @@ def decoded_all(
 def decoded_pairs(
     config: SetConfig[T], pairs: Sequence[Pair], undecodable: list[Pair] | None = None
 ) -> list[tuple[T, float]]:
-    """`decoded_all`, with the scores."""
+    """Return what `decoded_all` does, with the scores."""
     undecodable = [] if undecodable is None else undecodable
     try:
         items = config.encoding.decode_all([member for member, _ in pairs])
@@ -181,7 +181,7 @@ def decoded_pairs(
 
 
 def decoded_members(config: SetConfig[T], members: list[bytes]) -> list[T]:
-    """Return the items of *members*, except what can't be deserialized, which is logged."""
+    """Return the items of *members*; log and omit those that can't be deserialized."""
     try:
         return config.encoding.decode_all(members)
     except Exception as error:
@@ -191,7 +191,7 @@ def decoded_members(config: SetConfig[T], members: list[bytes]) -> list[T]:
 def _decoded_singly(
     config: SetConfig[T], pairs: Sequence[Pair], undecodable: list[Pair], error: Exception
 ) -> list[T]:
-    """Go through *pairs*, of which one at least seems to be broken."""
+    """Decode *pairs* one by one, because at least one of them seems to be undecodable."""
     items = [item for item, _ in decoded(config, pairs, undecodable)]
     if not undecodable:
         raise cause_of(error) from None  # not the serializer's: see `_succeeds`
@@ -201,7 +201,7 @@ def _decoded_singly(
 def chunks(
     pairs: Iterable[tuple[bytes, Any]], most: int = CHUNK_MEMBERS
 ) -> Iterator[list[tuple[bytes, Any]]]:
-    """Cut *pairs* into lists that one command may carry; never holds more than one of them."""
+    """Cut *pairs* into lists that one command may carry; hold one of them in memory at a time."""
     chunk: list[tuple[bytes, Any]] = []
     room = CHUNK_BYTES
     for pair in pairs:
@@ -215,7 +215,7 @@ def chunks(
 
 
 class Chunk(NamedTuple):
-    """Members that travel together, and their scores."""
+    """Members that are sent in one command, and their scores."""
 
     members: list[bytes]
     scores: list[Any]
@@ -230,7 +230,7 @@ class ChunkBuilder:
         self._room = CHUNK_BYTES
 
     def add(self, more: Chunk) -> Iterator[Chunk]:
-        """Add *more*; give each chunk that is full."""
+        """Add *more*; yield each chunk that is full."""
         size = sum(map(len, more.members))
         if size < self._room and len(self._members) + len(more.members) < CHUNK_MEMBERS:
             self._members += more.members
@@ -245,7 +245,7 @@ class ChunkBuilder:
                 yield self.flush()
 
     def flush(self) -> Chunk:
-        """Give what there is, and begin anew."""
+        """Return the chunk so far, and begin an empty one."""
         chunk = Chunk(self._members, self._scores)
         self._members, self._scores, self._room = [], [], CHUNK_BYTES
         return chunk
@@ -261,7 +261,7 @@ def each_chunk(
     encoded: Callable[[Sequence[T], Sequence[Any], Any], Chunk],
     send: Callable[[Chunk], Plan[None]],
 ) -> Plan[None]:
-    """Have what *source* gives *encoded* and sent, a chunk at a time; read little beyond it."""
+    """Read *source*, encode its batches and send them in chunks; read at most a batch ahead."""
     builder = ChunkBuilder()
     while batches := (yield from read_batch(source)):
         for full in builder.add(encoded(*batches[0])):

@@ -1,6 +1,6 @@
-"""Outlook: what a waiting consumer reads to learn when there may be something to take.
+"""Outlook: the commands that tell a waiting consumer when there may be something to take.
 
-No I/O: commands, and what their replies say.
+No I/O: only commands, and the reading of their replies.
 """
 
 import math
@@ -14,24 +14,24 @@ from redset._protocol.scores import Clock
 
 
 class Place(NamedTuple):
-    """The key of a set, and the clock by which its items are due; without one, all are."""
+    """The key of a set, and the clock by which its items are due; without a clock all are due."""
 
     key: bytes
     clock: Clock | None
 
 
 class Outlook:
-    """How many items of one set, or of several, are ready, and when the next one will be.
+    """The number of ready items of one set, or of several, and the time when the next one is ready.
 
-    Consumers of the same sets that have the same clocks have the same outlook: what one of them is
-    told, the others need not ask for.
+    Consumers of the same sets that have the same clocks have the same outlook: if one of them has
+    asked the server, the others need not.
     """
 
     __slots__ = ("found", "places")
 
     def __init__(self, *places: Place) -> None:
         self.places = places
-        # Whether the last ask found something.
+        # Whether the last request found something.
         self.found = False
 
     @property
@@ -40,17 +40,17 @@ class Outlook:
         return tuple([place.key for place in self.places])
 
     def is_that_of(self, other: "Outlook") -> bool:
-        """Return whether *other*, of the same sets, is by the same clocks."""
+        """Return whether *other*, an outlook of the same sets, has the same clocks."""
         pairs = zip(self.places, other.places, strict=True)
         return all(mine.clock == theirs.clock for mine, theirs in pairs)
 
     def of_leases(self) -> list[Command[Any]]:
-        """Read the nearest deadline of a lease of each set, and the server's time."""
+        """Return commands that read each set's nearest lease deadline, and the server's time."""
         held = [commands.by_rank(leasing_keys(place.key).leased, 0, 0) for place in self.places]
         return [*held, commands.server_time()]
 
     def of_items(self) -> list[Command[Any]]:
-        """Read the lowest score of each set, and how many of its items are ready."""
+        """Return commands that read each set's lowest score, and how many items are ready."""
         asked: list[Command[Any]] = []
         for key, clock in self.places:
             highest = HIGHEST if clock is None else commands.number(clock())
@@ -58,15 +58,15 @@ class Outlook:
         return asked
 
     def commands(self) -> list[Command[Any]]:
-        """Read everything at one moment, or nearly."""
+        """Return all commands, to be sent in one batch."""
         return [*self.of_leases(), *self.of_items()]
 
     def read(self, replies: Sequence[Any]) -> tuple[int, float]:
-        """Return how many asks may find something now, and in how many seconds another may.
+        """Return how many requests may find something now, and in how many seconds another may.
 
-        What changes nothing on the server is no change that it could tell of: a lease runs out,
-        an item becomes due. A lease that has run out counts as one item; handing that out returns
-        all such items to the set, which is a change.
+        The server sends no notification if a lease expires or an item becomes due, as no key
+        changes. An expired lease counts as one item: the request that takes it returns all such
+        items to the set, and of that change the server sends a notification.
         """
         number = len(self.places)
         held, server_now, of_items = replies[:number], replies[number], replies[number + 1 :]

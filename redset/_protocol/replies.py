@@ -1,7 +1,7 @@
-"""Replies: the one module that knows how RESP2, RESP3 and the clients' callbacks differ.
+"""Replies: the only module that knows how RESP2, RESP3 and the clients' callbacks differ.
 
 A score comes as bytes (RESP2), a float (RESP3) or a float made by the client; pairs of member
-and score come flat or nested. Each function takes any of these shapes and gives one.
+and score come flat or nested. Each function accepts all of these shapes and returns the same one.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +9,10 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 
 class MayHaveMore(Protocol):
-    """What says whether another request may find what this one could not put right yet."""
+    """A reply with *more*: whether another request may find members that this one did not.
+
+    A script returns only a limited number of members of expired leases to the set in one call.
+    """
 
     @property
     def more(self) -> bool: ...
@@ -18,13 +21,13 @@ class MayHaveMore(Protocol):
 R = TypeVar("R", bound=MayHaveMore)
 
 Pair = tuple[bytes, float]
-LeasedMember = tuple[bytes, float, int]  # a member on lease, its score, how often it was handed out
+LeasedMember = tuple[bytes, float, int]  # a member on lease, its score, its deliveries
 
 
 class Taken(NamedTuple):
-    """What was taken; *more* if another request may find what this one could not put right yet.
+    """The members that were taken; *more* as in `MayHaveMore`.
 
-    If the set has a time-to-live, *end* is that, in milliseconds of the server's clock.
+    If the set has a time-to-live, *end* is when it expires, in milliseconds of the server's clock.
     """
 
     pairs: list[Pair]
@@ -33,9 +36,9 @@ class Taken(NamedTuple):
 
 
 class LeaseReply(NamedTuple):
-    """What was leased until *deadline*, in UNIX seconds; *more* as in `Taken`.
+    """The members that were leased until *deadline*, in UNIX seconds; *more* as in `MayHaveMore`.
 
-    Of the members that were done, those at the places *lost* were not held any more.
+    Of the members to acknowledge, those at the places *lost* were no longer held by their lease.
     """
 
     deadline: float
@@ -47,8 +50,8 @@ class LeaseReply(NamedTuple):
 class First(NamedTuple, Generic[R]):
     """The *reply* of the first of several sets that has something, and its *place*, from 0.
 
-    Both are ``None`` if none has. Of the members that were done, those at the places *lost* were
-    not held any more.
+    Both are ``None`` if no set has anything. Of the members to acknowledge, those at the places
+    *lost* were no longer held by their lease.
     """
 
     place: int | None
@@ -57,12 +60,12 @@ class First(NamedTuple, Generic[R]):
 
     @property
     def more(self) -> bool:
-        """As in `Taken`."""
+        """As in `MayHaveMore`."""
         return self.reply is not None and self.reply.more
 
 
 class Reading(NamedTuple):
-    """What was read of a combination, as *word* says: see read.lua."""
+    """The reply of read.lua; *word* tells which fields it fills."""
 
     word: str
     number: int = 0
@@ -72,7 +75,7 @@ class Reading(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Members in a row, how many come before them, and their scores, or only that of the last."""
+    """Consecutive members, their first rank, and all their scores or only that of the last."""
 
     rank: int
     members: list[bytes]
@@ -80,11 +83,11 @@ class Page(NamedTuple):
 
 
 def nothing(reply: Any) -> None:
-    """Leave what only says that a command waits for the others."""
+    """Ignore the reply, which only confirms that a command is queued in a transaction."""
 
 
 def all_of(reply: Any) -> list[Any]:
-    """Give the replies to the commands of a transaction, or raise the first that is an error."""
+    """Return the replies to the commands of a transaction, or raise the first that is an error."""
     for each in reply:
         if isinstance(each, Exception):
             raise each
@@ -121,20 +124,20 @@ def optional_scores(reply: Any) -> list[float | None]:
 
 
 def pairs(reply: Sequence[Any]) -> list[Pair]:
-    """Give (member, score) pairs, however the server or the client nested them."""
+    """Return (member, score) pairs from a flat or a nested reply."""
     if reply and isinstance(reply[0], list | tuple):
         return [(member, float(score)) for member, score in reply]
     return [(member, float(score)) for member, score in zip(reply[::2], reply[1::2], strict=True)]
 
 
 def seconds(reply: Any) -> float:
-    """Give UNIX seconds from the reply of ``TIME``: seconds and microseconds."""
+    """Return UNIX seconds from the reply of ``TIME``: seconds and microseconds."""
     whole, micro = reply
     return int(whole) + int(micro) / 1_000_000
 
 
 def seconds_left(reply: Any) -> float | None:
-    """Give seconds from milliseconds; ``None`` for no end."""
+    """Return seconds from milliseconds; ``None`` if there is no time-to-live."""
     return None if int(reply) < 0 else int(reply) / 1000
 
 
@@ -153,7 +156,7 @@ def leased(reply: Sequence[Any]) -> LeaseReply:
 
 
 def first(parse: Callable[[Any], R]) -> Callable[[Any], First[R]]:
-    """Return the parser of what is the reply of one of several sets, which *parse* is for."""
+    """Return a parser of the reply of first.lua; *parse* parses the reply of the one set in it."""
 
     def parsed(reply: Any) -> First[R]:
         place, lost, found = reply
@@ -165,13 +168,13 @@ def first(parse: Callable[[Any], R]) -> Callable[[Any], First[R]]:
 
 
 def settled(reply: Any) -> tuple[float, list[int]]:
-    """Give the deadline that was set, in UNIX seconds, and the places of what was lost."""
+    """Return the deadline that was set, in UNIX seconds, and the places of the lost members."""
     deadline, *lost = _numbers(reply)
     return deadline / 1000, lost
 
 
 def stats(reply: Sequence[Any]) -> tuple[list[int], float | None]:
-    """Give the counts, and the lowest score that is due."""
+    """Return the counts, and the lowest score that is due."""
     *counts, lowest = reply
     return [int(count) for count in counts], float(lowest) if lowest else None
 
@@ -181,13 +184,13 @@ def _numbers(text: Any) -> list[int]:
 
 
 def verdict(reply: Any) -> tuple[str, int]:
-    """Give the word and the number that a script answers with."""
+    """Return the word and the number of a script's reply."""
     word, number = reply
     return _text(word), int(number)
 
 
 def counted(reply: Any) -> tuple[str, list[int]]:
-    """Give the word that a script answers with, and the numbers after it."""
+    """Return the word of a script's reply, and the numbers after it."""
     word, *numbers = reply
     return _text(word), [int(number) for number in numbers]
 
@@ -208,7 +211,7 @@ def _text(word: Any) -> str:
 
 
 def run_id(reply: Any) -> str:
-    """Give the number that a server drew when it started, from the reply of ``INFO server``."""
+    """Return the server's random ``run_id``, from the reply of ``INFO server``."""
     if isinstance(reply, dict):
         return str(reply["run_id"])
     text = reply.decode() if isinstance(reply, bytes) else str(reply)

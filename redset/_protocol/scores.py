@@ -1,4 +1,4 @@
-"""Scores: what may be one, and the times that serve as one."""
+"""Scores: the check of a score, and times that serve as scores."""
 
 import math
 import time
@@ -20,15 +20,15 @@ _EXACT = 2**53
 
 
 def zero(_item: object) -> float:
-    """The scorer of a set that has none."""
+    """Return 0.0: the scorer of a set without one."""
     return 0.0
 
 
 def check_score(name: str, item: object, score: Any) -> Any:
-    """Give *score* back if a float holds it, whatever its type; name what is wrong if not.
+    """Return *score*, of any numeric type, if a float can hold it exactly; else raise an error.
 
-    A Decimal or Fraction with a fractional part also passes if the float is written with its
-    digits: ``Decimal("0.1")`` is 0.1.
+    A Decimal or Fraction with a fractional part is also accepted if the float's digits are the
+    same: ``Decimal("0.1")`` is 0.1.
     """
     kind = type(score)
     if (kind is float and not math.isnan(score)) or (kind is int and -_EXACT <= score <= _EXACT):
@@ -55,13 +55,13 @@ def check_score(name: str, item: object, score: Any) -> Any:
 def _is_held(held: float, number: Any) -> bool:
     if held == number:
         return True
-    # An integer that is rounded would share its score with its neighbours.
+    # If an integer were rounded, it would have the same score as its neighbours.
     fractional = isinstance(number, Decimal | Fraction) and not held.is_integer()
     return fractional and type(number)(repr(held)) == number
 
 
 def no_sum(name: str) -> InvalidValueError:
-    """Return the error for a sum that would be no number, and that the server may write as 0."""
+    """Return the error for a sum that is not a number: the server may store 0 for it."""
     return InvalidValueError(
         f"redset {shown(name)}: inf and -inf have no sum that could be a score, nor has inf "
         "a product with a weight of 0; nothing was changed"
@@ -69,9 +69,9 @@ def no_sum(name: str) -> InvalidValueError:
 
 
 class UniqueTimes:
-    """Times of one clock, none given twice: equal or slightly earlier readings move up by one ulp.
+    """Times of one clock, each returned once: an equal or slightly earlier reading adds one ulp.
 
-    A clock that was set back by more than a second is followed.
+    If the clock was set back by more than a second, the times follow it.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -80,18 +80,18 @@ class UniqueTimes:
         self._lock = reentrant_lock()
 
     def next(self) -> float:
-        """Return a time later than any that was returned before."""
+        """Return a time that is later than all times returned before."""
         while True:
             last = self._last
             time = self._after(last)
-            # Nothing is called while the lock is held, so no signal handler can come between.
+            # No call is made while the lock is held, so no signal handler can run in between.
             with self._lock.get():
                 if self._last == last:
                     self._last = time
                     return time
 
     def now(self) -> float:
-        """Return the time by which all that was given out so far has come."""
+        """Return the clock's time, not earlier than the last time returned by `next`."""
         last = self._last
         reading = float(self._clock())
         return last if last - 1.0 < reading <= last else reading
@@ -105,5 +105,5 @@ _system_times = UniqueTimes(time.time)
 
 
 def unique_times(clock: Clock) -> UniqueTimes:
-    """The times of *clock*: all sets of a process on ``time.time`` share one sequence."""
+    """Return the times of *clock*; all sets of a process on ``time.time`` share one sequence."""
     return _system_times if clock is time.time else UniqueTimes(clock)

@@ -1,7 +1,7 @@
-"""Sources: where a plan has the items from that are not on its server yet.
+"""Sources: the items of a call that are not on the plan's server yet.
 
-Any iterable will do, and on the asyncio surface an asynchronous one too: a plan can't wait for
-that, so it yields a `ReadItems` and is given the next batch of items.
+A source is any iterable; on the asyncio surface also an asynchronous one. A plan can't await that,
+so it yields a `ReadItems` and receives the next batch of items.
 """
 
 from collections.abc import (
@@ -23,16 +23,16 @@ from redset.exceptions import InvalidTypeError
 
 T = TypeVar("T")
 
-# So many items are read and encoded together: few calls for many items, and little memory.
+# The number of items that are read and encoded together: few calls for many items, little memory.
 AT_ONCE = 250
-# More items of another set than this are worth a warning if they travel.
+# If more items than this of another set are sent through this process, redset logs a warning.
 LARGE = 10_000
 
 
 class ItemBatch(NamedTuple):
-    """Items, and for each of them its score, or ``None`` for the scorer's.
+    """Items, and for each of them its score, or ``None`` to use the scorer.
 
-    Those of a set with another serializer come with its *encoding*.
+    Items of a set with another serializer come with that set's *encoding*.
     """
 
     items: Sequence[Any]
@@ -45,13 +45,13 @@ ItemSource = Iterator[ItemBatch] | AsyncIterator[ItemBatch]
 
 @dataclass(frozen=True, slots=True)
 class ReadItems:
-    """What a plan yields to be given the next batch of *source* in a list, ``[]`` at its end."""
+    """A plan yields this to receive the next batch of *source* in a list; ``[]`` at its end."""
 
     source: AsyncIterator[ItemBatch]
 
 
 async def pull_async(source: AsyncIterator[T], most: int) -> list[T]:
-    """Read up to so many of *source*, fewer only at its end."""
+    """Read up to *most* items of *source*; fewer only at its end."""
     found: list[T] = []
     with suppress(StopAsyncIteration):
         while len(found) < most:
@@ -60,45 +60,45 @@ async def pull_async(source: AsyncIterator[T], most: int) -> list[T]:
 
 
 def pull(source: Iterator[T], most: int) -> list[T]:
-    """`pull_async` for what comes at once."""
+    """Read up to *most* items of a synchronous *source*; fewer only at its end."""
     return list(islice(source, most))
 
 
 def unscored(items: Iterable[Any]) -> Iterator[ItemBatch]:
-    """The items of an iterable; the scorer is asked for their scores."""
-    # What is no iterable is an error at once, and not when the first ones are sent.
+    """Return batches of *items* without scores: the scorer gives them."""
+    # An object that is not iterable is an error now, not when the first batch is sent.
     reading = iter(items)
     return map(_without_scores, iter(lambda: list(islice(reading, AT_ONCE)), []))
 
 
 def scored(pairs: Iterator[tuple[Any, Any]], encoding: Any = None) -> Iterator[ItemBatch]:
-    """Pairs of item and score, of a set with that *encoding* if it is another."""
+    """Return batches of *pairs* of item and score; *encoding* if it is not that of the set."""
     parts = iter(lambda: list(islice(pairs, AT_ONCE)), [])
     return (_with_scores(part, encoding) for part in parts)
 
 
 async def unscored_async(items: AsyncIterable[Any]) -> AsyncIterator[ItemBatch]:
-    """`unscored` for an asynchronous iterable."""
+    """Yield the batches of `unscored` for an asynchronous iterable."""
     reading = aiter(items)
     while some := await pull_async(reading, AT_ONCE):
         yield _without_scores(some)
 
 
 def unscored_any(items: Iterable[Any] | AsyncIterable[Any]) -> ItemSource:
-    """`unscored` for items that are there, or that come asynchronously."""
+    """Return the batches of `unscored` for an iterable of either kind."""
     return unscored_async(items) if isinstance(items, AsyncIterable) else unscored(items)
 
 
 async def scored_async(
     pairs: AsyncIterator[tuple[Any, Any]], encoding: Any = None
 ) -> AsyncIterator[ItemBatch]:
-    """`scored` for pairs that come asynchronously."""
+    """Yield the batches of `scored` for an asynchronous iterator of pairs."""
     while some := await pull_async(pairs, AT_ONCE):
         yield _with_scores(some, encoding)
 
 
 def checked_pairs(name: str, items: object) -> ItemSource:
-    """The source that *items* are: a mapping of items to scores, or pairs of both."""
+    """Return the source for *items*: a mapping of items to scores, or pairs of both."""
     if isinstance(items, Mapping):
         return scored(iter(items.items()))
     if isinstance(items, AsyncIterable):
@@ -109,7 +109,7 @@ def checked_pairs(name: str, items: object) -> ItemSource:
 
 
 def noticed(source: ItemSource, notice: Callable[[], None]) -> ItemSource:
-    """All batches of *source*; once more than `LARGE` items of it were read, *notice* is called."""
+    """Return the batches of *source*; call *notice* once more than `LARGE` items were read."""
     if isinstance(source, AsyncIterator):
         return _noticed_async(source, notice)
     return _noticed(source, notice)
@@ -163,14 +163,14 @@ def _with_scores(pairs: list[tuple[Any, Any]], encoding: Any = None) -> ItemBatc
 
 
 class Memory:
-    """Batches that were read of a source, as long as their items are no more than *most*."""
+    """The batches that were read from a source, as long as they have at most *most* items."""
 
     def __init__(self, most: int) -> None:
         self._max_deliveries, self.number = most, 0
         self.batches: list[ItemBatch] | None = []
 
     def note(self, batch: ItemBatch) -> ItemBatch:
-        """Give *batch* back, and keep it."""
+        """Keep *batch*, and return it."""
         self.number += len(batch.items)
         if self.batches is not None:
             self.batches.append(batch)
@@ -180,7 +180,7 @@ class Memory:
 
 
 def remembered(source: ItemSource, memory: Memory) -> ItemSource:
-    """The batches of *source*, which *memory* keeps."""
+    """Return the batches of *source*, and keep them in *memory*."""
     if isinstance(source, AsyncIterator):
         return _remembered_async(source, memory)
     return map(memory.note, source)
@@ -194,7 +194,7 @@ async def _remembered_async(
 
 
 def chained(sources: Sequence[ItemSource]) -> ItemSource:
-    """All batches of *sources*, one source after the other."""
+    """Return all batches of *sources*, one source after the other."""
     if any(isinstance(source, AsyncIterator) for source in sources):
         return _chained_async(sources)
     return chain.from_iterable(source for source in sources if isinstance(source, Iterator))
