@@ -1,10 +1,10 @@
 """Async connection: sends batches of commands to an asyncio client's server.
 
-Decides which way a batch goes, by the same rule as `redset._transport.connection`. Owns the order
-of what is sent. Tasks never touch a connection: they enqueue their commands and wait for the
-replies, so that a task that is cancelled leaves no connection in the middle of a reply. What it had
-asked for is done nevertheless, hence the one rule of order: nothing that is enqueued after a task
-was cancelled overtakes what that task had sent.
+A batch is packed or goes through the client by the same rule as in `redset._transport.connection`.
+This module also decides the order of requests. A task never uses a connection itself: it enqueues
+its commands and waits for the replies, so that a cancelled task leaves no half-read reply. The
+server executes the commands of a cancelled task nevertheless. Hence the rule of order: no request
+that is enqueued after a task was cancelled overtakes what that task had sent.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from redset._transport.connection import (
 from redset._transport.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
 from redset.exceptions import InvalidTypeError
 
-# What one write carries at most: more would hold up the server's other clients.
+# The most that one write carries: a larger one would delay the server's other clients.
 MAX_BYTES, MAX_COMMANDS = 1 << 20, 5_000
 
 
@@ -47,16 +47,16 @@ class AsyncClientConnection:
 
     @property
     def is_cluster(self) -> bool:
-        """Whether keys must share a slot to be used together."""
+        """True if the keys of one command must share a cluster slot."""
         return compat.is_cluster(self.client)
 
     @property
     def cancelled_after_send(self) -> int:
-        """How many batches of this client were done while no task waited for the replies."""
+        """The number of batches that this client sent for tasks that were cancelled since."""
         return self._pipeliner.cancelled_after_send
 
     async def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        """As `redset._transport.connection.ClientConnection.execute`, awaited."""
+        """Send *batch* as `redset._transport.connection.ClientConnection.execute` does."""
         replies = await self._send(batch)
         if len(batch) == 1 and not isinstance(reply := replies[0], Exception):
             return [batch[0].parse(reply)]
@@ -74,11 +74,11 @@ class AsyncClientConnection:
         return replies
 
     def execute_soon(self, batch: Sequence[Command[Any]]) -> None:
-        """Send *batch* while the loop runs; nothing waits for it. From any thread."""
+        """Send *batch* without waiting for replies, if the loop still runs; from any thread."""
         self._pipeliner.send_soon(self.client, batch)
 
     def subscribe(self, keys: tuple[bytes, ...]) -> AsyncKeySubscription:
-        """Return what tells when any of *keys* changes."""
+        """Return a subscription that is notified when any of *keys* changes."""
         return AsyncKeySubscription(self.client, keys)
 
     def _send(self, batch: Sequence[Command[Any]]) -> Coroutine[Any, Any, list[Any]]:
@@ -87,11 +87,12 @@ class AsyncClientConnection:
 
 @dataclass(slots=True, eq=False)
 class PendingRequest:
-    """What one task enqueued, and the future of what it gets back."""
+    """The batch that one task enqueued, and the future of its replies."""
 
     client: Any
     batch: Sequence[Command[Any]]
-    # The replies, or the error that befell them: raised only if a task still waits.
+    # The replies, or the error of the round trip as a result: it is raised only if the task still
+    # waits.
     replies: "asyncio.Future[list[Any] | Exception]"
     packed: bytes = b""
     # The task that sends this request by itself; none for one that shares a write.
@@ -100,18 +101,18 @@ class PendingRequest:
 
 
 class Pipeliner:
-    """What all sets of one client send by.
+    """The queue through which all sets of one client send.
 
-    Requests that are enqueued within one iteration of the loop, or while others are under way, are
-    sent in one write. Without *pipelining*, and while the client's commands are observed, each is
-    sent by itself, at once.
+    Requests that are enqueued within one iteration of the loop, or while others wait for replies,
+    are sent in one write. Without *pipelining*, and while a tracer observes the client's commands,
+    each request is sent by itself, at once.
     """
 
     def __init__(self, client: Any, pipelining: bool) -> None:
         self._pipelining = pipelining
         self._original = compat.original_execute(client)
         self._can_pack = self._original is not None and compat.can_be_pinned(client)
-        # How many requests were sent whose replies no task waited for.
+        # The number of requests whose task was cancelled after they were sent.
         self.cancelled_after_send = 0
         self._process = os.getpid()
         self._begin(None, None)
@@ -124,21 +125,22 @@ class Pipeliner:
             compat.forget_other_loops(pool, loop, forked=forked)
         self._loop, self._process = loop, process
         self._waiting: deque[PendingRequest] = deque()
-        # Those that are being sent.
+        # The requests that are being sent.
         self._taken: list[PendingRequest] = []
         self._sender: asyncio.Task[None] | None = None
-        # Senders of single requests, and those of them whose request no task waits for any more.
+        # The senders of single requests, and those of them whose request belongs to a cancelled
+        # task.
         self._alone: set[asyncio.Task[None]] = set()
         self._orphaned: set[asyncio.Task[None]] = set()
 
     async def send(self, client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
-        """Return the raw replies to *batch*; those that are errors are among them."""
+        """Send *batch*, and return the raw replies; errors of the server are among them."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop or self._process != os.getpid():
             self._begin(client, loop)
         request = self._enqueue(loop, client, batch)
         try:
-            # To cancel a task that waits here is to cancel this future, and nothing else.
+            # If a task that waits here is cancelled, only this future is cancelled, not the sender.
             replies = await request.replies
         except asyncio.CancelledError:
             if request.is_sent:
@@ -183,10 +185,10 @@ class Pipeliner:
             while requests := self._next():
                 await round_trip(requests)
                 self._taken = []
-                # Those that were answered now ask again, and share the next write.
+                # Tasks that just received replies may enqueue again, and share the next write.
                 await asyncio.sleep(0)
         except BaseException as error:
-            # Out of a signal handler, perhaps, between any two steps of this task.
+            # A signal handler may have raised it between any two steps of this task.
             for request in self._taken:
                 if isinstance(error, asyncio.CancelledError):
                     request.replies.cancel()
@@ -196,7 +198,7 @@ class Pipeliner:
         finally:
             self._sender, self._taken = None, []
             if any(not request.replies.cancelled() for request in self._waiting):
-                # This task was cancelled from outside, theirs were not.
+                # This sender was cancelled from outside, but the tasks of these requests were not.
                 self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     def _next(self) -> list[PendingRequest]:
@@ -215,7 +217,7 @@ class Pipeliner:
     async def _send_alone(self, request: PendingRequest) -> None:
         await self._let_orphans_go_first()
         if not (self._can_pack and compat.is_untouched(request.client, self._original)):
-            # Requests that share a write may be on their way, from before a tracer came.
+            # Requests of a shared write may be unanswered, from before a tracer was installed.
             while self._sender is not None:
                 await asyncio.wait({self._sender})
         if not request.replies.cancelled():
@@ -227,7 +229,7 @@ class Pipeliner:
 
 
 async def round_trip(requests: list[PendingRequest]) -> None:
-    """Send *requests* in one write, and hand the replies out."""
+    """Send *requests* in one write, and give each request its replies."""
     for request in requests:
         request.is_sent = True
     try:
@@ -250,7 +252,7 @@ async def round_trip(requests: list[PendingRequest]) -> None:
 
 
 def _copied(error: Exception) -> Exception:
-    # Each task adds its own traceback to what it raises.
+    # Each task raises an error of its own, as raising adds a traceback to it.
     try:
         return copy.copy(error)
     except Exception:
@@ -258,7 +260,7 @@ def _copied(error: Exception) -> Exception:
 
 
 async def send_batch(client: Any, requests: list[PendingRequest]) -> list[Any]:
-    """Return the replies to all commands of *requests*, over one connection."""
+    """Send all commands of *requests* over one connection, and return the replies."""
     if not requests[0].packed:
         return await _send_through(client, requests[0].batch)
     pool = compat.pool_of(client)
@@ -272,29 +274,29 @@ async def send_batch(client: Any, requests: list[PendingRequest]) -> list[Any]:
         is_clean = True
         return replies
     except Exception as error:
-        is_clean = client_errors.is_reply(error)  # all were read before it was raised
+        is_clean = client_errors.is_reply(error)  # all replies were read before it was raised
         if is_clean and repetition.replies is not None:
             return repetition.replies
         raise
     finally:
         if not is_clean:
-            # The next reply on it may be to one of these commands.
+            # The next reply on this connection may belong to one of these commands.
             await connection.disconnect(nowait=True)
         await pool.release(connection)
 
 
 class Repetition:
-    """What is sent of some requests, and sent again if the client would: what is open of them."""
+    """Sends requests, and again those whose error replies the client's settings repeat."""
 
     def __init__(self, connection: Any, requests: list[PendingRequest]) -> None:
         self._connection, self._requests = connection, requests
-        # How many commands there are in all.
+        # The number of commands of all requests.
         self.number = sum([len(request.batch) for request in requests])
-        # The replies to all commands, errors among them, once each has been answered.
+        # The replies to all commands, errors among them; ``None`` until each has been answered.
         self.replies: list[Any] | None = None
 
     async def attempt(self) -> list[Any]:
-        """Send what is open and return all replies; raise an error to repeat after."""
+        """Send what has no final reply and return all replies; raise a reply to repeat after."""
         if self.replies is None:
             packed = [request.packed for request in self._requests]
             self.replies = await write_and_read(self._connection, packed, self.number)
@@ -321,14 +323,14 @@ class Repetition:
                 if isinstance(reply := (self.replies or ())[place], Exception)
                 and compat.repeats_reply(self._connection, reply)
             ]
-            # A transaction is refused or done as a whole.
+            # A transaction is refused or executed as a whole, so it is repeated as a whole.
             places += of_request if refused and commands.MULTI in request.batch else refused
             start = of_request.stop
         return places
 
 
 async def _acquire(pool: Any) -> Any:
-    """Take a connection out of *pool*; if all are in use, wait for one, but not for long."""
+    """Acquire a connection of *pool*; if all are in use, wait up to `ACQUIRE_TIMEOUT` for one."""
     now = asyncio.get_running_loop().time
     deadline, pause = now() + ACQUIRE_TIMEOUT, FIRST_PAUSE
     while True:
@@ -342,10 +344,11 @@ async def _acquire(pool: Any) -> Any:
 
 
 async def write_and_read(connection: Any, packed: list[bytes], number: int) -> list[Any]:
-    """Write *packed*, a number of commands, and read as many replies.
+    """Write *packed*, which has *number* commands, and read as many replies.
 
-    The connection's own timeout for each read would cost more than the read. One for all replies
-    is put off as they come, a little generously: it ends a silence, not a long answer.
+    The connection's own timeout of each read would cost more than the read. One timeout is used for
+    all replies, and moved while they come, by up to a quarter more: it ends a silence, not a long
+    reply.
     """
     await connection.send_packed_command(packed)
     errors = compat.exceptions_of(connection)
@@ -359,7 +362,7 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
                 try:
                     reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
                 except errors.ResponseError as error:
-                    # Its traceback would hold this frame, which holds it.
+                    # Its traceback refers to this frame, and the frame to the error: a cycle.
                     reply = error.with_traceback(None)
                 replies.append(reply)
                 if read_timeout is not None and now() > due:
@@ -371,7 +374,7 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
 
 
 async def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
-    """Have *client* send *batch* in its own way; return the replies, errors among them."""
+    """Send *batch* with public methods of *client*; return the replies, errors among them."""
     check_transaction(batch)
     if compat.sends_singly(client, len(batch)):
         return [await _reply(client, command) for command in batch]
@@ -399,7 +402,7 @@ def _pipeliner_for(client: Any, pipelining: bool) -> Pipeliner:
 
 
 async def same_server(one: AsyncClientConnection, other: AsyncClientConnection) -> bool:
-    """As `redset._transport.connection.same_server`, awaited."""
+    """Return what `redset._transport.connection.same_server` does."""
     known = same_address(one, other)
     return await _run_id(one) == await _run_id(other) if known is None else known
 
@@ -418,7 +421,7 @@ async def _run_id(connection: AsyncClientConnection) -> str:
 
 
 def check_async_client(name: str, client: Any) -> Any:
-    """Return *client* if it can serve an asynchronous set; raise what is wrong if it can't."""
+    """Return *client* if it can serve an asynchronous set; else raise an error."""
     if not is_async(name, client, "redis.asyncio.Redis()"):
         raise InvalidTypeError(
             f"redset {shown(name)}: redis_client is a synchronous client "

@@ -1,4 +1,4 @@
-"""Runners for asyncio: `redset._transport.runner`, awaited."""
+"""Runners for asyncio: they do what `redset._transport.runner` does, awaited."""
 
 import asyncio
 import logging
@@ -32,19 +32,20 @@ C = TypeVar("C")
 
 logger = logging.getLogger("redset")
 
-# How long a cancelled task waits for what it was given to be back; that goes on without it.
+# How long a cancelled task waits until the items that it took are back in the set. If that takes
+# longer, it continues in the background.
 TAKE_BACK_SECONDS = 0.2
 
 
 class AsyncPlanRunner(Generic[C]):
-    """Sends the plans of what *config* describes: one set, or several."""
+    """Sends the plans of the one set, or of the several, that *config* describes."""
 
-    # Gives a clock that has to ask a server the time to.
+    # Lets a clock read the server's time, if the set's clock needs it.
     synchronize: Callable[[], Awaitable[object]] | None
 
     config: C
     connection: AsyncClientConnection
-    # Undoes what a call took that was cancelled.
+    # The plan that returns what a cancelled call took.
     take_back: Callable[..., Plan[None]]
 
     if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class AsyncPlanRunner(Generic[C]):
     def run(
         self, operation: Callable[Concatenate[C, P], Plan[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]:
-        """Do what *operation* plans."""
+        """Run the plan of *operation*."""
         return self._run(None, operation(self.config, *args, **kwargs))
 
     def run_in(
@@ -66,7 +67,7 @@ class AsyncPlanRunner(Generic[C]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[Any, Any, R]:
-        """`run`, and keep the subscription in *slot* if it waits."""
+        """Run the plan of *operation*; if it waits, keep its subscription in *slot*."""
         return self._run(slot, operation(self.config, *args, **kwargs))
 
     def _run(self, slot: SubscriptionSlot | None, plan: Plan[R]) -> Coroutine[Any, Any, R]:
@@ -88,7 +89,7 @@ class AsyncPlanRunner(Generic[C]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """`run` what takes items for good; a task that is cancelled leaves them where they were."""
+        """Run an operation that removes items; if the task is cancelled, return them to the set."""
         before, config = self.connection.cancelled_after_send, self.config
         try:
             return await self.run(operation, *args, **kwargs)
@@ -96,8 +97,9 @@ class AsyncPlanRunner(Generic[C]):
             self.take_over(config)
             if not isinstance(error, asyncio.CancelledError):
                 raise
-            # Nobody may ever call this handle again. What somebody else's task had sent
-            # meanwhile may count, too: then there is nothing to take back.
+            # The items are returned now, as the program may never use this handle again. The
+            # counter also counts requests of other cancelled tasks: then there may be nothing to
+            # return.
             if self.connection.cancelled_after_send > before:
                 taken_back = self.run(self.take_back, last=from_end)
                 await run_with_grace(TAKE_BACK_SECONDS, taken_back)
@@ -126,9 +128,9 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
         *,
         reverse: bool = False,
     ) -> AsyncIterator[R]:
-        """Give what is on all pages, one after the other; a result is kept alive meanwhile.
+        """Yield the entries of all pages, one page after the other.
 
-        So is the *handle* that is iterated over.
+        A result is kept alive on the server until the iteration ends, and so is its *handle*.
         """
         cursor = Cursor(reverse)
         connection = self.connection
@@ -145,15 +147,15 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
                 use.end()
 
     def while_read(self, *sources: object) -> AbstractContextManager[None]:
-        """Keep a result that is changed by *sources*, which may take long to be read."""
+        """Return a context that keeps a result alive while *sources* are read for its change."""
         connection = self.connection
         if not isinstance(connection, RefreshingConnection) or are_sized(sources):
             return nullcontext()
         return Use(connection)
 
     async def rename(self, new_name: str | bytes) -> None:
-        """Give the set another key."""
-        # Not over a result's connection, as in `redset._transport.runner`.
+        """Rename the set."""
+        # Not over a result's connection, for the reasons in `redset._transport.runner`.
         connection, plan = self._plain_connection(), many.rename(self.config, new_name)
         self.follow(await drive_async(plan, connection, self.translate_error))
 
@@ -170,7 +172,7 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
                 logger.debug("redset: a result is left to run out on the server", exc_info=True)
 
     async def stored_with(self, other: "AsyncRunner[Any]") -> StoredOperand | None:
-        """The *other* set as an operand on this one's server; ``None`` if it isn't one there."""
+        """Return *other* as an operand on this set's server; ``None`` if it isn't stored there."""
         cluster = self.connection.is_cluster
         together = shares_commands(self.config, other.config, cluster=cluster)
         if together and await same_server(self.connection, other.connection):
@@ -188,23 +190,23 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
         return AsyncClientConnection(self.client, pipelining=self.pipelining)
 
     def own(self, keys: tuple[bytes, bytes]) -> None:
-        """Delete *keys*, of a result, once this runner is gone."""
+        """Delete *keys*, those of a result, when this runner is collected."""
         self.owner = weakref.finalize(
             self, _delete_soon, self._plain_connection(), keys, os.getpid()
         )
-        # There is no loop then: the server deletes what is left.
+        # When the program exits, no loop runs: the server deletes what is left.
         self.owner.atexit = False
 
 
 def is_of_the_call(_error: Exception) -> bool:
-    """Return whether the client, the server or redset raised an error: no signal handler does."""
+    """Return ``True``: in an awaited call, only the client, the server and redset raise errors."""
     return True
 
 
 def _delete_soon(connection: AsyncClientConnection, keys: tuple[bytes, bytes], pid: int) -> None:
-    """Delete a result whose handle was collected, if there is still a loop to do it."""
+    """Delete a result whose handle was collected, if the loop still runs."""
     if pid == os.getpid():
         try:
             connection.execute_soon([commands.delete(*keys)])
-        except RuntimeError:  # the loop is just closing
+        except RuntimeError:  # the loop is being closed
             logger.debug("redset: a result is left to run out on the server", exc_info=True)

@@ -1,7 +1,8 @@
 """Key subscriptions for asyncio, where all tasks of a set share one; see `redset._transport.watch`.
 
-Owns the connection that the server tells of changes, and which task is woken by what is told: as
-many as there are items, however many wait. What is asked and told is up to that module.
+This module owns the connection that the server notifies of changes, and decides which tasks are
+woken: as many as there are items, however many wait. The commands and messages of a subscription
+are those of `redset._transport.watch`.
 """
 
 import asyncio
@@ -34,17 +35,17 @@ from redset._transport.watch import (
     remember_refusal,
 )
 
-# What a waiting task is told, as `WaitForChange` has it.
+# The answer that a waiting task receives, as `WaitForChange` describes it.
 Answer = asyncio.Future["bool | None"]
 
-# Of all sets that a task waits for.
+# The keys of all sets that a task waits for.
 Keys = tuple[bytes, ...]
 
 logger = logging.getLogger("redset")
 
 
 async def give_back(pool: Any, connection: Any) -> None:
-    """Let the next user of *connection* find it as new."""
+    """Disconnect *connection* and return it to *pool*: its next user connects again."""
     try:
         await connection.disconnect(nowait=True)
     finally:
@@ -52,24 +53,25 @@ async def give_back(pool: Any, connection: Any) -> None:
 
 
 class Line:
-    """The tasks that wait for the same sets, by the same clocks, in the order they came in."""
+    """The tasks that wait for the same sets, by the same clocks, in the order of their arrival."""
 
     def __init__(self, outlook: Outlook) -> None:
         self.outlook = outlook
         self.waiting: OrderedDict[Answer, None] = OrderedDict()
-        # How many tasks were woken that have not yet come back, or left.
+        # The number of tasks that were woken and have not yet asked the server, or given up.
         self.awake = 0
-        # How many items are ready that no task was woken for.
+        # The number of ready items for which no task was woken.
         self.unclaimed = 0
-        # Whether the last look took items to be those of tasks that were awake already.
+        # Whether the last look assigned items to tasks that were awake already.
         self.discounted = False
-        # When an item becomes ready without a message.
+        # When the next item becomes ready without a message (a deadline, or a score that is a
+        # time).
         self.event = math.inf
-        # Whether no look was made for this line.
+        # Whether no look has been made for this line yet.
         self.is_new = True
 
     def learn(self, ready: int, event: float) -> None:
-        """Wake as many tasks as there are items *ready* for them."""
+        """Wake as many tasks as there are *ready* items for which no task is awake."""
         self.event, self.is_new = event, False
         self.discounted = ready > 0 and self.awake > 0
         self.unclaimed = max(0, ready - self.awake)
@@ -85,11 +87,11 @@ class Line:
 
 
 class SharedSubscription:
-    """A connection of the client's pool, lent for as long as any task waits for a change.
+    """A connection of the client's pool, borrowed for as long as any task waits for a change.
 
-    A message wakes no task by itself: the subscription looks how many items are ready, and wakes
-    as many tasks. If a task that was woken is given nothing, fails or is cancelled, it looks
-    again, so that no wake-up is lost. Only a task that waits alone is woken at once.
+    A message alone wakes no task: the subscription reads how many items are ready, and wakes as
+    many tasks. If a woken task finds nothing, fails or is cancelled, the subscription looks again,
+    so that no wake-up is lost. If only one task waits, it is woken at once.
     """
 
     def __init__(self, pool: Any, keys: Keys) -> None:
@@ -103,19 +105,19 @@ class SharedSubscription:
         # Replies and messages that were read, and the error that ended the reading.
         self._inbox: deque[Any] = deque()
         self._stirred = asyncio.Event()
-        # Whether it is time to look: nothing more is told until then.
+        # Whether to look at the server: it sends no further message until then.
         self._stale = True
         self._looked = -math.inf
-        # Whether other processes learned at the same moment what this one did.
+        # Whether other processes were notified at the same moment as this one.
         self._contended = False
-        # Whether a task of this process was given something since the last look.
+        # Whether a task of this process found something since the last look.
         self._found = False
         self._backoff = WakeupBackoff()
         self._task = self._loop.create_task(self._run())
 
     @property
     def is_over(self) -> bool:
-        """Whether it can't tell the running task of changes."""
+        """True if it can't notify the running task of changes."""
         return (
             self._closed
             or self._task.done()
@@ -124,7 +126,7 @@ class SharedSubscription:
         )
 
     async def wait(self, line: Line, seconds: float) -> bool | None:
-        """Wait as `redset._transport.watch.KeySubscription.wait` does, in *line*."""
+        """Wait in *line*, and answer as `redset._transport.watch.KeySubscription.wait` does."""
         if line.unclaimed:
             line.unclaimed -= 1
             line.awake += 1
@@ -148,17 +150,17 @@ class SharedSubscription:
                 timer.cancel()
 
     def line_of(self, outlook: Outlook) -> Line:
-        """Return the line of the tasks that have the same outlook as this one."""
+        """Return the line of the tasks with the same *outlook*."""
         for line in self._lines:
             if line.outlook.is_that_of(outlook):
                 return line
-        # Lines that no task stands in make room for this one.
+        # Lines without tasks are dropped, so that their number stays small.
         self._lines = [line for line in self._lines if line.waiting or line.awake]
         self._lines.append(Line(outlook))
         return self._lines[-1]
 
     def asked(self, line: Line, *, found: bool) -> None:
-        """Note that a woken task has asked, or never will, and whether it *found* something."""
+        """Note that a woken task has asked the server, or given up, and what it *found*."""
         line.awake -= 1
         if found:
             self._found = True
@@ -167,19 +169,19 @@ class SharedSubscription:
             self._look_soon()
 
     def missed(self) -> None:
-        """Note that a woken task found nothing, as another process was faster."""
+        """Note that a woken task found nothing because another process was faster."""
         self._contended = False
         self._backoff.missed()
 
     def close(self) -> None:
-        """Let the connection go."""
+        """End the subscription, and return its connection to the pool soon."""
         self._closed = True
         self._stirred.set()
-        with contextlib.suppress(RuntimeError):  # its loop was closed
+        with contextlib.suppress(RuntimeError):  # the loop of this task was closed
             self._task.cancel()
 
     async def wait_closed(self) -> None:
-        """Return when the pool has the connection."""
+        """Wait until the connection is back in the pool."""
         await asyncio.wait({self._task})
 
     def _look_soon(self) -> None:
@@ -216,7 +218,7 @@ class SharedSubscription:
             if isinstance(connection_id, Exception):
                 raise connection_id
             await self._look(connection_id)
-            # The client's `wait_for` may swallow a cancellation (Python 3.11).
+            # In Python 3.11, the client's `wait_for` may swallow a cancellation: check `_closed`.
             while not self._closed:
                 while self._inbox:
                     self._hear(self._inbox.popleft())
@@ -228,7 +230,7 @@ class SharedSubscription:
                 else:
                     await self._until_stirred(self._expected())
         finally:
-            # The next user of the connection must be the only one that reads.
+            # No second reader may be left when the next user of the connection reads.
             reading.cancel()
             await asyncio.wait({reading}, timeout=watch.REPLY_SECONDS)
 
@@ -243,7 +245,7 @@ class SharedSubscription:
             self._wake_or_look()
 
     def _expected(self) -> float:
-        """Return when to look without a message; act at once if that is now."""
+        """Return when to look if no message comes; if that is now, prepare the look."""
         event = min(line.event for line in self._lines if line.waiting)
         until = min(event, self._looked + watch.RECHECK_INTERVAL)
         if until <= self._loop.time():
@@ -254,7 +256,7 @@ class SharedSubscription:
         return until
 
     def _wake_or_look(self) -> None:
-        """Have one task ask at once if no other waits; else the next look says how many may."""
+        """Wake the task if only one waits and there is no backoff; else leave it to the look."""
         self._contended = True
         waiting = [line for line in self._lines if line.waiting]
         if self._backoff.is_none and [len(line.waiting) for line in waiting] == [1]:
@@ -262,7 +264,7 @@ class SharedSubscription:
 
     async def _look(self, connection_id: int | None = None) -> None:
         lines = list(self._lines)
-        # What is asked for from here on needs another look.
+        # A task that asks from here on needs another look.
         self._stale = False
         look = Look(self._keys, [line.outlook for line in lines], connection_id)
         await self._send(look.words)
@@ -278,17 +280,17 @@ class SharedSubscription:
 
     async def _send(self, words: Sequence[Words]) -> None:
         packed = self._connection.pack_commands(words)
-        # A health check would take a message for its answer.
+        # A health check would take a message for the reply to its PING.
         await self._connection.send_packed_command(packed, check_health=False)
 
     async def _reply(self) -> Any:
-        """Return the next reply or message; an error of the server is a reply."""
+        """Return the next reply or message; an error of the server is returned as a reply."""
         until = self._loop.time() + watch.REPLY_SECONDS
         while not self._inbox:
             if self._loop.time() >= until:
                 raise NoSubscriptionError("the server doesn't answer")
             await self._until_stirred(until)
-            # A loop that was busy for so long may have it in the socket's buffer.
+            # If the loop was busy until the time limit, the reply may be in the socket's buffer.
             await asyncio.sleep(0)
         reply = self._inbox.popleft()
         if isinstance(reply, Exception) and not client_errors.is_reply(reply):
@@ -308,7 +310,7 @@ class SharedSubscription:
             self._stirred.set()
 
     async def _until_stirred(self, until: float) -> None:
-        """Sleep until there is something to read or to do."""
+        """Sleep until something was read, a look is due, or it is *until*."""
         if not self._inbox:
             timer = None if until == math.inf else self._loop.call_at(until, self._stirred.set)
             try:
@@ -330,7 +332,7 @@ Subscriptions = dict[Keys, SharedSubscription]
 
 
 def _subscriptions_of(pool: Any) -> Subscriptions:
-    """Return the subscriptions of this process that have a connection of *pool*, by keys."""
+    """Return this process's subscriptions with a connection of *pool*, by their keys."""
     of_processes: PerProcess[Subscriptions] = compat.shared_by_client(
         pool, "subscriptions", lambda: PerProcess(dict)
     )
@@ -344,7 +346,7 @@ def _forget(pool: Any, keys: Keys, shared: SharedSubscription) -> None:
 
 
 def _shared_subscription(pool: Any, keys: Keys) -> SharedSubscription:
-    """Return the subscription to *keys*, or raise `NoSubscriptionError`."""
+    """Return the shared subscription to *keys*, or raise `NoSubscriptionError`."""
     check_refusal(pool)
     of_pool = _subscriptions_of(pool)
     for other, shared in list(of_pool.items()):
@@ -358,9 +360,9 @@ def _shared_subscription(pool: Any, keys: Keys) -> SharedSubscription:
 
 
 async def evict_one(pool: Any) -> bool:
-    """Return a connection to *pool* that only listens; return whether there was one.
+    """Close one subscription, to free its connection of *pool*; return whether there was one.
 
-    The tasks that it told of changes poll for a while.
+    The tasks that waited for its messages poll for `RECHECK_INTERVAL` seconds.
     """
     for keys, shared in list(_subscriptions_of(pool).items()):
         if not shared.is_over:
@@ -373,19 +375,19 @@ async def evict_one(pool: Any) -> bool:
 
 
 class AsyncKeySubscription:
-    """One task that waits for a key to change: `KeySubscription` for asyncio."""
+    """The subscription of one task that waits for keys to change: `KeySubscription` for asyncio."""
 
     def __init__(self, client: Any, keys: Keys) -> None:
         self._pool = pool_to_subscribe_with(client)
         self._keys = keys
         self._process = os.getpid()
         self._shared: SharedSubscription | None = None
-        # Where this task stood until it was woken, if it was and has not asked since.
+        # The line in which this task was woken, if it has not asked the server since.
         self._line: Line | None = None
         self._polling = Polling()
 
     async def wait(self, step: WaitForChange) -> bool | None:
-        """As `redset._transport.watch.KeySubscription.wait`, awaited."""
+        """Wait as `redset._transport.watch.KeySubscription.wait` does."""
         if self._line is not None and self._shared is not None:
             self._shared.missed()
         self.asked(found=False)
@@ -406,20 +408,20 @@ class AsyncKeySubscription:
         return None
 
     def asked(self, *, found: bool) -> None:
-        """As `redset._transport.watch.KeySubscription.asked`."""
+        """Note what a woken task found: see `redset._transport.watch.KeySubscription.asked`."""
         line, self._line = self._line, None
         if line is not None and self._shared is not None:
             self._shared.asked(line, found=found)
 
     def drain(self) -> None:
-        """As that of `KeySubscription`: what was told has been passed over."""
+        """Begin a new plan; no messages are dropped, as a shared subscription reads them all."""
         self._polling.begin()
 
     def close(self) -> None:
-        """Wait no more; the last task that does lets the connection go."""
+        """Leave the shared subscription; the last task that leaves closes it."""
         self.asked(found=False)
         shared, self._shared = self._shared, None
-        # That of a forked process is the parent's.
+        # In a forked child, the subscription belongs to the parent.
         if shared is None or self._process != os.getpid():
             return
         shared.users.discard(self)

@@ -1,8 +1,8 @@
 """Connection: sends batches of commands to a client's server, one round trip each.
 
-Decides which way a batch goes (see docs/transport.md): packed, over a connection that redset keeps,
-or through the client's public methods. The client keeps its pool, retries, credentials and
-protocol; only the decoding of replies is switched off, so that binary members survive
+A batch is sent in one of two ways (see docs/transport.md): packed, over a connection that redset
+keeps, or through the client's public methods. The client's pool, retries, credentials and protocol
+are used; only the decoding of replies is switched off, so that binary members survive
 ``decode_responses=True``.
 """
 
@@ -25,7 +25,7 @@ from redset.exceptions import InvalidTypeError, NestedCallError
 
 
 class Connection(Protocol):
-    """What the driver needs: replies, parsed, for a batch of commands in one round trip."""
+    """The interface that the driver needs: parsed replies for a batch, in one round trip."""
 
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]: ...
 
@@ -33,7 +33,7 @@ class Connection(Protocol):
 
 
 class AsyncSubscription(Protocol):
-    """`KeySubscription` for asyncio; `close` returns what it needs, without waiting."""
+    """`KeySubscription` for asyncio; `close` returns the connection to the pool without waiting."""
 
     async def wait(self, step: WaitForChange) -> bool | None: ...
 
@@ -59,20 +59,21 @@ class ClientConnection:
         self.client = client
         self._original = compat.original_execute(client)
         self._pinned = None if self._original is None else pinned_connections_for(client)
-        # Results whose handles were collected while it was not safe to delete them.
+        # Results to delete: their handles were collected when no connection was ready.
         self._to_delete: deque[tuple[int, Sequence[bytes]]] = compat.shared_by_client(
             client, "results_to_delete", deque
         )
 
     @property
     def is_cluster(self) -> bool:
-        """Whether keys must share a slot to be used together."""
+        """True if the keys of one command must share a cluster slot."""
         return compat.is_cluster(self.client)
 
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* in one write, and return its parsed replies, or raise the first error.
 
-        A script that the server doesn't have (restarted, flushed) is sent again with its source.
+        If the server doesn't have a script (it was restarted or flushed), the command is sent again
+        with the script's source.
         """
         replies = self._send(batch)
         if len(replies) == 1 and not isinstance(replies[0], Exception):  # most calls
@@ -91,9 +92,9 @@ class ClientConnection:
         return replies
 
     def delete_now(self, keys: Sequence[bytes]) -> bool:
-        """Delete *keys* if a connection lies ready for it; return whether one did.
+        """Delete *keys* if a connection is idle; return whether one was.
 
-        For finalizers: connects to nothing, repeats nothing, and raises nothing.
+        For finalizers: it opens no connection, repeats no command and raises no error.
         """
         pinned = None if self._pinned is None else self._pinned.get()
         if pinned is None or not compat.is_untouched(self.client, self._original):
@@ -105,7 +106,7 @@ class ClientConnection:
         self._to_delete.append((os.getpid(), keys))
 
     def delete_collected(self) -> None:
-        """Delete what `delete_later` was given."""
+        """Delete the keys that `delete_later` recorded."""
         while self._to_delete:
             try:
                 process, keys = self._to_delete.popleft()
@@ -119,7 +120,7 @@ class ClientConnection:
                         raise
 
     def subscribe(self, keys: tuple[bytes, ...]) -> KeySubscription:
-        """Return what tells when any of *keys* changes."""
+        """Return a subscription that is notified when any of *keys* changes."""
         return KeySubscription(self.client, keys)
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
@@ -136,7 +137,7 @@ class ClientConnection:
 
 
 def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
-    """Have *client* send *batch* in its own way; return the replies, errors among them."""
+    """Send *batch* with public methods of *client*; return the replies, errors among them."""
     check_transaction(batch)
     if compat.is_in_the_middle_of_a_call(client):
         raise NestedCallError(
@@ -153,7 +154,8 @@ def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
             return list(pipeline.execute(raise_on_error=False))
     except BaseException as error:
         if not client_errors.is_client_error(error):
-            # It may have come between a command and its reply, which the next call would read.
+            # A signal handler may have raised it between a command and its reply. The next call
+            # would read that reply as its own.
             compat.close_half_read(client)
         raise
 
@@ -168,13 +170,13 @@ def _reply(client: Any, command: Command[Any]) -> Any:
 
 
 def check_transaction(batch: Sequence[Command[Any]]) -> None:
-    """Refuse a transaction where its commands might not travel together, over one connection."""
+    """Refuse a transaction: the client might send its commands over several connections."""
     if commands.MULTI in batch:  # a result's renewal may come before it
         raise commands.TransactionUnsupportedError
 
 
 def without_script(replies: Sequence[Any]) -> list[int]:
-    """Return the places of those *replies* that say that the server doesn't have the script."""
+    """Return the places of *replies* that are the error for an unknown script."""
     return [
         place
         for place, reply in enumerate(replies)
@@ -183,29 +185,31 @@ def without_script(replies: Sequence[Any]) -> list[int]:
 
 
 def parsed(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[Any]:
-    """Give the parsed *replies* to *batch*, or raise the first one that is an error."""
+    """Return the parsed *replies* to *batch*, or raise the first one that is an error."""
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
 
 
-# What each client's server has answered to `INFO`.
+# The ``run_id`` of each client's server.
 run_ids: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def same_server(one: ClientConnection, other: ClientConnection) -> bool:
-    """Say whether two clients speak to one database of one server, by whatever address.
+    """Return whether two clients use the same database of one server, also by other addresses.
+
+    If an account may not ask, the servers count as different.
 
     Cost: none for one client or equal addresses; else 1 round trip for each client, once.
-    Two servers if an account may not ask. Source: ``run_id`` of ``INFO server``.
+    Source: ``run_id`` of ``INFO server``.
     """
     known = same_address(one, other)
     return _run_id(one) == _run_id(other) if known is None else known
 
 
 def same_address(one: Any, other: Any) -> bool | None:
-    """`same_server` as far as addresses tell; ``None`` if only the servers know."""
+    """Return the answer of `same_server` without asking; ``None`` if addresses can't decide."""
     if one.client is other.client:
         return True
     if one.is_cluster or other.is_cluster:
@@ -228,9 +232,9 @@ def _run_id(connection: ClientConnection) -> str:
 
 
 def unknown_server(error: Exception) -> str:
-    """Return an id that no other client's server has, for an account that may not ask for it.
+    """Return an id of no other server if *error* is that the account may not ask; else raise it.
 
-    Then items travel that could have stayed on the server. Other errors are raised.
+    Then operators on two sets send items through this process, even if both sets are on one server.
     """
     if not client_errors.is_denied(error):
         raise error
@@ -238,7 +242,7 @@ def unknown_server(error: Exception) -> str:
 
 
 def is_async(name: str, client: Any, wanted: str = "redis.Redis()") -> bool:
-    """Say which surface *client* serves; what is wrong if it serves none."""
+    """Return whether *client* is an asyncio client; raise an error if no set can use it."""
     execute = getattr(client, "execute_command", None)
     if not callable(execute) or not callable(getattr(client, "pipeline", None)):
         raise InvalidTypeError(
@@ -254,7 +258,7 @@ def is_async(name: str, client: Any, wanted: str = "redis.Redis()") -> bool:
 
 
 def check_client(name: str, client: Any) -> Any:
-    """Give *client* back if it can serve a synchronous set; say what is wrong if it can't."""
+    """Return *client* if it can serve a synchronous set; else raise an error."""
     if is_async(name, client):
         raise InvalidTypeError(
             f"redset {shown(name)}: redis_client is an asyncio client ({type(client).__name__}); "

@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 SOON_SECONDS = 1.0
 
-# Returns the error of redset's own for what a server replied, or the error that it was given.
+# Return redset's own error for an error reply of the server, or the error itself.
 Translate = Callable[[Exception], Exception]
 
 
 def translated(error: Exception, translate: Translate | None) -> Exception:
-    """Return *error* as redset's users shall see it; the original is its cause."""
+    """Return the error to raise for *error*, with *error* as its cause if it is another one."""
     better = error if translate is None else translate(error)
     if better is not error:
         better.__cause__ = error
@@ -32,7 +32,7 @@ class SubscriptionSlot:
         self.subscription: Any = None
 
     def close(self) -> None:
-        """End the subscription, until a plan waits again."""
+        """End the subscription; the next plan that waits begins another."""
         if self.subscription is not None:
             self.subscription.close()
             self.subscription = None
@@ -41,8 +41,8 @@ class SubscriptionSlot:
 class SubscriptionReuse:
     """Decide whether a consumer keeps its subscription open between waits.
 
-    Meanwhile it occupies a connection, so only if the consumer's work takes a second at most. The
-    time that the last item took is taken as a sign.
+    An open subscription occupies a connection, so it is kept only if the consumer's work takes at
+    most 1 second. The time of the last item is the estimate for the next one.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class SubscriptionReuse:
         self._keys: Hashable = None
 
     def slot(self, keys: Hashable) -> SubscriptionSlot | None:
-        """Return where the next wait for *keys* keeps its subscription, if it is to be kept."""
+        """Return the slot for the subscription of the next wait; ``None`` if it is not kept."""
         took, self._began = monotonic() - self._began, monotonic()
         if keys != self._keys:
             self.end()
@@ -67,7 +67,7 @@ class SubscriptionReuse:
 
 
 def _kept_in(slot: SubscriptionSlot | None) -> Any:
-    """Take the subscription that was kept, to be told of what changes from now on."""
+    """Take the subscription out of *slot*, and drop the messages that it received so far."""
     if slot is None or slot.subscription is None:
         return None
     subscription, slot.subscription = slot.subscription, None
@@ -80,7 +80,7 @@ def _kept_in(slot: SubscriptionSlot | None) -> Any:
 
 
 def _put_away(subscription: Any, wait: WaitForChange | None, slot: SubscriptionSlot | None) -> None:
-    """Say what came of the last *wait*, and keep the subscription in *slot*, or end it."""
+    """Report what the last *wait* led to, and keep the subscription in *slot*, or end it."""
     if subscription is None:
         return
     if wait is not None:
@@ -99,8 +99,8 @@ def drive(
 ) -> T:
     """Answer each batch that *plan* yields with its replies; return what the plan returns.
 
-    What sending a batch raises is translated; what else the plan raises (a scorer, a serializer)
-    is not.
+    Errors of sending a batch are translated; other errors in the plan (of a scorer, of a
+    serializer) are not.
     """
     answer: Any = None
     failed = False
@@ -138,7 +138,7 @@ async def drive_async(
     translate: Translate | None = None,
     slot: SubscriptionSlot | None = None,
 ) -> T:
-    """`drive` for asyncio: a task that is cancelled while it waits is an error to the plan."""
+    """Run *plan* as `drive` does; if the task is cancelled, the plan receives that as an error."""
     answer: Any = None
     failed = False
     subscription = _kept_in(slot)

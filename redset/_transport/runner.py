@@ -1,7 +1,7 @@
-"""Runners: what a set, its leases and its iterations send their plans with.
+"""Runners: they send the plans of a set, of its leases and of its iterations.
 
-A runner knows the set's config, its connection, and whether the set goes with it. A set is renamed
-by giving its runner another config.
+A runner has the set's config and its connection, and owns the set if that is a result. When a set
+is renamed, its runner is bound to another config.
 """
 
 import os
@@ -34,17 +34,17 @@ from redset.exceptions import KeyTypeError, ResultExpired
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
-# The config of a set, or that of several.
+# The config of one set, or that of several.
 C = TypeVar("C")
 
-# What turns the config of a set into a plan.
+# A function that returns a plan for the config of a set.
 Operation = Callable[Concatenate[SetConfig[T], P], Plan[R]]
 
 
 class BaseRunner(Generic[T]):
-    """What runners of both surfaces have in common."""
+    """The base class of the runners of both surfaces."""
 
-    # Where the classes are that it is used by.
+    # The package of the classes that use it.
     surface = "redset"
     config: SetConfig[T]
 
@@ -57,23 +57,23 @@ class BaseRunner(Generic[T]):
         self.bind(config)
 
     def bind(self, config: SetConfig[T]) -> None:
-        """Send the plans of *config* from now on, over a connection that suits it."""
+        """Send the plans of *config* from now on, over a connection for that set."""
         self.config = replace(config, requests=self._slots(config))
         self.connection = self._connect()
 
     def _slots(self, config: SetConfig[T]) -> SetSlots:
-        """The slots of the set's calls; a result, whose key nobody else has, needs its own."""
+        """Return the slots of the set's calls; a result, whose key is not shared, has its own."""
         if config.is_result:
             return SetSlots(config.key)
         shared = compat.shared_by_client(self.client, "slots", SharedSlots)
         return shared.of(config.key, only_due=config.no_wait.now is not None)
 
     def rebind(self, key: bytes, liveness_key: bytes | None = None) -> None:
-        """Stand for another set from now on: a lasting one, or a result with its liveness key."""
+        """Use another set from now on: a lasting one, or a result with its liveness key."""
         self.bind(replace(self.config, name=text_of(key), key=key, liveness_key=liveness_key))
 
     def follow(self, key: bytes) -> None:
-        """Stand for the set under *key*, which it was renamed to."""
+        """Use the set under *key* from now on, its key since it was renamed."""
         before = self.config
         if self.owner is not None:
             self.owner.detach()
@@ -82,12 +82,12 @@ class BaseRunner(Generic[T]):
         self.take_over(before)
 
     def take_over(self, before: SetConfig[T]) -> None:
-        """Let what failed be repeated under the set's new name, if it was renamed since."""
+        """If the set was renamed since *before*, move its failed calls to the new key's slots."""
         if before.requests is not self.config.requests:
             before.requests.move_failed_to(self.config.requests)
 
     def derive(self, destination: Destination) -> Self:
-        """A runner for the set at *destination*, which it owns if that is a result."""
+        """Return a runner for the set at *destination*; it owns that set if it is a result."""
         config = replace(
             self.config,
             name=text_of(destination.key),
@@ -101,7 +101,7 @@ class BaseRunner(Generic[T]):
         return derived
 
     def translate_error(self, error: Exception) -> Exception:
-        """Return the error of redset's own for what the server replied, or *error* itself."""
+        """Return redset's own error for an error reply of the server, or *error* itself."""
         code, name = client_errors.error_code(error), self.config.name
         if code == "WRONGTYPE":
             return KeyTypeError(
@@ -115,19 +115,19 @@ class BaseRunner(Generic[T]):
             return no_sum(name)
         return error
 
-    # What a surface does its own way
+    # Each surface implements these methods
 
     def _connect(self) -> Any:
-        """A connection: one that keeps a result alive if the set is one."""
+        """Return a connection; if the set is a result, one that keeps it alive."""
         raise NotImplementedError
 
     def own(self, keys: tuple[bytes, bytes]) -> None:
-        """Delete *keys*, of a result, once this runner is gone."""
+        """Delete *keys*, those of a result, when this runner is collected."""
         raise NotImplementedError
 
 
 class PlanRunner(Generic[C]):
-    """Sends the plans of what *config* describes: one set, or several."""
+    """Sends the plans of the one set, or of the several, that *config* describes."""
 
     config: C
     connection: ClientConnection
@@ -141,7 +141,7 @@ class PlanRunner(Generic[C]):
     def run(
         self, operation: Callable[Concatenate[C, P], Plan[R]], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Do what *operation* plans."""
+        """Run the plan of *operation*."""
         config = self.config
         try:
             return drive(operation(config, *args, **kwargs), self.connection, self.translate_error)
@@ -156,7 +156,7 @@ class PlanRunner(Generic[C]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """`run`, and keep the subscription in *slot* if it waits."""
+        """Run the plan of *operation*; if it waits, keep its subscription in *slot*."""
         config = self.config
         try:
             plan = operation(config, *args, **kwargs)
@@ -172,7 +172,7 @@ class PlanRunner(Generic[C]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """`run` what takes items for good."""
+        """Run an operation that removes items."""
         config = self.config
         try:
             plan = operation(config, *args, **kwargs)
@@ -197,9 +197,10 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
         *,
         reverse: bool = False,
     ) -> Iterator[R]:
-        """Give what is on all pages, one after the other; a result is kept alive meanwhile.
+        """Yield the entries of all pages, one page after the other.
 
-        So is the *handle* that is iterated over, as with ``set``.
+        A result is kept alive on the server until the iteration ends, and so is its *handle*, as
+        with ``set``.
         """
         cursor = Cursor(reverse)
         connection = self.connection
@@ -216,16 +217,16 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
                 use.end()
 
     def while_read(self, *sources: object) -> AbstractContextManager[None]:
-        """Keep a result that is changed by *sources*, which may take long to be read."""
+        """Return a context that keeps a result alive while *sources* are read for its change."""
         connection = self.connection
         if not isinstance(connection, RefreshingConnection) or are_sized(sources):
             return nullcontext()
         return Use(connection)
 
     def rename(self, new_name: str | bytes) -> None:
-        """Give the set another key."""
-        # Not over a result's connection: that would see a repeated call's result as gone, and
-        # give one that keeps its name a time-to-live again.
+        """Rename the set."""
+        # Not over a result's connection: if the call is repeated, that would report the result as
+        # gone, and if the result keeps its name, it would set a time-to-live again.
         connection = ClientConnection(self.client)
         self.follow(drive(many.rename(self.config, new_name), connection, self.translate_error))
 
@@ -238,7 +239,7 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
                 delete_keys(connection, keys)
 
     def stored_with(self, other: "Runner[Any]") -> StoredOperand | None:
-        """The *other* set as an operand on this one's server; ``None`` if it isn't one there."""
+        """Return *other* as an operand on this set's server; ``None`` if it isn't stored there."""
         cluster = self.connection.is_cluster
         together = shares_commands(self.config, other.config, cluster=cluster)
         if together and same_server(self.connection, other.connection):
@@ -252,12 +253,12 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
         return RefreshingConnection(self.client, config.name, config.key, config.liveness_key)
 
     def own(self, keys: tuple[bytes, bytes]) -> None:
-        """Delete *keys*, of a result, once this runner is gone."""
+        """Delete *keys*, those of a result, when this runner is collected."""
         self.owner = delete_when_collected(self, self.client, keys)
 
 
 def is_of_the_call(error: Exception) -> bool:
-    """Return whether the client, the server or redset raised *error*, not a signal handler."""
+    """Return whether *error* comes from the client, the server or redset, not a signal handler."""
     libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not libraries.isdisjoint({"redset", "redis", "valkey"})
 

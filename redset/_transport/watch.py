@@ -1,9 +1,9 @@
-"""Key subscriptions: learn that a set may hold something to take, without asking again and again.
+"""Key subscriptions: notice without polling that a set may hold something to take.
 
-The server tells: ``CLIENT TRACKING``, whose messages come to the connection that asked for them.
-It needs no setting of the server's, and the keys need not exist. Only the next change of exactly
-these keys is told, so a busy key, or one whose name only begins alike, costs a subscriber nothing.
-After each message a `Look` reads what is there, and asks for the next one, in one transaction.
+The server notifies a connection by ``CLIENT TRACKING``. It needs no setting on the server, and the
+keys need not exist. The server sends one message, for the next change of exactly these keys: a busy
+key, or another key with the same prefix, costs a subscriber nothing. After each message, a `Look`
+reads the state of the sets and asks for the next message, in one transaction.
 """
 
 import contextlib
@@ -33,32 +33,33 @@ Words = tuple[Any, ...]
 logger = logging.getLogger("redset")
 
 CHANNEL = b"__redis__:invalidate"
-# How often a subscriber looks anyway: a connection may die without a word.
+# How often a subscriber looks without a message: a connection may die without an error.
 RECHECK_INTERVAL = RECHECK_SECONDS
-# How often a consumer asks if nothing tells of changes (a cluster, an account without
-# CLIENT TRACKING, a pool without a connection to spare).
+# How often a consumer asks if it can't be notified of changes (in a cluster, if the account may not
+# use CLIENT TRACKING, or if the pool has no connection to spare).
 POLL_SECONDS = 1.0
-# How long the server may take to answer a look.
+# How long a subscriber waits for the server's reply to a look.
 REPLY_SECONDS = 5.0
-# How much later, at random, a consumer looks that was notified for nothing: it doubles each time.
+# If a notified consumer finds nothing, it delays its looks by a random time up to a limit between
+# these two, which doubles each time.
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 0.016
-# More messages than so many that nobody read are not worth reading.
+# If more messages than this are unread, the connection is closed instead of reading them.
 MAX_UNREAD = 1_000
 
 
 def handshake(protocol: str) -> list[Words]:
-    """Return what a connection says before its first `Look`; the last reply is its number."""
-    # In RESP2, messages come as those of a channel, for every parser.
+    """Return the commands before the first `Look` of a connection; the last reply is its id."""
+    # In RESP2, messages come as those of a channel, which every parser can read.
     return [("HELLO", 2), ("CLIENT", "ID")] if protocol == "3" else [("CLIENT", "ID")]
 
 
 class Look:
-    """One transaction: read what *outlooks* want to know, and be told of the next change of *keys*.
+    """A transaction that reads for *outlooks* and requests a message for the next change of *keys*.
 
-    These are the keys of the sets of each outlook. Nothing can change between the two. No I/O: send
-    `words` in one write, then `feed` replies and messages as they come, until that says that it was
-    the last. *connection_id* is for the first look of a connection, whose messages are to come to
-    that connection itself.
+    These are the keys of the sets of each outlook. No change is lost between the two steps. No I/O:
+    send `words` in one write, then `feed` replies and messages as they come, until it returns
+    ``True``. *connection_id* is passed in the first look of a connection: the server then sends the
+    messages to that connection.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Look:
         outlooks: Sequence[Outlook],
         connection_id: int | None = None,
     ) -> None:
-        # A connection that listens in RESP2 can't read.
+        # In RESP2, a connection that is subscribed can't send commands that read.
         begin: Words = ("UNSUBSCRIBE",)
         if connection_id is not None:
             begin = ("CLIENT", "TRACKING", "ON", "REDIRECT", connection_id, "OPTIN")
@@ -76,16 +77,17 @@ class Look:
         self._of_items = [outlook.of_items() for outlook in outlooks]
         inside: list[Words] = [
             *(command.words for each in self._of_leases for command in each),
-            # Of what is read from here on, changes are told: of the set, not of its leases.
+            # The server sends messages for keys that are read from here on: the sets, but not
+            # their leases.
             ("CLIENT", "CACHING", "YES"),
             *(command.words for each in self._of_items for command in each),
             ("SUBSCRIBE", CHANNEL),
-            # Each channel by itself: a command that names several has several replies.
+            # One command for each channel: a command with several channels has several replies.
             *(("SUBSCRIBE", wake_channel(key)) for key in keys),
         ]
         self.words: list[Words] = [begin, ("MULTI",), *inside, ("EXEC",)]
-        # MULTI and each command in it are confirmed, and so is the first command, but
-        # UNSUBSCRIBE by messages.
+        # MULTI and each command in it have a reply before that of EXEC, and so has CLIENT TRACKING.
+        # UNSUBSCRIBE is answered by messages, which are not counted.
         self._confirmations = len(inside) + 1 + (connection_id is not None)
         self._error: Exception | None = None
         self._results: list[Any] = []
@@ -93,11 +95,11 @@ class Look:
     def feed(self, reply: Any) -> bool:
         """Take the next reply or message; return whether the look is complete."""
         if isinstance(reply, list) and reply and reply[0] in (b"message", b"unsubscribe"):
-            return False  # what was told before doesn't matter to the one who is looking now
+            return False  # a message of an earlier change: this look reads the state after it
         if isinstance(reply, Exception):
             self._error = self._error or reply
         else:
-            self._results = reply  # the last of them is that of EXEC
+            self._results = reply  # the last one is the reply of EXEC
         if self._confirmations:
             self._confirmations -= 1
             return False
@@ -106,18 +108,18 @@ class Look:
         return True
 
     def found(self) -> list[tuple[int, float]]:
-        """Return what `Outlook.read` makes of the replies, for each outlook."""
+        """Return the result of `Outlook.read` for each outlook."""
         replies = iter(self._results)
         leases = [[next(replies) for _ in each] for each in self._of_leases]
         if isinstance(caching := next(replies), Exception):
-            raise caching  # the connection doesn't track any more
+            raise caching  # the connection's tracking was switched off
         found = []
         for outlook, of_leases, of_items, about_leases in zip(
             self._outlooks, self._of_leases, self._of_items, leases, strict=True
         ):
             answers = [*about_leases, *(next(replies) for _ in of_items)]
             if any(isinstance(answer, Exception) for answer in answers):
-                found.append((1, math.inf))  # the ask will be told the same error, and raise it
+                found.append((1, math.inf))  # the consumer's request raises the same error
                 continue
             commands = [*of_leases, *of_items]
             parsed = [one.parse(answer) for one, answer in zip(commands, answers, strict=True)]
@@ -126,10 +128,10 @@ class Look:
 
 
 class WakeupBackoff:
-    """How long a notified consumer lets others go first.
+    """The delay between a notification and the look of a consumer.
 
-    All waiting processes are notified of a new item. One that repeatedly finds nothing backs off
-    for 1 to 16 ms; one that finds something backs off for less.
+    All waiting processes are notified of a new item. A process that repeatedly finds nothing backs
+    off for a random time of up to 1 to 16 ms; a process that finds something backs off for less.
     """
 
     def __init__(self) -> None:
@@ -137,11 +139,11 @@ class WakeupBackoff:
 
     @property
     def is_none(self) -> bool:
-        """Whether there is no reason to let others go first."""
+        """True if there is no delay."""
         return self._longest == 0.0
 
     def missed(self) -> None:
-        """Note that a consumer was notified for nothing: another was faster."""
+        """Note that a notified consumer found nothing: another one was faster."""
         self._longest = min(2 * self._longest + SHORTEST_SECONDS, LONGEST_SECONDS)
 
     def hit(self) -> None:
@@ -154,42 +156,42 @@ class WakeupBackoff:
 
 
 class NoSubscriptionError(Exception):
-    """Nothing can tell this consumer of changes now."""
+    """The consumer can't be notified of changes now."""
 
 
 class NeverSubscribesError(NoSubscriptionError):
-    """Nothing can tell this consumer of changes, and another try would end like this one."""
+    """The consumer can't be notified of changes, and another try would fail too."""
 
 
 def cannot_subscribe(error: BaseException) -> bool:
-    """Return whether *error* says that nothing tells of changes.
+    """Return whether *error* means that the consumer can't be notified of changes.
 
-    Other errors are none of ours: a signal handler may raise any exception while a thread waits.
+    Other errors are not caught: a signal handler may raise any exception while a thread waits.
     """
     ours = isinstance(error, NoSubscriptionError | AttributeError | TypeError)
     return ours or client_errors.is_client_error(error)
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Return whether the server or the client can't tell of changes, now or later."""
+    """Return whether *error* means that the server or the client can't notify, now or later."""
     cannot = isinstance(error, NeverSubscribesError | AttributeError | TypeError)
     return cannot or client_errors.is_reply(error)
 
 
 class Polling:
-    """When a consumer asks that nothing tells of changes."""
+    """The pauses of a consumer that can't be notified of changes."""
 
     def __init__(self) -> None:
         self._polls = False
 
     def begin(self) -> None:
-        """Note that a plan begins, which has not looked yet."""
+        """Note that a new plan begins, which has not asked the server yet."""
         self._polls = False
 
     def pause(self, seconds: float) -> float:
-        """Return how long to sleep before the next ask, at most *seconds*.
+        """Return how long to sleep before the next request, at most *seconds*.
 
-        Not at all the first time: only that ask tells when the next item will be ready.
+        The first pause is 0: only that request tells when the next item will be ready.
         """
         if not self._polls:
             self._polls = True
@@ -197,24 +199,24 @@ class Polling:
         return max(min(seconds, POLL_SECONDS), SHORTEST_SECONDS)
 
 
-# Until when no connection of a pool is asked to subscribe, as the server refused it.
+# For each pool, until when its connections don't try to subscribe, because the server refused.
 _refused: PerProcess[WeakKeyDictionary[Any, float]] = PerProcess(WeakKeyDictionary)
 
 
 def remember_refusal(pool: Any, seconds: float) -> None:
-    """Have no consumer of *pool* try to subscribe for so many *seconds*."""
+    """Let no consumer of *pool* try to subscribe for *seconds*."""
     if pool is not None:
         _refused.get()[pool] = time.monotonic() + seconds
 
 
 def pool_to_subscribe_with(client: Any) -> Any:
     """Return the pool whose connections may subscribe; ``None`` if none can."""
-    # A client that changes commands may call the key by another name.
+    # If a client renames the keys in its commands, a subscription would use the wrong names.
     return None if compat.renames_keys(client) else compat.pool_of(client)
 
 
 def check_refusal(pool: Any) -> None:
-    """Raise `NoSubscriptionError` if a connection of *pool* can't subscribe."""
+    """Raise `NoSubscriptionError` if connections of *pool* can't subscribe now."""
     if pool is None:
         raise NoSubscriptionError("no connection of this client can subscribe")
     if time.monotonic() < _refused.get().get(pool, 0.0):
@@ -222,43 +224,45 @@ def check_refusal(pool: Any) -> None:
 
 
 def may_subscribe(pool: Any, number: int) -> bool:
-    """Return whether one more connection of *pool* may subscribe, beside *number* others.
+    """Return whether one more connection of *pool* may subscribe, in addition to *number* others.
 
-    Half of a pool at least is for asking: a consumer that waits takes nothing if none is left.
+    At least half of a pool is left for requests: if no connection were left, no waiting consumer
+    could take an item.
     """
     return number < compat.max_connections(pool) // 2
 
 
 def is_change(message: Any) -> bool:
-    """Return whether *message* tells of a change of a key, and not only of a new deadline."""
+    """Return whether *message* is for a change of a key, not for a new deadline of a lease."""
     return bool(message[1] == CHANNEL)
 
 
 class KeySubscription:
-    """A connection of the client's pool, lent for as long as a thread waits for a change.
+    """A connection of the client's pool, borrowed for as long as a thread waits for a change.
 
-    It tells of the keys of one set, or of several.
+    It is notified of changes of the keys of one set, or of several.
 
-    Cost: 2 round trips to begin, then 1 for each change, none to wait. Without a connection that
-    can subscribe, `wait` only sleeps, for a second at most.
+    Cost: 2 round trips to begin, then 1 for each change, none to wait. If no connection can
+    subscribe, `wait` only sleeps, for at most 1 second.
 
-    The connection is used under `_use`, and by nobody while its owner sleeps or works: then
-    `evict` may take it, from another thread or from a signal handler.
+    The connection is used only while `_use` is held. While its owner sleeps or works, the lock is
+    free, and `evict` may take the connection, from another thread or from a signal handler.
     """
 
     def __init__(self, client: Any, keys: tuple[bytes, ...]) -> None:
         self._pool = pool_to_subscribe_with(client)
         self._keys = keys
         self._process = os.getpid()
-        # Held for a round trip at most, and never twice by one thread.
+        # Held for at most one round trip, and never acquired twice by one thread.
         self._use = threading.Lock()
         self._connection: Any = None
         self._socket: Any = None
-        # Whether the next change will be told; what the last look found, and when it was.
+        # Whether the server will send a message for the next change; what the last look found, and
+        # when it was.
         self._armed = False
         self._ready = 0
         self._looked = self._begun = self._evicted = -math.inf
-        # When an item becomes ready without a message.
+        # When the next item becomes ready without a message.
         self._event = math.inf
         self._notified = False
         self._backoff = WakeupBackoff()
@@ -267,7 +271,8 @@ class KeySubscription:
     def wait(self, step: WaitForChange) -> bool | None:
         """Return ``True`` when there may be something to take, ``False`` after *step.seconds*.
 
-        ``None`` says that nothing tells of changes, so the caller has to look by itself.
+        If the consumer can't be notified of changes, sleep for at most 1 second and return
+        ``None``: the caller has to ask the server.
         """
         self._leave_to_parent()
         self.asked(found=False)
@@ -284,7 +289,7 @@ class KeySubscription:
         return None
 
     def asked(self, *, found: bool) -> None:
-        """Note whether the consumer *found* something, if `wait` told it that it may."""
+        """Note whether the consumer *found* something, if the last `wait` returned ``True``."""
         if self._notified:
             self._notified = self._armed = False
             if found:
@@ -293,9 +298,9 @@ class KeySubscription:
                 self._backoff.missed()
 
     def drain(self) -> None:
-        """Pass over what was told so far; what changes from now on will be told.
+        """Drop the messages received so far: only later changes end the next `wait`.
 
-        For a consumer that waited before, when it asks again.
+        A consumer that waited before calls it before it asks the server again.
         """
         self._leave_to_parent()
         self._polling.begin()
@@ -309,7 +314,7 @@ class KeySubscription:
             self._end_after(error)
 
     def close(self) -> None:
-        """Return the connection, which no longer listens, to the pool."""
+        """Disconnect the connection, and return it to the pool."""
         self._leave_to_parent()
         with self._use:
             self._give_back()
@@ -328,8 +333,8 @@ class KeySubscription:
             self._use.release()
 
     def _end_after(self, error: BaseException) -> None:
-        """Poll from now on, if *error* says so; else raise it."""
-        # Whatever it is: a reply may be half read.
+        """Close, to poll from now on; raise *error* if it is not about the subscription."""
+        # Close after any error: a reply may be half read.
         self.close()
         if not cannot_subscribe(error):
             raise error
@@ -340,7 +345,7 @@ class KeySubscription:
     def _give_back(self) -> None:
         try:
             if self._connection is not None:
-                # Its next user connects anew, without tracking. The owner is woken by that.
+                # Its next user connects again, without tracking. The disconnection wakes the owner.
                 try:
                     self._connection.disconnect()
                 finally:
@@ -352,7 +357,8 @@ class KeySubscription:
                 _subscriptions_of(self._pool).pop(id(self), None)
 
     def _leave_to_parent(self) -> None:
-        # In a forked child the connection is the parent's, and so is the holder of the lock.
+        # In a forked child, the connection belongs to the parent, and so does the thread that may
+        # hold the lock.
         process = os.getpid()
         if self._process != process:
             self._process, self._use = process, threading.Lock()
@@ -386,8 +392,8 @@ class KeySubscription:
             self._look(Look(self._keys, [outlook], connection_id))
 
     def _listen(self, outlook: Outlook, end: float) -> bool:
-        """Listen until there may be something to take (true), or until *end*."""
-        # Whether other processes learned at the same moment what this one did.
+        """Wait until there may be something to take (return ``True``), or until *end*."""
+        # Whether other processes were notified at the same moment as this one.
         contended = False
         while True:
             if not self._armed:
@@ -419,7 +425,7 @@ class KeySubscription:
         self._armed = True
 
     def _hear(self, until: float) -> Any:
-        """Return the next message, ``None`` if there is none *until* then."""
+        """Return the next message; ``None`` if none comes before *until*."""
         while (message := self._next_message()) is None:
             left = until - time.monotonic()
             if left <= 0:
@@ -433,12 +439,12 @@ class KeySubscription:
             if not self._connection.can_read(timeout=0):
                 return None
             message = self._connection.read_response(disable_decoding=True)
-        # Either the change that would be told was told, or there is a new deadline to look at.
+        # The message is for the next change, or for a new deadline: both need another look.
         self._armed = False
         return message
 
     def _check(self) -> None:
-        """Raise `NoSubscriptionError` if the connection is not what it was before the sleep."""
+        """Raise `NoSubscriptionError` if the connection was taken away or closed in the sleep."""
         self._leave_to_parent()
         if self._connection is None:
             raise NoSubscriptionError("the connection was needed for something else")
@@ -446,14 +452,15 @@ class KeySubscription:
             raise NoSubscriptionError("the connection was closed by another thread")
 
     def _rest(self, seconds: float) -> None:
-        """Sleep until the server says something, or the connection is taken away."""
+        """Sleep for *seconds*, or until there is something to read or the connection is evicted."""
         if seconds <= 0:
             return
         with self._use:
             if self._socket is None:
                 return
-            # Whoever takes the connection closes its socket, whose number another one may be given
-            # at once: this thread would sleep on that. A duplicate keeps the number, and ends too.
+            # `evict` closes the socket, and another socket may receive its descriptor at once: this
+            # thread would wait for that one. A duplicate has a descriptor of its own, and becomes
+            # readable when the connection is shut down.
             about = (self._socket.fileno(), self._socket.family, self._socket.type)
             waited_for = socket.fromfd(*about) if about[0] >= 0 else None
         if waited_for is not None:
@@ -462,11 +469,11 @@ class KeySubscription:
 
     def _send(self, words: Sequence[Words]) -> None:
         packed = self._connection.pack_commands(words)
-        # A health check would take a message for its answer.
+        # A health check would take a message for the reply to its PING.
         self._connection.send_packed_command(packed, check_health=False)
 
     def _reply(self) -> Any:
-        """Return the next reply or message; an error of the server is a reply."""
+        """Return the next reply or message; an error of the server is returned as a reply."""
         if not self._connection.can_read(timeout=REPLY_SECONDS):
             raise NoSubscriptionError("the server doesn't answer")
         try:
@@ -483,7 +490,7 @@ _counting = reentrant_lock()
 
 
 def _subscriptions_of(pool: Any) -> Subscriptions:
-    """Return the subscriptions of this process that have a connection of *pool*, by their ids."""
+    """Return this process's subscriptions with a connection of *pool*, by their ids."""
     of_processes: PerProcess[Subscriptions] = compat.shared_by_client(
         pool, "subscriptions", lambda: PerProcess(WeakValueDictionary)
     )
@@ -491,10 +498,11 @@ def _subscriptions_of(pool: Any) -> Subscriptions:
 
 
 def evict_one(pool: Any) -> bool:
-    """Return a connection to *pool* that only listens; return whether there was one.
+    """Evict one subscription, to free its connection of *pool*; return whether there was one.
 
-    Its consumer, which sleeps or is busy with an item, polls for a while from then on. Takes no
-    time: the connection is there when this returns. From any thread, also in a signal handler.
+    Its consumer, which sleeps or is busy with an item, polls for `RECHECK_INTERVAL` seconds. The
+    connection is in the pool when this function returns; it never waits. From any thread, also in a
+    signal handler.
     """
     for reference in _subscriptions_of(pool).valuerefs():
         subscription = reference()
@@ -504,15 +512,15 @@ def evict_one(pool: Any) -> bool:
 
 
 def wait_until_readable(waited_for: Any, seconds: float) -> None:
-    """Return when a socket has something to read, was closed, or after *seconds*."""
+    """Wait until a socket is readable or closed, for at most *seconds*."""
     make_poll = getattr(select, "poll", None)
-    with contextlib.suppress(ValueError):  # it has no number any more
+    with contextlib.suppress(ValueError):  # the socket has no descriptor any more
         if make_poll is None:  # on Windows
             select.select([waited_for], [], [], seconds)
             return
         poll = make_poll()
         if type(poll).__module__ != "select":
-            # The poll of an event loop (gevent) doesn't notice that another greenlet closes it.
+            # If gevent replaced poll, it doesn't notice that another greenlet closes the socket.
             seconds = min(seconds, POLL_SECONDS)
         poll.register(waited_for, select.POLLIN)
         poll.poll(math.ceil(1000 * min(seconds, RECHECK_INTERVAL)))
