@@ -4,7 +4,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(redset.__file__).parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
 
 # A reader whose first language isn't English has to look these up, or can't.
 UNCLEAR = [
@@ -59,13 +60,10 @@ def is_done(module: Path) -> bool:
 DONE = [module for module in MODULES if is_done(module)]
 
 
-def comments(source: str) -> Iterator[tuple[int, str]]:
-    """Each comment with its first line; lines of comments that follow each other are one."""
-    start, last, text = 0, 0, ""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT:
-            continue
-        line, words = token.start[0], MARK.sub("", token.string).lstrip("# ")
+def joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Return comments with their first lines; lines that follow each other are one comment."""
+    start, last, text = 0, -1, ""
+    for line, words in lines:
         if line == last + 1:
             text = f"{text} {words}"
         else:
@@ -73,6 +71,20 @@ def comments(source: str) -> Iterator[tuple[int, str]]:
             start, text = line, words
         last = line
     yield start, text
+
+
+def comments(source: str) -> Iterator[tuple[int, str]]:
+    return joined(
+        (token.start[0], MARK.sub("", token.string).lstrip("# "))
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    )
+
+
+def comments_of_script(source: str) -> Iterator[tuple[int, str]]:
+    """Return the comments of a Lua script that have lines of their own."""
+    lines = enumerate(map(str.strip, source.splitlines()), 1)
+    return joined((line, words.lstrip("- ")) for line, words in lines if words.startswith("--"))
 
 
 def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -89,7 +101,10 @@ def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def unclear_places(source: str) -> list[str]:
     """Return the unclear words of a module's prose, each with the line where the text begins."""
-    prose = [*comments(source), *strings(ast.parse(source))]
+    return unclear_in([*comments(source), *strings(ast.parse(source))])
+
+
+def unclear_in(prose: Iterable[tuple[int, str]]) -> list[str]:
     return [
         f"line {line}: {words}"
         for line, text in sorted(prose)
@@ -112,6 +127,11 @@ def test_documents_use_plain_words(document: Path) -> None:
 @pytest.mark.parametrize("module", DONE, ids=name_of)
 def test_prose_of_the_package_uses_plain_words(module: Path) -> None:
     assert unclear_places(module.read_text()) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_comments_of_the_scripts_use_plain_words(script: Path) -> None:
+    assert unclear_in(comments_of_script(script.read_text())) == []
 
 
 @pytest.mark.parametrize("module", DONE, ids=name_of)
@@ -151,3 +171,11 @@ def test_unclear_words_are_found_in_docstrings_comments_and_messages(source: str
 )
 def test_identifiers_and_examples_are_no_prose(source: str) -> None:
     assert unclear_places(source) == []
+
+
+def test_unclear_words_are_found_in_the_comments_of_scripts() -> None:
+    script = (
+        "-- Kept for\n  -- good.\nlocal anew = 'anew'  -- see `anew`\n-- Add whoever\n-- asks.\n"
+    )
+
+    assert unclear_in(comments_of_script(script)) == ["line 1: for good", "line 4: whoever"]

@@ -1,24 +1,26 @@
--- Add members, but for those that have to stay out while they are on lease or dead, or for good.
+-- Add members, except those that the set's `unique` policy rejects: members on lease or dead, and
+-- with "forever" all members that were ever added.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  held, as leasing.lua has it
--- KEYS[3]  seen: a set of all members that were ever admitted, if they are unique for good
+-- KEYS[3]  seen: a set of all members that were ever added, if they are unique "forever"
 -- KEYS[4]  dead; deliveries, letters and undecodable follow, as leasing.lua has them
--- ARGV     "forever" or "until_acked", whose score wins where two meet, score, member, score, ...
--- Reply    the score that the last member has, false if it was refused; an error, before anything
---          was changed, for a sum of inf and -inf
+-- ARGV     "forever" or "until_acked", which score wins for a member that has one (keep, replace,
+--          min, max or sum), score, member, score, ...
+-- Reply    the score of the last member afterwards, false if it was rejected; an error, before
+--          anything is changed, for a sum of inf and -inf
 -- Cost     O(k log n) for k members
--- Why      ZADD knows nothing of what left the set a moment ago
+-- Why      ZADD can't check the companion keys, and between two commands a member may leave the set
 local set, held, seen, dead, deliveries, letters, undecodable = unpack(KEYS)
 local forever, conflict = ARGV[1] == 'forever', ARGV[2]
 local kept = false
 
--- These fail before anything is changed if a key is of another type: a member must not be seen and
--- never added.
+-- If a key has another type, these commands fail before anything is changed. Otherwise a member
+-- could be recorded in seen without being added.
 redis.call('ZCARD', set)
 redis.call('HLEN', held)
 redis.call('ZCARD', dead)
--- A set that has members is not made anew, so that it alone has to be asked.
+-- If the set's key exists, ZADD keeps its time-to-live, so the other keys need not be read.
 local left = redis.call('PTTL', set)
 if left == -2 then left = time_left(set, held, seen, dead, deliveries, letters, undecodable) end
 
@@ -27,7 +29,7 @@ local function refuses(member)
     or redis.call('ZSCORE', dead, member) or forever and redis.call('SISMEMBER', seen, member) == 1)
 end
 
--- ZINCRBY would refuse such a sum when the members before it have changed.
+-- ZINCRBY would refuse a sum of inf and -inf too, but only after earlier members have changed.
 if conflict == 'sum' then
   local sums = {}
   for i = 3, #ARGV, 2 do

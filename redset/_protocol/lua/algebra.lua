@@ -1,25 +1,27 @@
 -- Combine sets, or compare two, in one step and with the server's native commands.
 --
--- KEYS[1]  where the combination goes (one of the operands for the in-place forms)
--- KEYS[2]  the sign that a temporary combination is alive, as long as its owner uses it
+-- KEYS[1]  the key that the combination is stored at (one of the operands for the in-place forms)
+-- KEYS[2]  the liveness key ("sign") of a temporary combination: it exists as long as the owner
+--          uses the combination
 -- KEYS[3], KEYS[4]  scratch
 -- KEYS[5]  the slot's reply key, as idempotency.lua has it
--- KEYS[6…] the operands, the signs of those operands that are temporary themselves, and the keys of
---          what belongs to a set that is replaced or changed at KEYS[1], leased first
+-- KEYS[6…] the operands, the signs of those operands that are temporary themselves, and the
+--          companion keys of the set at KEYS[1] if it is replaced or changed, leased first
 -- ARGV[1]  union, intersection, difference, symmetric_difference,
 --          subset, proper_subset, equal or disjoint; or count_union, count_intersection,
---          count_difference: these two kinds only if an operand is staged
--- ARGV[2]  whose score wins: keep (the left one's), replace, min, max or sum; to count, up to how
---          many, 0 for all
--- ARGV[3]  life of KEYS[1]: 'own' (as it was), 'lasting', or milliseconds
--- ARGV[4]  this request's id, '' for one that may be done twice
+--          count_difference: comparisons and counts only if an operand is staged
+-- ARGV[2]  which score wins: keep (that of the left set), replace, min, max or sum; for a count,
+--          the number to stop at, 0 to count all
+-- ARGV[3]  life of KEYS[1]: 'own' (its time-to-live stays), 'lasting', or milliseconds
+-- ARGV[4]  this request's id, '' for a request that may be done twice
 -- ARGV[5]  milliseconds to keep the reply
 -- ARGV[6]  number n of operands
--- ARGV[7…] for each operand 'staged' (deleted in the end) or 'set', then for each its weight
--- Reply    {'size', n} or {'answer', 0 or 1}; or what is wrong, before anything was changed:
---          {'expired', operand}, {'type', operand}, {'dropped', operand} for a staged one of
---          which only the last chunk is left (operands count from 0), {'no number', 0} where inf
---          meets -inf in a sum, or a weight of 0
+-- ARGV[7…] for each operand 'staged' (deleted at the end) or 'set', then the weight of each
+--          operand, then for each sign of an operand the place of that operand, from 0
+-- Reply    {'size', n} or {'answer', 0 or 1 or a count}; or an error, before anything is changed:
+--          {'expired', operand}, {'type', operand}, {'dropped', operand} for a staged operand of
+--          which only the last chunk is left (operands count from 0), {'no number', 0} if a score
+--          would be the sum of inf and -inf, or an infinite score times a weight of 0
 -- Cost     that of ZUNIONSTORE, ZINTERSTORE, ZDIFFSTORE or ZINTERCARD, up to twice
 -- Why      no aggregate of ZUNIONSTORE lets the left score win, and *STORE drops a time-to-live
 local into, sign, scratch, spare, reply_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -49,20 +51,21 @@ local function rest(keys)
   return {unpack(keys, 2)}
 end
 
--- Doing it again would undo a symmetric difference, add up twice, or add what was removed since.
+-- If the request were done twice, it would undo a symmetric difference, add scores twice, or add
+-- members that were removed since.
 if id ~= '' then
   local state, words = recall(reply_key, id)
   if state == 'duplicate' or state == 'stale' then return done('size', tonumber(words[1] or 0)) end
 end
 
--- A result's key is its own: one that is there was made by this call.
+-- No other call stores at a result's key: if the result exists, this call has made it already.
 if life ~= 'own' and life ~= 'lasting' and redis.call('EXISTS', sign) == 1 then
   return done('size', redis.call('ZCARD', into))
 end
 
 local signs = #ARGV - 6 - 2 * n
 for i = 1, signs do
-  -- Signs are passed in the order of the operands that have one; ARGV names those operands.
+  -- Signs are passed in the order of the operands that have a sign; ARGV names those operands.
   if redis.call('EXISTS', KEYS[5 + n + i]) == 0 then
     return done('expired', tonumber(ARGV[6 + 2 * n + i]))
   end
@@ -90,7 +93,7 @@ local function aggregate(command, target, keys)
   return store(command, target, keys, unpack(words))
 end
 
--- Add to the target those members of another set that it doesn't have; `spare` is used up.
+-- Add to the target those members of another set that it doesn't have; `spare` is overwritten.
 local function join(target, key)
   store('ZDIFFSTORE', spare, {key, target})
   store('ZUNIONSTORE', target, {target, spare})
@@ -102,7 +105,7 @@ local function backwards(keys)
   return turned
 end
 
--- The members that all sets have, with the scores of the first.
+-- Store the members that all sets have, with the scores of the first set.
 local function intersect(target, keys)
   local others_finite = true
   local zeros = {'WEIGHTS', 1}
@@ -112,7 +115,8 @@ local function intersect(target, keys)
   end
   if #keys == 1 then return store('ZUNIONSTORE', target, keys) end
   if others_finite then return store('ZINTERSTORE', target, keys, unpack(zeros)) end
-  -- An infinite score times 0 is no number: take away what the others don't have instead.
+  -- An infinite score times 0 is no number: remove the members that the other sets don't have
+  -- instead.
   store('ZINTERSTORE', spare, rest(keys), 'AGGREGATE', 'MIN')
   store('ZDIFFSTORE', spare, {keys[1], spare})
   return store('ZDIFFSTORE', target, {keys[1], spare})
@@ -156,7 +160,8 @@ local size = redis.call('ZCARD', scratch)
 if size == 0 then
   redis.call('UNLINK', into)
 else
-  -- What RENAME replaces is freed at once by many servers; the spare key goes in the background.
+  -- Many servers free a key that RENAME replaces at once. The old set is moved to the spare key,
+  -- which UNLINK frees in the background.
   redis.call('UNLINK', spare)
   if redis.call('EXISTS', into) == 1 then redis.call('RENAME', into, spare) end
   redis.call('RENAME', scratch, into)
@@ -166,7 +171,7 @@ if life == 'own' then
 elseif life == 'lasting' then
   for i = FIRST_COMPANION, #KEYS do redis.call('UNLINK', KEYS[i]) end
 else
-  -- The sign goes first, so that a live sign vouches for a set that is not there: it is empty.
+  -- The sign expires before the set: if the sign exists and the set does not, the set is empty.
   redis.call('SET', sign, '', 'PX', life)
   redis.call('PEXPIRE', into, life + GRACE_MILLISECONDS)
 end

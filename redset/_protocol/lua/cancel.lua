@@ -1,11 +1,11 @@
--- Remove members wherever they are.
+-- Remove members, whether they are ready, on lease, delayed or dead.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  leased, held, deliveries, dead, letters and delayed follow, as leasing.lua has them
 -- ARGV     member, member, ...
--- Reply    how many of them were anywhere
+-- Reply    how many of the members were found in any of these keys
 -- Cost     O(k log n) for k members
--- Why      a member may move from one place to the other between two commands
+-- Why      between two commands, a member may move from one key to another
 local set, leased, held, deliveries, dead, letters, delayed = unpack(KEYS)
 local found = 0
 for _, member in ipairs(ARGV) do

@@ -1,8 +1,8 @@
--- What scripts share that compare sets, count their members or read them; their own text follows
--- this. Nothing here writes, so that a read-only replica can answer.
+-- Functions of all scripts that compare sets, count their members or read them; the text of such a
+-- script follows this file. They write nothing, so that a read-only replica can answer.
 
--- What is wrong with the operands KEYS[1…n], nil if nothing is. The keys after them are the signs of
--- those that are temporary; ARGV names these operands, from its place *first* on.
+-- Return the error of the operands KEYS[1…n], nil if there is none. The keys after the operands are
+-- the signs of temporary operands; ARGV has the places of these operands, from ARGV[first] on.
 local function fault_of(n, first)
   for i = 1, #KEYS - n do
     if redis.call('EXISTS', KEYS[n + i]) == 0 then
@@ -15,14 +15,15 @@ local function fault_of(n, first)
   end
 end
 
--- Call *visit* with some of *members* at a time, no more than Lua's stack takes.
+-- Call *visit* with up to 1,000 of *members* at a time: Lua's stack has a limit.
 local function in_parts(members, visit)
   for first = 1, #members, 1000 do
     visit({unpack(members, first, math.min(first + 999, #members))})
   end
 end
 
--- Those of up to 1,000 members that are in a set, or those that are not.
+-- Return those of up to 1,000 members that are in a set (*wanted* is true), or that are not
+-- (false).
 local function sifted(members, set, wanted)
   if #members == 0 then return members end
   local scores, left = redis.call('ZMSCORE', set, unpack(members)), {}
@@ -32,7 +33,7 @@ local function sifted(members, set, wanted)
   return left
 end
 
--- How many of some members are in all sets of one list, and in none of another.
+-- Count the members that are in all sets of *within*, and in no set of *outside*.
 local function number_of_those(members, within, outside)
   local found = 0
   in_parts(members, function(some)
@@ -43,7 +44,8 @@ local function number_of_those(members, within, outside)
   return found
 end
 
--- The same for all members of a set, up to a limit (0: all). Pages keep Lua's memory small.
+-- Count the same for all members of a set, up to a limit (0: all). They are read in pages, to keep
+-- Lua's memory small.
 local function number_of_all(set, within, outside, limit)
   local found = 0
   for first = 0, redis.call('ZCARD', set) - 1, 1000 do
@@ -61,19 +63,20 @@ local function by_size(sets)
   return sorted, sizes
 end
 
--- How many members all sets share, counted up to a limit (0: all).
+-- Count the members that are in all sets, up to a limit (0: all).
 local function shared(sets, limit)
   if #sets == 1 then return redis.call('ZCARD', sets[1]) end
   local words = {#sets, unpack(sets)}
   words[#words + 1], words[#words + 2] = 'LIMIT', limit
   local answer = redis.pcall('ZINTERCARD', unpack(words))
   if type(answer) == 'number' then return answer end
-  -- Redis 6.2 has no ZINTERCARD, and a read-only replica no place to store an intersection.
+  -- Redis 6.2 has no ZINTERCARD, and on a read-only replica no intersection can be stored.
   local sorted = by_size(sets)
   return number_of_all(sorted[1], {unpack(sorted, 2)}, {}, limit)
 end
 
--- How many members of a set are in none of some others: the smaller side is gone through.
+-- Count the members of a set that are in none of the other sets. The members of the smaller side
+-- are read: those of the set, or those of the others.
 local function number_outside(set, others)
   local size = redis.call('ZCARD', set)
   if #others == 0 then return size end
@@ -91,7 +94,8 @@ end
 
 local counts = {
   union = function(sets)
-    -- The largest is not gone through, and the others are looked for there first.
+    -- The members of the largest set are not read. Each other set adds its members that are in no
+    -- larger set.
     local sorted, earlier, total = by_size(sets), {}, 0
     for i = #sorted, 1, -1 do
       total = total + number_outside(sorted[i], earlier)
@@ -105,7 +109,8 @@ local counts = {
   end,
 }
 
--- Whether the lowest members of one set are in another: most sets that differ are told here.
+-- Return whether the 100 lowest members of one set are in another: for most sets that differ, this
+-- decides.
 local function starts_within(a, b)
   return #sifted(redis.call('ZRANGE', a, 0, 99), b, false) == 0
 end

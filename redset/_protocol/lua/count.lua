@@ -1,17 +1,17 @@
--- Count the members of a combination that is not made, and local members beside it.
+-- Count the members of a combination without storing it, and local members in addition.
 --
 -- KEYS[1…n] the sets, then the signs of those that are temporary, as algebra.lua has them
 -- ARGV[1]  union, intersection or difference
 -- ARGV[2]  number n of sets
 -- ARGV[3]  up to how many members of the combination are counted: 0 for all, -1 for none
--- ARGV[4…] for each sign, whose it is (operands count from 0); then the local members
--- Reply    {'answer', members of the sets' combination, local members}; of the latter are counted,
---          for a union those that are in no set, for an intersection those that are in all, for a
---          difference those that are in the first and in no other. Or what is wrong: {'expired',
+-- ARGV[4…] for each sign the place of its operand, from 0; then the local members
+-- Reply    {'answer', members of the sets' combination, local members}. Of the local members, a
+--          union counts those that are in no set, an intersection those that are in all sets, a
+--          difference those that are in the first set and in no other. Or an error: {'expired',
 --          operand} or {'type', operand}
 -- Cost     that of ZINTERCARD for one set or two, and for intersections; else O(n) for the members
---          of all sets but the largest; O(1) for each local member and set
--- Why      all are looked at at one moment; nothing is written, so that a read-only replica answers
+--          of all sets except the largest; O(1) for each local member and set
+-- Why      all sets are read at one moment; nothing is written, so that a read-only replica answers
 local verb, n, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local fault = fault_of(n, 4)
 if fault then return fault end

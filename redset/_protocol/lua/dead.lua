@@ -1,21 +1,25 @@
--- Make dead members ready again, at the scores they had, or forget them.
+-- Requeue dead members: make them ready again, at the scores they had. Or discard them.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  dead
 -- KEYS[3]  letters, as leasing.lua has it
 -- KEYS[4]  held, as leasing.lua has it
 -- KEYS[5]  absent, as leasing.lua has it
--- ARGV     "requeue" or "discard", how many members of dead to pass over, reason or '', highest
---          milliseconds of the burial or '', member, member, ...; without members, the next 250
--- Reply    how many were moved, and how many were passed over, those before included; -1 at the end
+-- ARGV     "requeue" or "discard", how many members of dead to pass over, reason or '', the latest
+--          time (in milliseconds) at which a member died or '', member, member, ...; if no members
+--          are named, the next 250 of dead
+-- Reply    how many were moved, and how many were passed over by this call and those before; -1 at
+--          the end
 -- Cost     O(k log n) for k members
--- Why      a member must never be in neither of the two; who has a member on lease that was added
---          again shall be the only one that does
+-- Why      between two commands, a member would be in neither key. If a dead member was added again
+--          and is on lease, it is not requeued: no second consumer may receive it
 local set, dead, letters, held, absent = unpack(KEYS)
 local requeues, passed, reason, before = ARGV[1] == 'requeue', tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local AT_ONCE = 250
 
--- Writes that free memory, so that the others are allowed when it is short; and rights and types.
+-- If memory is short, the server allows the other writes only after a write that frees memory:
+-- these two change nothing, but count as such. They also fail, as the reads after them do, before
+-- anything is changed if the account lacks a right or a key has another type.
 redis.call('ZREM', absent, '')
 redis.call('HDEL', absent, '')
 redis.call('ZCARD', set)

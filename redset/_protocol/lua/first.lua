@@ -1,16 +1,17 @@
 end
 
--- Hand out from the first of several sets that has something, in the order in which they are given.
+-- Deliver members of the first of several sets that has something, in the order of the sets.
 --
--- KEYS     those of each set, as leasing.lua has them
--- ARGV     the shape of what follows, in six numbers: how many sets there are, and words for each;
---          which of these is the request's id, and which the number of members; how many words of a
---          recorded reply, and of a reply, hand nothing out. Then the place of the set that an
---          earlier lease is of, whose members are done, or 0; the words for each set; those members
--- Reply    the place of the set that the reply is of, or 0 if no set has anything; the positions of
---          the members that the earlier lease doesn't hold any more; the reply of that set
+-- KEYS     the keys of each set, as leasing.lua has them
+-- ARGV     six numbers that describe the rest: the number of sets, and of words for each set; the
+--          place of the request's id in these words, and the place of the number of members; how
+--          many words of a recorded reply, and of a reply, are no members. Then the place of the
+--          set of an earlier lease that has members to acknowledge, or 0; the words for each set;
+--          those members
+-- Reply    the place of the set that answered, or 0 if no set has anything; the positions of the
+--          members that the earlier lease no longer holds; the reply of that set
 -- Cost     that of the script for one set, and O(1) for each set before it
--- Why      which set is the first to have something is known to the server, at one moment
+-- Why      the server finds the first set that has something at one moment
 local FIRST = 8
 local shape = {}
 for i = 1, FIRST - 1 do shape[i] = tonumber(ARGV[i]) end
@@ -32,9 +33,9 @@ local function ask(place, num)
   return reply
 end
 
--- A copy of a request that comes after a later one does nothing, in no set: it may have reached only
--- some of them. What an earlier attempt was given comes first, from whichever set: it is kept for
--- that call, and not for ever.
+-- A copy of a request that arrives after a later request changes no set: the later one may have
+-- reached only some sets. If an earlier attempt took something, from any set, the reply is that: it
+-- is recorded for this call, and only for a limited time.
 local given = {}
 for place = 1, number do
   local state, words =
@@ -49,7 +50,8 @@ for pass = 1, 2 do
       local reply = ask(place)
       if reply.err then return reply end
       if #reply > base or reply[base] == 'more' then
-        -- The set of the earlier lease comes after this one: it is asked for nothing.
+        -- If the set of the earlier lease comes after this set, it is asked for 0 members, so that
+        -- it only acknowledges.
         local other = acknowledged and {} or ask(done, '0')
         if other.err then return other end
         return {place, lost, reply}

@@ -1,18 +1,19 @@
--- What all scripts share that hand out or change something: a request that is sent again changes
--- nothing twice. docs/idempotency.md has the protocol; the text of a script follows this.
+-- Functions of all scripts that deliver or change something: a request that is sent again changes
+-- nothing twice. docs/idempotency.md describes the protocol; the text of a script follows this
+-- file.
 --
--- A slot is one caller: its reply key holds the last request that it was answered, and the reply:
--- "sequence.attempt length length ...\n" and the words of the reply, one after the other. A call has
--- a sequence number; each request that is made for it has an attempt number of its own, and only the
--- client's own retries send one request twice.
+-- A slot identifies one caller. Its reply key holds the last request that was answered, and the
+-- reply: "sequence.attempt length length ...\n" and the words of the reply, one after the other. A
+-- call has a sequence number; each request of the call has an attempt number of its own, and only
+-- the client's own retries send one request twice.
 --
 --   recorded request      incoming request     state        what a script does
 --   none, or older call   any                  'fresh'      the work
---   the same request      the same             'duplicate'  nothing; gives the recorded reply
+--   the same request      the same             'duplicate'  nothing; returns the recorded reply
 --   same call, earlier    a later attempt      'retry'      completes what the earlier one began
---   later call, attempt   an earlier one       'stale'      nothing; nobody reads the reply
+--   later call, attempt   an earlier one       'stale'      nothing; no caller reads the reply
 
--- The words of a recorded reply, from where they start in *record*.
+-- Return the words of a recorded reply; their lengths begin at *start* in *record*.
 local function unpacked(record, start)
   local ends = string.find(record, '\n', start, true)
   local words, place = {}, ends + 1
@@ -23,7 +24,8 @@ local function unpacked(record, start)
   return words
 end
 
--- The state of the request *id* of the slot that has *reply_key*; the recorded words of its call.
+-- Return the state of the request *id* of the slot with *reply_key*, and the recorded words of its
+-- call.
 local function recall(reply_key, id)
   local record = redis.call('GET', reply_key)
   if not record then return 'fresh', {} end
@@ -37,8 +39,8 @@ local function recall(reply_key, id)
   return later == 0 and 'duplicate' or 'retry', unpacked(record, start)
 end
 
--- Record that the request *id* was answered *words*: also if they are none, so that a copy of the
--- request that comes later does nothing.
+-- Record that the reply to the request *id* was *words*. An empty reply is recorded too, so that a
+-- copy of the request that arrives later changes nothing.
 local function store_reply(reply_key, id, words, keep)
   local lengths = {}
   for i = 1, #words do lengths[i] = #words[i] end

@@ -1,12 +1,13 @@
--- Raise the scores of members; those that are not there begin at 0.
+-- Add amounts to the scores of members; a member that is not in the set begins at 0.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it
 -- KEYS[3]  the sign of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, amount, member, amount, member, ...
--- Reply    1; an error, before anything is changed, if a sum is of inf and -inf
+-- Reply    1; an error, before anything is changed, for a sum of inf and -inf
 -- Cost     O(k log n) for k members
--- Why      ZINCRBY raises one member, and once more when the client repeats it after a lost reply
+-- Why      ZINCRBY changes one member, and changes it twice if the client repeats it after a lost
+--          reply
 local set, reply_key = KEYS[1], KEYS[2]
 local id, keep = ARGV[1], ARGV[2]
 

@@ -1,4 +1,4 @@
--- Add the members that are not there; leave the others, and their scores, as they are.
+-- Add the members that are not in the set; don't change the others, and their scores.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it: the marks of the members that were new
@@ -11,14 +11,14 @@
 --          "forever", score, member, score, member, ...
 -- Reply    the positions (from 0) of the pairs that were new; the same again for the same call
 -- Cost     O(k log n) for k members
--- Why      ZADD NX says how many were new, not which, and of a call that the client repeats after
---          a lost reply that none was: such members would be new to nobody
+-- Why      ZADD NX returns how many members were new, not which. If the client repeats it after a
+--          lost reply, it returns 0: no call would learn that these members were new
 local set, reply_key, held, seen, dead, deliveries, letters, undecodable, sign = unpack(KEYS)
 local id, keep, unique = ARGV[1], ARGV[2], ARGV[3]
 local FIRST = 4
 
--- What stands for a member in the reply key, so that a large one isn't kept there for minutes: itself,
--- or its SHA1, which is longer than any that stands for itself.
+-- Return the mark of a member in the reply key: the member if it has less than 40 bytes, else its
+-- SHA1 of 40 characters. So the reply key keeps no large members for minutes.
 local function mark_of(member)
   return #member < 40 and member or redis.sha1hex(member)
 end
@@ -32,14 +32,14 @@ end
 if is_gone(sign) then return GONE end
 local state, added = recall(reply_key, id)
 if state == 'stale' then return {} end
--- These fail before anything is changed if a key is of another type: a member must not be seen and
--- never added.
+-- If a key has another type, these commands fail before anything is changed. Otherwise a member
+-- could be recorded in seen without being added.
 redis.call('ZCARD', set)
 if unique ~= 'until_taken' then
   redis.call('HLEN', held)
   redis.call('ZCARD', dead)
 end
--- A set that has members is not made anew, so that it alone has to be asked.
+-- If the set's key exists, ZADD keeps its time-to-live, so the other keys need not be read.
 local left = redis.call('PTTL', set)
 if left == -2 then left = time_left(set, held, seen, dead, deliveries, letters, undecodable) end
 local untold, new = {}, {}
@@ -48,7 +48,7 @@ for _, mark in ipairs(added) do untold[mark] = true end
 for i = FIRST, #ARGV, 2 do
   local member = ARGV[i + 1]
   local mark = mark_of(member)
-  if untold[mark] then  -- added already, and perhaps taken by now
+  if untold[mark] then  -- added by an earlier attempt, and perhaps taken since
     new[#new + 1] = (i - FIRST) / 2
     untold[mark] = nil
   elseif state ~= 'duplicate' and admits(member) then

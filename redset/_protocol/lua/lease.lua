@@ -1,17 +1,18 @@
--- Hand out the next members until a deadline, and acknowledge what an earlier lease is done with.
+-- Lease the next members until a deadline, and acknowledge members of an earlier lease.
 --
 -- KEYS     as leasing.lua has them
--- ARGV     milliseconds to keep the reply, milliseconds until the deadline, number of members,
---          deliveries after which a member that comes back is dead (0: never), channel of those
---          that wait, the worker's name, 'last' for the highest members instead of the lowest or '',
---          this request's id, highest score, name of the lease, the earlier lease, member that is
---          done, member, ...; for none, what is done is acknowledged, and no more
+-- ARGV     milliseconds to keep the reply, milliseconds until the deadline, number of members (0:
+--          only acknowledge), deliveries after which a member that is not acknowledged is dead (0:
+--          never), channel of waiting consumers, the worker's name, 'last' for the highest members
+--          instead of the lowest or '', this request's id, highest score, name of the lease, name
+--          of the earlier lease, member to acknowledge, member, ...
 -- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
---          doesn't hold any more as words in one string, "more" if another request of the call may
---          find what this one could not put right yet, then member, score, deliveries, member, ... ; for the same
---          call the same again, but for what somebody else has been given since
+--          no longer holds as words in one string, "more" if another request of the call may find
+--          members of expired leases that this one did not reclaim yet, then member, score,
+--          deliveries, member, ... ; the same again for the same call, except members that another
+--          consumer has leased since
 -- Cost     O(k log n) for k members, and for those whose lease has expired
--- Why      several structures must change as one, by the server's clock
+-- Why      several keys must change at one moment, by the server's clock
 local keep, ttl, num, most, channel, worker, last, id, highest, lease, earlier = unpack(ARGV, 1, 11)
 num, last = tonumber(num), last == 'last'
 local FIRST = 12
@@ -21,7 +22,7 @@ local deadline = string.format('%.0f', now + ttl)
 local state, words = recall(reply_key, id)
 if state == 'stale' then return {deadline, '', ''} end
 local left, all_ready = time_left(set, leased, deliveries, seen, dead, letters, undecodable)
--- An earlier attempt may have acknowledged the same, and then its answer counts.
+-- If an earlier attempt has acknowledged the same members, its answer is repeated.
 local lost = words[1] == earlier and words[2] or ''
 local ours, places = {}, {}
 if words[1] ~= earlier and ARGV[FIRST] then
@@ -35,7 +36,7 @@ if words[1] ~= earlier and ARGV[FIRST] then
   lost = table.concat(places, ' ')
 end
 if #ours > 0 then
-  redis.call('HDEL', absent, '')  -- refused before anything is changed, or not at all
+  redis.call('HDEL', absent, '')  -- if the account may not use HDEL, fail before the first change
   redis.call('ZREM', leased, unpack(ours))
   redis.call('HDEL', held, unpack(ours))
 else
@@ -108,7 +109,8 @@ if #taken == 0 then
   return reply
 end
 
--- The last step is to remove the members; what was done before is undone if one is not allowed.
+-- The members are removed from the set last. If HSET or the removal is not allowed, the steps
+-- before are undone.
 notify(channel, deadline, now)
 redis.call('ZADD', leased, unpack(deadlines))
 local failed = redis.pcall('HSET', held, unpack(entries))
@@ -121,7 +123,8 @@ if failed then
 end
 inherit(left, leased, held)
 if #known > 0 then redis.call('HDEL', deliveries, unpack(known)) end
--- What left the set in another way has left its count behind: a few of those go with each call.
+-- A member that left the set without a lease leaves its delivery count behind: each call deletes a
+-- few of these.
 if #counts > 0 and redis.call('HLEN', deliveries) > redis.call('ZCARD', set) then
   for _, member in ipairs(redis.call('HRANDFIELD', deliveries, 32)) do
     if not redis.call('ZSCORE', set, member) then redis.call('HDEL', deliveries, member) end

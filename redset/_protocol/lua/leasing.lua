@@ -1,27 +1,27 @@
--- What all scripts of handing out share; their own text follows this.
+-- Functions of all scripts that deliver members; the text of such a script follows this file.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it
 -- KEYS[3]  leased: a sorted set, member -> deadline, in milliseconds of the server's clock
 -- KEYS[4]  held: a hash, member -> "lease deliveries most score since company worker"; the lease
---          is "-" if the member waits for the end of a delay. "company" says whether the lease was
---          of this member ("alone") or of several ("many"); of one that waits, how it is to be
---          handed out next.
--- KEYS[5]  deliveries: a hash, member -> how often it was handed out, of members that came back;
---          "alone" follows if it has to be handed out by itself
--- KEYS[6]  dead: a sorted set of the members that came back too often
+--          is "-" if the member is delayed. "company" is "alone" if the lease had only this member,
+--          "many" if it had several; of a delayed member, "alone" if its next lease must have no
+--          other member.
+-- KEYS[5]  deliveries: a hash, member -> its delivery count, of members that were returned to the
+--          set; " alone" follows if its next lease must have no other member
+-- KEYS[6]  dead: a sorted set of the dead members; letters has the reason of each
 -- KEYS[7]  letters: a hash, member of dead -> "reason milliseconds deliveries error"
--- KEYS[8]  delayed: a set, the members of leased that nobody has: they wait for the end of a delay
--- KEYS[9]  undecodable: a sorted set of the members that could not be turned into items when they were
+-- KEYS[8]  delayed: a set, the members of leased that no consumer has: their delay has not ended
+-- KEYS[9]  undecodable: a sorted set of the members that could not be deserialized when they were
 --          taken
--- KEYS[10] seen: a set of all members that were ever admitted, if they are unique for good
+-- KEYS[10] seen: a set of all members that were ever added, if they are unique "forever"
 -- KEYS[11] absent: a key that never exists
 local set, reply_key, leased, held, deliveries, dead, letters, delayed, undecodable, seen, absent =
   unpack(KEYS)
 
--- More than a call can put right at once wait for the next one.
+-- The members of expired leases that one call reclaims at most; the next call reclaims more.
 local MOST_EXPIRED = 250
--- Lua's stack takes few more at once, some servers no command of more words.
+-- The limit of Lua's stack is not much higher, and some servers refuse commands of more words.
 local MOST_ARGUMENTS = 3000
 
 local function now_in_milliseconds()
@@ -29,15 +29,16 @@ local function now_in_milliseconds()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Fail before anything is changed if the account may not do what a script does at the end. This
--- changes nothing, but it is a write that frees memory: after one the server lets a script write on
--- when memory is short, and what is on lease must be settled then too.
+-- If the account may not use the commands of a script's last steps, fail before anything is
+-- changed. These commands change nothing, but they count as writes that free memory: after such a
+-- write, the server allows a script's other writes even if memory is short, and leases must be
+-- settled then too.
 local function begin_writing()
   redis.call('ZREM', absent, '')
   redis.call('HDEL', absent, '')
 end
 
--- The same if one of the keys is of another type that a script changes for what comes back.
+-- Fail before anything is changed if a key that members are returned to has another type.
 local function check_types()
   redis.call('ZCARD', set)
   redis.call('HLEN', deliveries)
@@ -46,13 +47,13 @@ local function check_types()
   redis.call('SCARD', delayed)
 end
 
--- How often a member was handed out, as a companion key says; 0 for what another program wrote there.
+-- Return the delivery count in the text of a companion key; 0 if another program wrote the text.
 local function count_of(text)
   return tonumber(string.match(text or '', '^%d%d?%d?%d?%d?%d?%d?%d?%d?%d?$') or 0)
 end
 
--- The lease, deliveries, most, score and company of an entry of held; a score that ZADD takes in
--- any case.
+-- Return the lease, deliveries, most, score and company of an entry of held. The score is one that
+-- ZADD accepts, also if another program wrote the entry.
 local function parts_of(entry)
   local lease, count, most, score, company =
     string.match(entry or '', '^(%S+) (%d+) (%d+) (%S+) %d+ (%S+) ')
@@ -66,7 +67,7 @@ local function entry_of(lease, count, most, score, since, company, worker)
   return table.concat({lease, string.format('%d', count), most, score, since, company, worker}, ' ')
 end
 
--- Call a command with many arguments, which come in groups of *group*.
+-- Call a command with many arguments, in several calls; arguments of one *group* stay together.
 local function call_in_parts(arguments, group, ...)
   local most = MOST_ARGUMENTS - MOST_ARGUMENTS % group
   for first = 1, #arguments, most do
@@ -76,8 +77,9 @@ local function call_in_parts(arguments, group, ...)
   end
 end
 
--- Tell consumers that wait of a new deadline, if it is nearer than any that they can know of: call
--- this before the deadline is set. Without the right to publish, they look after a while.
+-- Notify waiting consumers of a new deadline, if it is nearer than all deadlines that they know:
+-- call this before the deadline is set. If the account may not publish, consumers notice the
+-- deadline with their next regular look.
 local function notify(channel, deadline, now)
   if deadline - now >= RECHECK_MILLISECONDS then return end
   local nearest = redis.call('ZRANGE', leased, 0, 0, 'WITHSCORES')[2]
@@ -86,22 +88,23 @@ local function notify(channel, deadline, now)
   end
 end
 
--- End the hold on a member. What a script adds comes first, so that an error loses nothing.
+-- Remove a member from its lease or delay. A script adds the member elsewhere first, so that an
+-- error in between loses no member.
 local function let_go(member, was_delayed)
   redis.call('ZREM', leased, member)
   redis.call('HDEL', held, member)
   if was_delayed then redis.call('SREM', delayed, member) end
 end
 
--- Put a member among the dead, and say why.
+-- Add a member to the dead ones, with the reason.
 local function dead_letter(member, score, reason, now, count, error)
   local letter = {reason, string.format('%.0f', now), string.format('%d', count), error}
   redis.call('HSET', letters, member, table.concat(letter, ' '))
   redis.call('ZADD', dead, score, member)
 end
 
--- Make a member ready that was handed out *count* times; if *alone*, the next one that has it has
--- nothing else. One that was added again meanwhile is ready already, at a score of its own.
+-- Make a member ready that has *count* deliveries; if *alone*, its next lease has no other member.
+-- With the flag NX, a member that was added again since keeps its new score.
 local function make_ready(member, flag, score, count, alone)
   if count > 0 or alone then
     redis.call('HSET', deliveries, member, string.format(alone and '%d alone' or '%d', count))
@@ -109,9 +112,10 @@ local function make_ready(member, flag, score, count, alone)
   if flag then redis.call('ZADD', set, flag, score, member) else redis.call('ZADD', set, score, member) end
 end
 
--- Give back what was not acknowledged in time; return whether there is more. Who worked on it may
--- have died of it: if there were several, nobody knows of which, so none of them is to blame, but
--- from now on each is handed out alone.
+-- Return the members of expired leases and ended delays to the set; return whether there are more.
+-- A member of an expired lease may have crashed its consumer. If the lease had several members, it
+-- is unknown which one did: the delivery doesn't count for any of them, but from now on each of
+-- them is leased alone.
 local function reclaim(now)
   local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MOST_EXPIRED + 1)
   if #expired == 0 then return false end
@@ -133,8 +137,8 @@ local function reclaim(now)
   return more
 end
 
--- The members that come next, not removed yet: member, score, member, score, ... These are the lowest,
--- or, of those that are due, the *last*.
+-- Return the next members, without removing them: member, score, member, score, ... These are the
+-- lowest ones, or, if *last*, the highest of those that are due.
 local function next_members(num, highest, last)
   if last then
     return redis.call('ZREVRANGEBYSCORE', set, highest, '-inf', 'WITHSCORES', 'LIMIT', 0, num)
@@ -143,7 +147,8 @@ local function next_members(num, highest, last)
   return redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
 end
 
--- Remove those, whatever word follows them; give the error if that is not allowed.
+-- Remove the members of *pairs* from the set; a further word after the pairs is ignored. Return the
+-- error if the removal is not allowed.
 local function remove_next(pairs, highest, last)
   local num = math.floor(#pairs / 2)
   local first = last and redis.call('ZCOUNT', set, '-inf', highest) - num or 0

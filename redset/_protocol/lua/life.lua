@@ -1,12 +1,12 @@
--- What scripts share that make a key of a set, all keys of which go at one time: its time-to-live.
+-- Functions of all scripts that create keys of a set: all keys of a set have one time-to-live.
 --
--- It belongs to the set as long as any of its keys exists: a key that a script makes is given that of
--- the others. A plain ZADD can't do so if it makes the set itself anew while only companions are left;
--- the next script does that leases, or says the time-to-live.
+-- A set has its time-to-live as long as any of its keys exists: a script that creates a key sets
+-- the time-to-live of the others. A plain ZADD can't do that if it creates the set's key again
+-- while only companion keys exist; the next script that leases, or reads the time-to-live, does it.
 
--- The milliseconds that a set has left, -1 for one that stays, -2 for one without a key; the second
--- value is true if it is known that nothing is on lease and that none of the other companions exists.
--- The first key that exists tells, but that of the set only if it has a time-to-live.
+-- Return the milliseconds that a set has left: -1 if it has no time-to-live, -2 if it has no key.
+-- The second value is true if it is known that no member is on lease and that no other companion
+-- exists. The first key that exists decides, but the set's own key only if it has a time-to-live.
 local function time_left(set, leased, ...)
   local left = redis.call('PTTL', leased)
   if left ~= -2 then return left end
@@ -19,8 +19,8 @@ local function time_left(set, leased, ...)
   end
 end
 
--- Give the keys that a script has made the milliseconds that their set has *left*; the others keep
--- what they have, so that nothing adds up.
+-- Set the time-to-live of keys that a script has created: the milliseconds that their set has
+-- *left*. Keys with a time-to-live keep it, so that differences of a millisecond don't add up.
 local function inherit(left, ...)
   if left < 0 then return end
   for _, key in ipairs({...}) do

@@ -1,11 +1,11 @@
--- Read the members that come after a place in the set, whether or not that place is still taken.
+-- Read the members that follow a place in the set, also if no member is at that place any more.
 --
 -- KEYS[1]  the set
--- ARGV     'forward' or 'backward', score and member of the last one read (two '' for none yet),
+-- ARGV     'forward' or 'backward', score and member of the last member read ('' and '' for none),
 --          how many to read, 'scores' or 'members'
--- Reply    {how many members came before the first one, in that direction, {score, score, ...},
+-- Reply    {how many members come before the first one, in that direction, {score, score, ...},
 --          {member, member, ...}}; without 'scores' only the score of the last one
--- Cost     O(log n + k) for k members read; O(log n * log t) more if the last one read has been
+-- Cost     O(log n + k) for k members read; O(log n * log t) more if the last member read has been
 --          removed or moved and t members share its score
 -- Why      a rank skips members when others are removed, SCAN repeats them, and no command starts
 --          between two members of one score
@@ -13,7 +13,7 @@ local set = KEYS[1]
 local backward, score, last, num = ARGV[1] == 'backward', ARGV[2], ARGV[3], tonumber(ARGV[4])
 local with_scores = ARGV[5] == 'scores'
 
--- Lua compares strings by the server's locale, sorted sets by bytes.
+-- Lua compares strings by the server's locale, but sorted sets are ordered by bytes.
 local function before(a, b)
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
@@ -22,7 +22,8 @@ local function before(a, b)
   return #a < #b
 end
 
--- How many members come before the place (score, last), and how many of them are that place itself.
+-- Return how many members come before the place (score, last), and 1 if a member is at that place,
+-- else 0.
 local function place()
   if score == '' then return backward and redis.call('ZCARD', set) or 0, 0 end
   local there = redis.call('ZSCORE', set, last)

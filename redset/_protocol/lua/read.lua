@@ -1,23 +1,25 @@
--- Read a combination of sets without storing it, or what a caller needs to make it with local items.
+-- Read a combination of sets without storing it, or the data from which a caller combines the sets
+-- with local items.
 --
 -- KEYS[1…n] the sets, then the signs of those that are temporary, as algebra.lua has them
--- ARGV[1]  union, intersection, difference, symmetric_difference; all, for the sets as they are; or
---          scores, for those of some members in each set
+-- ARGV[1]  union, intersection, difference, symmetric_difference; 'all', for all members of each
+--          set; or 'scores', for the scores of given members in each set
 -- ARGV[2]  number n of sets
--- ARGV[3]  whose score wins: keep (the left one's), replace, min, max or sum; keep for 'all' and
---          'scores', whose scores are the caller's to combine
+-- ARGV[3]  which score wins: keep (that of the left set), replace, min, max or sum; keep for 'all'
+--          and 'scores', whose scores the caller combines
 -- ARGV[4]  how many members are wanted, 0 for all; for 'all', how many the sets may have altogether
--- ARGV[5]  'first' or 'last', which of them: of the lowest scores, or of the highest
+-- ARGV[5]  'first' for the members with the lowest scores, 'last' for those with the highest
 -- ARGV[6]  'scores' if scores are wanted, else 'members'
--- ARGV[7…] for each set its weight, then for each sign, whose it is; then members for 'scores'
+-- ARGV[7…] for each set its weight; for each sign the place of its set, from 0; members for
+--          'scores'
 -- Reply    {'members', members, in order}, only if no scores are wanted; or {'pairs', run, run, …},
---          each of members with their scores: a member's first is the one that counts, and the
---          order of all is the caller's to make; or {'scores', scores, …} for each set; or what is
---          wrong: {'expired', operand}, {'type', operand}, {'no number', 0} as algebra.lua has it,
+--          each run of members with their scores: if a member is in several runs, its first score
+--          counts, and the caller sorts them all; or {'scores', scores, …} for each set; or an
+--          error: {'expired', operand}, {'type', operand}, {'no number', 0} as algebra.lua has it,
 --          {'many', number of members} for 'all'
 -- Cost     that of ZUNION, ZINTER, ZDIFF or ZRANGE, up to twice
--- Why      no aggregate of ZUNION lets the left score win, and all is read at one moment; nothing is
---          written, so that a read-only replica answers
+-- Why      no aggregate of ZUNION lets the left score win, and all sets are read at one moment;
+--          nothing is written, so that a read-only replica answers
 local verb, n, conflict, limit = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local from_end, with_scores = ARGV[5] == 'last', ARGV[6] == 'scores'
 local fault = fault_of(n, 7 + n)
@@ -31,7 +33,7 @@ if lacks_a_score(verb, conflict, sets, weights) then return {'no number', 0} end
 local keeps = conflict == 'keep' or conflict == 'replace'
 local precedence = conflict == 'replace' and backwards or sets
 
--- As many of a reply in order as are wanted; a member with its score has *width* words.
+-- Return the wanted part of an ordered reply; each member has *width* words, 2 with its score.
 local function cut(reply, width)
   local most = limit * width
   if limit == 0 or #reply <= most then return reply end
@@ -47,7 +49,7 @@ local function combined(command, keys, scored, ...)
   return redis.call(unpack(words))
 end
 
--- All members of a set, or up to as many as are wanted.
+-- Return the members of a set: all, or up to *most* of them.
 local function whole(key, scored, most)
   local first, last = 0, most - 1
   if most > 0 and from_end then first, last = -most, -1 end
@@ -55,7 +57,7 @@ local function whole(key, scored, most)
   return redis.call('ZRANGE', key, first, last)
 end
 
--- The reply to a command in order, which is all that the caller needs.
+-- Return the script's reply for a command whose reply is complete and in order.
 local function in_order(reply)
   return {with_scores and 'pairs' or 'members', cut(reply, with_scores and 2 or 1)}
 end
@@ -97,8 +99,8 @@ end
 function readings.union()
   if not keeps then return aggregated('ZUNION') end
   if n == 1 then return in_order(whole(sets[1], with_scores, limit)) end
-  -- What one set has and no earlier one, set after set. To look in many earlier ones costs more than
-  -- to give the caller some members twice, of which the first counts.
+  -- Each run has the members of one set that no earlier set has. If there are many sets, this would
+  -- cost more than sending some members twice: then each run has all members of its set.
   local exclusive = n <= 16
   local runs, earlier = {'pairs'}, {}
   for i, key in ipairs(precedence) do
@@ -122,7 +124,7 @@ function readings.intersection()
   if others_finite then
     return in_order(combined('ZINTER', precedence, with_scores, unpack(words)))
   end
-  -- An infinite score times 0 is no number: the scores are looked up instead.
+  -- An infinite score times 0 is no number: the members' scores are looked up instead.
   local members, run = combined('ZINTER', sets, false, 'AGGREGATE', 'MIN'), {}
   for i, score in ipairs(scores_in(precedence[1], members)) do
     run[2 * i - 1], run[2 * i] = members[i], score

@@ -1,4 +1,4 @@
--- Remove the members of ranks in a row, once however often the call is repeated.
+-- Remove the members of consecutive ranks; a repeated call removes no others.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it
@@ -7,7 +7,7 @@
 --          count from the end
 -- Reply    how many were removed, by this request or an earlier attempt of its call
 -- Cost     O(log n + k) for k members
--- Why      a ZREMRANGEBYRANK that the client repeats after a lost reply removes others
+-- Why      if the client repeats ZREMRANGEBYRANK after a lost reply, it removes other members
 local set, reply_key = KEYS[1], KEYS[2]
 local id, keep, first, last = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
@@ -21,7 +21,8 @@ if removed == 0 then
   if first < 0 then first = math.max(first + size, 0) end
   last = last < 0 and last + size or math.min(last, size - 1)
   removed = math.max(last - first + 1, 0)
-  -- A write that frees memory, of nothing, so that the reply may be kept when memory is short.
+  -- If memory is short, the server stores the reply only after a write that frees memory: this one
+  -- changes nothing, but counts as such.
   redis.call('ZREMRANGEBYRANK', set, 1, 0)
   store_reply(reply_key, id, {string.format('%d', removed)}, keep)
   if removed > 0 then redis.call('ZREMRANGEBYRANK', set, first, last) end

@@ -1,33 +1,35 @@
--- Give a set, also an empty one, another key, where it stays for good, with all that belongs to it.
+-- Rename a set, also an empty one, with its companion keys; a temporary set becomes a lasting one.
 --
 -- KEYS[1]  the set
--- KEYS[2]  its new key; what was there is replaced, with all that belonged to it
+-- KEYS[2]  its new key; a set that is there is replaced, with its companion keys
 -- KEYS[3]  the slot's reply key, as idempotency.lua has it
--- KEYS[4]  moved: a sorted set, key that the set was given -> until when a lease may ask for it, in
+-- KEYS[4]  moved: a sorted set, new key of the set -> until when a lease may ask for it, in
 --          milliseconds of the server's clock
--- KEYS[5…] the keys of what belongs to the set, leased first and absent last, as leasing.lua has
---          them, then those of the new key in the same order, then the sign of a temporary set, if
---          it is one: deleted
--- ARGV     this request's id, milliseconds to keep the reply, and to keep what moved tells beyond
---          the last deadline, channel of those that wait for the new key
--- Reply    {'size', 1}, or {'expired', 0} if the temporary set is gone; for the same call the same
---          again: a repeated call must not replace what the first one moved
--- Cost     O(log n); what is replaced is freed in the background
--- Why      RENAME moves one key of many, and is an error for an empty set, which has no key
+-- KEYS[5…] the companion keys of the set, leased first and absent last, as leasing.lua has them,
+--          then those of the new key in the same order, then the sign of a temporary set, if it is
+--          one: the sign is deleted
+-- ARGV     this request's id, milliseconds to keep the reply, and to keep an entry of moved after
+--          the last deadline, channel of the consumers that wait for the new key
+-- Reply    {'size', 1}, or {'expired', 0} if the temporary set is gone; the same again for the same
+--          call: a repeated call must not replace what the first one moved
+-- Cost     O(log n); a replaced set is freed in the background
+-- Why      RENAME moves only one of the keys, and is an error for an empty set, which has no key
 local set, new, reply_key, moved = unpack(KEYS, 1, 4)
 local id, keep, channel = unpack(ARGV)
 local FIRST = 5
 local number = math.floor((#KEYS - FIRST + 1) / 2)
 local leased, sign = KEYS[FIRST], KEYS[FIRST + 2 * number]
 local absent = KEYS[FIRST + number - 1]
--- A lease may be for ever; the server's numbers are not.
+-- The longest time in milliseconds: a lease may have a later deadline, but the server's numbers
+-- have a limit.
 local LONGEST = 1e12
 
 if recall(reply_key, id) ~= 'fresh' then return {'size', 1} end
 if sign and redis.call('EXISTS', sign) == 0 then return {'expired', 0} end
 
--- These fail before anything is changed if a key is of another type, or if the account may not do
--- what follows. The first write frees memory: after it the others are allowed when that is short.
+-- If a key has another type, or if the account may not use the commands below, these fail before
+-- anything is changed. The first write counts as one that frees memory: after it, the server allows
+-- the others if memory is short.
 local last = redis.call('ZRANGE', leased, -1, -1, 'WITHSCORES')[2]
 redis.call('ZCARD', moved)
 redis.call('UNLINK', absent)
@@ -36,7 +38,7 @@ redis.call('PERSIST', absent)
 local refused = redis.pcall('RENAME', absent, absent)
 if not string.find(refused.err, 'no such key', 1, true) then return refused end
 
--- Whoever has a member on lease knows the set's old key only.
+-- A consumer that has a member on lease knows only the set's old key: moved tells it the new one.
 if last and set ~= new then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,6 +1,6 @@
--- What scripts share that write scores, or calculate with them.
+-- Functions of all scripts that write scores, or calculate with them.
 
--- The number of a score as the server writes it, or a client.
+-- Return the number of a score that the server or a client has written as text.
 local function number_of(score)
   if score == 'inf' or score == '+inf' then return math.huge end
   if score == '-inf' then return -math.huge end
@@ -9,8 +9,8 @@ end
 
 local CONFLICT_FLAGS = {keep = 'NX', min = 'LT', max = 'GT'}
 
--- Give a member of the set under *key* a score; *conflict* says whose wins if it is there: keep,
--- replace, min, max or sum.
+-- Set the score of a member of the set under *key*; *conflict* decides which score wins if the
+-- member has one: keep, replace, min, max or sum.
 local function set_score(key, conflict, score, member)
   if conflict == 'sum' then
     redis.call('ZINCRBY', key, score, member)

@@ -1,26 +1,26 @@
--- End the hold of one lease on its members, or prolong it.
+-- Settle members of a lease, or extend it for them.
 --
 -- KEYS     as leasing.lua has them
 -- ARGV     this request's id or '', milliseconds to keep the reply, verb, name of the lease,
---          milliseconds, score or '', channel of those that wait, text of an error or '', member,
+--          milliseconds, score or '', channel of waiting consumers, text of an error or '', member,
 --          member, ...
---          ack      the members are done, or, if there is a score, ready again at that
---          release  they are ready again, after so many milliseconds, at the score
---          uncounted, suspected   the same, and this delivery doesn't count; those suspected are
---                   handed out alone next
---          reject, undecodable    they are dead, and that is why
---          extend   they are held for so many milliseconds from now
---          renew    the same, but for those that are held for longer
+--          ack      the members are done, or, if there is a score, ready again at that score
+--          release  they are ready again, after the milliseconds, at the score
+--          uncounted, suspected   as release, but this delivery doesn't count; the next lease of a
+--                   suspected member has no other member
+--          reject, undecodable    they are dead, for this reason
+--          extend   their deadline becomes now plus the milliseconds
+--          renew    as extend, except for members with a later deadline, which keep it
 -- Reply    the deadline that was set, or 0, and the positions (from 0) of the members that the
---          lease doesn't hold any more, as words in one string; the same again for the same call
+--          lease no longer holds, as words in one string; the same again for the same call
 -- Cost     O(k log n) for k members
--- Why      a member that somebody else has been given since must stay his
+-- Why      if another consumer has leased a member since, this lease must not settle it
 local id, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
 local score, channel, error = ARGV[6] ~= '' and ARGV[6], ARGV[7], ARGV[8]
 local FIRST = 9
 
--- All attempts of one call say the same, so each is answered as the first was. An item that can't be
--- deserialized is buried without a slot: only this lease may do it, and once.
+-- All attempts of one call ask for the same, so each one gets the reply of the first. A member that
+-- can't be deserialized is settled without a slot: only its lease can do that, and only once.
 if id ~= '' then
   local state, words = recall(reply_key, id)
   if state == 'stale' then return '0' end
@@ -79,7 +79,8 @@ else
       let_go(member)
     elseif waits then
       local entry = entry_of('-', count, most, score or own, now, alone and 'alone' or 'many', '')
-      -- Until this lease's name is gone from the entry, a call that was refused may be made again.
+      -- The entry with the lease's name is replaced after ZADD: if ZADD is refused, the call can be
+      -- repeated.
       redis.call('ZADD', leased, deadline, member)
       redis.call('HSET', held, member, entry)
       redis.call('SADD', delayed, member)

@@ -1,4 +1,4 @@
--- Say how many members are where, at one moment.
+-- Count the members of a set in each state, at one moment.
 --
 -- KEYS[1]  the set
 -- KEYS[2]  leased, as leasing.lua has it
@@ -8,7 +8,7 @@
 -- ARGV     highest score that is due
 -- Reply    ready, due, leased, delayed, expired, dead, undecodable, the lowest score that is due
 -- Cost     O(log n)
--- Why      "expired" is by the server's clock
+-- Why      "expired" is counted by the server's clock
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local delayed = redis.call('SCARD', KEYS[5])

@@ -1,8 +1,8 @@
--- What scripts share that calculate with the scores of several sets.
+-- Functions of all scripts that calculate with the scores of several sets.
 --
--- The server makes 0 of inf plus -inf, and of 0 times inf. What is found here is refused.
+-- The server stores 0 for inf plus -inf, and for 0 times inf. The scripts refuse these instead.
 
--- Whether no score of a set is infinite: its two ends tell.
+-- Return whether no score of a set is infinite: the lowest and the highest decide.
 local function finite(key)
   for _, rank in ipairs({0, -1}) do
     local score = redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')[2]
@@ -15,7 +15,8 @@ local function is_infinite(number)
   return number == math.huge or number == -math.huge
 end
 
--- The highest and the lowest sum that a member could have of parts of one sign.
+-- Return bounds for the sum of a member's positive products of score and weight, and for the sum of
+-- its negative ones.
 local function bounds(conflict, sets, weights)
   local highest, lowest = 0, 0
   for i = 1, #sets do
@@ -47,7 +48,9 @@ local function member_lacks_a_score(member, verb, conflict, sets, weights)
   return undefined or (conflict == 'sum' and above == math.huge and below == -math.huge)
 end
 
--- The ranks, from and to, of the members of a set that are infinite, or become so by a weight.
+-- Return the first and last ranks of the members of a set whose scores are infinite, or become so
+-- when they are multiplied by the weight: those with the lowest scores, then those with the
+-- highest.
 local function infinite_ends(set, weight)
   weight = math.abs(weight)
   local edge = weight > 1 and string.format('%.17g', 1.797e308 / weight) or 'inf'
@@ -58,8 +61,9 @@ local function infinite_ends(set, weight)
   }
 end
 
--- Whether a member of a union or intersection has no score: inf meets -inf in a sum, or a weight
--- of 0. Only infinite members are looked at, and only if there may be one.
+-- Return whether a member of a union or intersection has no score: it would be the sum of inf and
+-- -inf, or an infinite score times a weight of 0. Only members with infinite scores are read, and
+-- only if the bounds allow such a member.
 local function lacks_a_score(verb, conflict, sets, weights)
   if conflict == 'keep' or conflict == 'replace' then return false end
   local highest, lowest = bounds(conflict, sets, weights)

@@ -1,14 +1,15 @@
--- Hand out the next members at most once, also when the reply is lost and the call repeated.
+-- Deliver the next members at most once, also if the reply is lost and the call is repeated.
 --
 -- KEYS     as leasing.lua has them, then the sign of a temporary set, if it is one
 -- ARGV     this request's id, number of members, highest score, milliseconds to keep the reply,
 --          'last' for the highest members instead of the lowest
--- Reply    member, score, member, score, ... , and when the set is to go, in milliseconds of the
---          server's clock, if it is; the same again for the same call. Only "more" if members may be
---          ready that this call could not put right yet. A call for none takes back what its earlier
---          attempts were given, and makes them stale.
+-- Reply    member, score, member, score, ... , and if the set has a time-to-live, when it expires,
+--          in milliseconds of the server's clock; the same again for the same call. Only "more" if
+--          none is due, but more expired leases are left to reclaim. A call for 0 members puts the
+--          members that its earlier attempts took back into the set, and makes these attempts
+--          stale.
 -- Cost     O(k log n) for k members, and for those whose lease has expired
--- Why      a ZPOPMIN that the client repeats after a lost reply throws members away
+-- Why      if the client repeats ZPOPMIN after a lost reply, the first members are lost
 local id, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local last = ARGV[5] == 'last'
 
@@ -17,7 +18,8 @@ local state, words = recall(reply_key, id)
 if state == 'stale' then return {} end
 if state == 'duplicate' then return words end
 if #words > 0 then
-  -- The repeated call may ask for fewer: what it leaves goes back where it was, and for as long.
+  -- If the repeated call asks for fewer, the other members are returned to the set, with their
+  -- scores and the set's time-to-live.
   local again, ends = {}, #words % 2 == 1 and table.remove(words)
   local left = time_left(set, leased, deliveries, seen, dead, letters, undecodable)
   if left == -2 and ends then left = math.max(ends - now_in_milliseconds(), 0) end
@@ -34,9 +36,10 @@ if #words > 0 then
   return again
 end
 
--- A write that frees memory, so that the others are allowed when memory is short.
+-- If memory is short, the server allows the other writes only after a write that frees memory: this
+-- one changes nothing, but counts as such.
 redis.call('ZREM', absent, '')
--- Both are rare where nobody leases: asked for together.
+-- If the set is used without leases, neither key exists: one command checks both.
 local more, any_leases = false, redis.call('EXISTS', leased, deliveries) > 0
 local left
 if any_leases then

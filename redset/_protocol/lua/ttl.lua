@@ -1,15 +1,16 @@
--- Say how long a set has left to live.
+-- Return how long a set has left to live.
 --
 -- KEYS[1]  the set
--- KEYS[2…] the keys of what belongs to it
--- Reply    milliseconds; -1 for a set that stays, or has no key
+-- KEYS[2…] its companion keys
+-- Reply    milliseconds; -1 if the set has no time-to-live, or no key
 -- Cost     O(1)
--- Why      between two commands the only member could go from one key to another
+-- Why      between two commands, the only member could move from one key to another
 local left = -1
 for _, key in ipairs(KEYS) do
   if left < 0 then left = math.max(left, redis.call('PTTL', key)) end
 end
--- What is said must be so also if a plain ZADD made the set anew. A replica that is only read can't.
+-- If a plain ZADD has created the set's key again, the key has no time-to-live: set it, so that the
+-- reply is true. A read-only replica refuses that, and replies without it.
 if left > 0 and redis.call('PTTL', KEYS[1]) == -1 then
   redis.pcall('PEXPIRE', KEYS[1], string.format('%.0f', left))
 end
