@@ -23,7 +23,7 @@ from redset._plans import (
     reading,
     single,
 )
-from redset._plans.arguments import OnConflict, check_admits_all, check_conflict
+from redset._plans.arguments import OnConflict, check_conflict, check_no_dedup
 from redset._plans.consuming import Settings, Work, checked_settings
 from redset._plans.iteration import page_of_items, page_of_pairs
 from redset._plans.leased import DeadLetter, LeaseInfo, Stats
@@ -960,7 +960,7 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         Raises: ``TypeError`` for a set whose *unique* may refuse items.
         Cost: as for `symmetric_difference`. Atomic. The key keeps its time-to-live.
         """
-        check_admits_all(self._runner.config)
+        check_no_dedup(self._runner.config)
         operands = [_operand(self._runner, other)]
         self._run(algebra.combine_own, "symmetric_difference", operands)
 
@@ -1244,7 +1244,7 @@ def _operands(
     runner: Runner[Any], others: Iterable[Items[Any]], *, travel: bool = False
 ) -> list[StoredOperand | LocalOperand[Any]]:
     """Return *others* as operands; if they *travel*, members that are refused are left out."""
-    if not travel or runner.config.admits_all:
+    if not travel or not runner.config.deduplicates:
         return [_operand(runner, other) for other in others]
     why = "unique= may refuse some of them"
     return [

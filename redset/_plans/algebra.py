@@ -72,7 +72,7 @@ def update(config: SetConfig[T], operands: Sequence[AnyOperand], conflict: str) 
     """Add the items of *operands*."""
     check_conflict(config, conflict)
     local = [operand.source for operand in operands if isinstance(operand, LocalOperand)]
-    if config.admits_all and (conflict == "sum" or len(local) < len(operands)):
+    if not config.deduplicates and (conflict == "sum" or len(local) < len(operands)):
         yield from combine_own(config, "union", operands, conflict)
     else:
         yield from add_all(config, chained(local), conflict)

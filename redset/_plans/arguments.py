@@ -28,9 +28,9 @@ def check_conflict(config: SetConfig[Any], conflict: str) -> None:
         )
 
 
-def check_admits_all(config: SetConfig[Any]) -> None:
+def check_no_dedup(config: SetConfig[Any]) -> None:
     """Raise ``TypeError`` if ``unique`` may reject items: this operation can't check each one."""
-    if not config.admits_all:
+    if config.deduplicates:
         raise InvalidTypeError(
             f"redset {shown(config.name)}: unique={shown(config.unique)} may refuse "
             "what this would add; use difference_update() and update()"

@@ -52,7 +52,7 @@ def add_all(config: SetConfig[T], source: ItemSource, conflict: str = "keep") ->
 
     def send(chunk: Chunk) -> Plan[None]:
         nonlocal sent
-        if not config.admits_all:
+        if config.deduplicates:
             yield from admit(config, list(zip(*chunk, strict=True)), conflict)
         elif conflict == "sum":
             yield from _increase(config, list(zip(*chunk, strict=True)))
@@ -84,7 +84,7 @@ def insert(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[T]]:
     new: list[T] = []
     with ExitStack() as stack:  # after an error, all of them are repeated
         first = 0
-        for part in chunks(pairs, INSERT_AT_ONCE if config.admits_all else ADMIT_AT_ONCE):
+        for part in chunks(pairs, ADMIT_AT_ONCE if config.deduplicates else INSERT_AT_ONCE):
             slot = stack.enter_context(config.requests.insert.acquire())
             keys = (key, slot.reply_key, *others)
             request_id = slot.request_id()

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from redset._plans.arguments import check_admits_all, check_conflict
+from redset._plans.arguments import check_conflict, check_no_dedup
 from redset._plans.operands import LocalOperand, StoredOperand
 from redset._protocol import commands
 from redset._protocol.commands import Command
@@ -23,7 +23,7 @@ ADMIT_AT_ONCE = 500
 def add(config: SetConfig[T], item: T, score: Any, conflict: str) -> Plan[Any]:
     check_conflict(config, conflict)
     member, score = config.encoding.encode(item), scored(config, item, score)
-    if not config.admits_all:
+    if config.deduplicates:
         kept = yield from admit(config, [(member, score)], conflict)
         return score if conflict == "replace" and kept is not None else kept
     if conflict == "replace":
@@ -39,7 +39,7 @@ def add_and_rank(
     check_conflict(config, conflict)
     member, number = config.encoding.encode(item), float(scored(config, item, score))
     added: list[Command[Any]] = []
-    if not config.admits_all:
+    if config.deduplicates:
         # Not in one batch: if the server doesn't know the script yet, it is sent again, and then
         # runs after the commands that follow it.
         yield from admit(config, [(member, number)], conflict)
@@ -69,7 +69,7 @@ def admit(
 
 def increment(config: SetConfig[T], item: T, amount: Any) -> Plan[float | None]:
     member, amount = config.encoding.encode(item), check_score(config.name, item, amount)
-    if not config.admits_all:
+    if config.deduplicates:
         return (yield from admit(config, [(member, float(amount))], "sum"))
     return (yield from ask(commands.increment(config.key, member, float(amount))))
 
@@ -117,7 +117,7 @@ def update_score(config: SetConfig[T], item: T, score: Any, conflict: str) -> Pl
 
 
 def replace(config: SetConfig[T], old: T, new: T) -> Plan[float]:
-    check_admits_all(config)
+    check_no_dedup(config)
     becomes = config.encoding.encode(new)
     score = yield from _carry(config, old, becomes, config.key, "replace")
     if score is None:
@@ -142,7 +142,7 @@ def move(
             f"{shown(to)}; add the item there, then discard it here"
         )
     if target is not None:
-        check_admits_all(target)
+        check_no_dedup(target)
     score = yield from _carry(config, item, None, operand.key, conflict)
     return score is not None
 

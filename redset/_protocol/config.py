@@ -123,9 +123,9 @@ class SetConfig(Generic[T]):
         return Outlook(Place(self.key, now))
 
     @property
-    def admits_all(self) -> bool:
-        """True if `add` accepts every item that is not in the set."""
-        return self.unique == "until_taken"
+    def deduplicates(self) -> bool:
+        """True if `add` rejects items that are not in the set: on lease, dead, or seen before."""
+        return self.unique != "until_taken"
 
     def dedup_keys(self) -> tuple[bytes, ...]:
         """Return the set's key, the keys that show which members are rejected, and the others."""

@@ -33,9 +33,6 @@ UNCLEAR_IN_CODE = [
 # A docstring says what is done or returned: "Return the score", not "Give the score".
 BEGINNINGS = {"Give", "Gives", "Say", "Says", "How", "Whether", "Have"}
 
-# Still to be written in plain words; a folder means all that is in it.
-NOT_DONE = [
-]
 
 # Code inside prose: names of methods and arguments, and examples.
 CODE = re.compile(r"``.*?``|`[^`]*`|^\s*(?:>>>|\.\.\.) .*$", re.MULTILINE)
@@ -50,14 +47,6 @@ def name_of(document: Path) -> str:
 def unclear(text: str, words: list[str]) -> list[str]:
     plain = " ".join(text.split()).lower()
     return [each for each in words if re.search(rf"\b{each}\b", plain)]
-
-
-def is_done(module: Path) -> bool:
-    path = module.relative_to(PACKAGE)
-    return not any(path.is_relative_to(each) for each in NOT_DONE)
-
-
-DONE = [module for module in MODULES if is_done(module)]
 
 
 def joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -124,7 +113,7 @@ def test_documents_use_plain_words(document: Path) -> None:
     assert unclear(document.read_text(), UNCLEAR) == []
 
 
-@pytest.mark.parametrize("module", DONE, ids=name_of)
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_prose_of_the_package_uses_plain_words(module: Path) -> None:
     assert unclear_places(module.read_text()) == []
 
@@ -134,7 +123,7 @@ def test_comments_of_the_scripts_use_plain_words(script: Path) -> None:
     assert unclear_in(comments_of_script(script.read_text())) == []
 
 
-@pytest.mark.parametrize("module", DONE, ids=name_of)
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_docstrings_begin_with_what_is_done_or_returned(module: Path) -> None:
     found = [
         f"line {line}: {text.splitlines()[0]}"
@@ -142,10 +131,6 @@ def test_docstrings_begin_with_what_is_done_or_returned(module: Path) -> None:
         if text.split()[0] in BEGINNINGS
     ]
     assert found == []
-
-
-def test_files_that_are_not_done_exist() -> None:
-    assert [each for each in NOT_DONE if not (PACKAGE / each).exists()] == []
 
 
 @pytest.mark.parametrize(

@@ -610,7 +610,7 @@ class Calls(RuleBasedStateMachine):
     def adding(self) -> Iterator[None]:
         before = self.there()
         yield
-        if "jobs" not in before and before and self.jobs._runner.config.admits_all:
+        if "jobs" not in before and before and not self.jobs._runner.config.deduplicates:
             self.is_made_anew = "jobs" in self.there()
 
     @rule(seconds=st.sampled_from([500.0, 1_000.0, 90_000.5]))
@@ -658,10 +658,10 @@ class Calls(RuleBasedStateMachine):
 
     @rule()
     def update_in_place(self) -> None:
-        admits_all = self.jobs._runner.config.admits_all
+        deduplicates = self.jobs._runner.config.deduplicates
         with self.adding():
             self.jobs.update(self.other)
-        if admits_all:
+        if not deduplicates:
             self.is_made_anew = False
 
     @rule(change=st.sampled_from(["intersection_update", "difference_update"]))
