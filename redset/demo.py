@@ -276,7 +276,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__()
-        self.code = 128 + signal_number
+        self.code: int = 128 + signal_number
 
 
 def interrupt_once(signal_number: int, frame: types.FrameType | None) -> NoReturn:

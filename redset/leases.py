@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("redset")
+logger: logging.Logger = logging.getLogger("redset")
 
 
 class Lease(Sequence[T]):

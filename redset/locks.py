@@ -23,7 +23,7 @@ from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
 
 __all__ = ["Lock", "LockTimeout"]
 
-logger = logging.getLogger("redset.locks")
+logger: logging.Logger = logging.getLogger("redset.locks")
 
 
 class BaseLock:
@@ -52,9 +52,11 @@ class BaseLock:
         self.redis = redis
         self.key = key
         # The server counts whole milliseconds, and refuses 0 of them.
-        self.expires = _seconds(key, "expires", expires, default=20, least=0.001)
-        self.timeout = _seconds(key, "timeout", timeout, default=10, least=0)
-        self.poll_interval = _seconds(key, "poll_interval", poll_interval, default=0.2, least=0.001)
+        self.expires: float = _seconds(key, "expires", expires, default=20, least=0.001)
+        self.timeout: float = _seconds(key, "timeout", timeout, default=10, least=0)
+        self.poll_interval: float = _seconds(
+            key, "poll_interval", poll_interval, default=0.2, least=0.001
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.key!r} expires={self.expires:g}>"

@@ -132,11 +132,12 @@ class Work(Generic[T]):
     """The lease that a consumer works on, its current item, and the error that ended its work."""
 
     def __init__(self, name: str, settings: Settings) -> None:
-        self._name, self.settings = name, settings
+        self._name = name
+        self.settings: Settings = settings
         self.lease: Any = None
         self.at_hand: LeasedItem[T] | None = None
         # How many items of the lease were delivered to the loop, and are done.
-        self.done = 0
+        self.done: int = 0
         self.error: BaseException | None = None
 
     def begin(self, lease: Any) -> None:

@@ -161,13 +161,16 @@ class LeasedItems(Generic[T]):
         until: float,
         place: int = 0,
     ) -> None:
-        self.config, self.deadline, self.until, self.place = config, deadline, until, place
+        self.config: SetConfig[T] = config
+        self.deadline: float = deadline
+        self.until: float = until
+        self.place: int = place
         # The key under which each of its leases was found last: their set may be renamed.
         self.keys: dict[str, bytes] = {}
         self._holds = holds
-        self.items = [hold.item for hold in holds]
+        self.items: list[T] = [hold.item for hold in holds]
         self._by_identity: dict[int, bytes] | None = None
-        self.unsettled = {hold.member: hold for hold in holds}
+        self.unsettled: dict[bytes, LeasedItem[T]] = {hold.member: hold for hold in holds}
         self.lost: dict[bytes, LeasedItem[T]] = {}
         # The members that are to be released or rejected, and how, until that has succeeded: they
         # are not done, so a call that acknowledges what is left must skip them.

@@ -42,6 +42,14 @@ class IdempotencySlot:
 
     __slots__ = ("attempts", "completed", "keys", "name", "process", "reply_key", "sequence")
 
+    name: str
+    process: int
+    reply_key: bytes
+    keys: tuple[bytes, ...]
+    sequence: int
+    attempts: int
+    completed: bool
+
     def __init__(self, key: bytes) -> None:
         self.name = token_hex(8)
         self.process = os.getpid()
@@ -218,6 +226,15 @@ class SetSlots:
     """The slots of one set, for each kind of call."""
 
     __slots__ = ("insert", "lease", "lease_last", "remove", "settle", "store", "take", "take_last")
+
+    take: IdempotencySlots
+    take_last: IdempotencySlots
+    lease: IdempotencySlots
+    lease_last: IdempotencySlots
+    settle: IdempotencySlots
+    insert: IdempotencySlots
+    store: IdempotencySlots
+    remove: IdempotencySlots
 
     def __init__(self, key: bytes) -> None:
         self.take, self.lease = IdempotencySlots(key), IdempotencySlots(key)

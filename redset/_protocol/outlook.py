@@ -29,6 +29,9 @@ class Outlook:
 
     __slots__ = ("found", "places")
 
+    places: tuple[Place, ...]
+    found: bool
+
     def __init__(self, *places: Place) -> None:
         self.places = places
         # Whether the last request found something.

@@ -73,7 +73,8 @@ class Server:
         self._membership: int | None = None
         self._process = os.getpid()
         self._guard = reentrant_lock()
-        self.directory = private_directory() if directory is None else resolved(directory)
+        place = private_directory() if directory is None else resolved(directory)
+        self.directory: Path = place
         try:
             self._join()
         except OSError as error:
