@@ -76,6 +76,10 @@ Unique = Literal["until_taken", "until_acked", "forever"]
 UNIQUE: tuple[str, ...] = get_args(Unique)
 
 
+# The slots of a config that no runner was given: the runner of a set replaces them.
+_UNBOUND = SetSlots(b"redset")
+
+
 @dataclass(frozen=True, slots=True)
 class SetConfig(Generic[T]):
     """The config of one set."""
@@ -96,7 +100,7 @@ class SetConfig(Generic[T]):
     # The clock of scores that are times.
     score_clock: Clock | None = None
     # The idempotency slots of this set's calls.
-    requests: SetSlots = field(default_factory=lambda: SetSlots(b"redset"), compare=False)
+    requests: SetSlots = field(default=_UNBOUND, compare=False)
 
     @property
     def label(self) -> str:
