@@ -676,7 +676,7 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         Cost: 1 round trip for 5,000 items, O(1) an item.
         Source: ``ZMSCORE``.
         """
-        return self._run(single.scores, items)
+        return self._run(many.scores, items)
 
     def count(
         self,

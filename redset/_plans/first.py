@@ -12,16 +12,16 @@ from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from redset._plans import leases, queue
-from redset._plans.arguments import MS, take_options
+from redset._plans.arguments import take_options
 from redset._plans.consuming import Settings
 from redset._plans.leased import LEASE_AT_ONCE, LeasedItem, LeasedItems, LeaseTerms
 from redset._plans.waiting import when_there
 from redset._protocol import commands
-from redset._protocol.arguments import check_count, check_most, check_seconds, check_worker
+from redset._protocol.arguments import check_count
 from redset._protocol.commands import HIGHEST, Command
 from redset._protocol.config import FirstConfig, Plan, SetConfig, TakeOptions
 from redset._protocol.idempotency import REPLY_TTL, FirstAcquired
-from redset._protocol.keys import slot_of, wake_channel
+from redset._protocol.keys import slot_of
 from redset._protocol.members import decoded_all, decoded_pairs
 from redset._protocol.replies import First, LeaseReply, Pair, Taken
 from redset._support.words import shown
@@ -187,11 +187,7 @@ def lease(
     last: bool,
 ) -> Plan[LeasedItems[T]]:
     """Lease items of one set; if it waits, skip members that can't be deserialized."""
-    wanted = LeaseTerms(
-        check_seconds(config.name, "ttl", ttl, least=MS),
-        check_most(config.name, max_deliveries) or 0,
-        check_worker(config.name, worker),
-    )
+    wanted = leases.lease_terms(config, ttl, max_deliveries, worker)
     options = take_options(config, timeout, last)
     if check_count(config.name, "num", num) < 1:
         return _nothing(config)
@@ -239,7 +235,7 @@ def _lease_in_steps(
                 more = yield from leases.lease_in_steps(
                     source,
                     num - LEASE_AT_ONCE,
-                    wanted._replace(most=wanted.most or source.max_deliveries),
+                    wanted,
                     replace(source.no_wait, last=options.last),
                     None,
                     goes_on=False,
@@ -270,7 +266,6 @@ def _lease(
     if done is not None:
         acknowledged = list(done.unsettled.values())
         lost = partial(leases.finish_left, config.sets[done.place], done)
-    names = [f"{slot.name}.{slot.sequence}" for slot in acquired.slots]
     sent = 0.0
 
     def request(_highest: str) -> Command[First[LeaseReply]]:
@@ -278,18 +273,12 @@ def _lease(
         sent = monotonic()
         earlier = acknowledged[0].lease if acknowledged else ""
         asked = [
-            commands.lease(
-                *(slot.keys, slot.request_id(), num, each.max_due_score(), REPLY_TTL, name),
-                ttl=wanted.ttl,
-                most=wanted.most or each.max_deliveries,
-                channel=wake_channel(each.key),
-                worker=wanted.worker or leases.worker_of(slot.process),
+            leases.request_of(
+                *(each, slot, num, each.max_due_score(), wanted),
                 last=options.last,
                 done=(earlier if done is not None and at == done.place else "", ()),
             )
-            for at, (each, slot, name) in enumerate(
-                zip(config.sets, acquired.slots, names, strict=True)
-            )
+            for at, (each, slot) in enumerate(zip(config.sets, acquired.slots, strict=True))
         ]
         if done is None or not acknowledged:
             return commands.first(asked)
@@ -300,10 +289,11 @@ def _lease(
     if first.place is None or first.reply is None:
         return Received()
     acquired.place = first.place
-    name, reply = names[first.place], first.reply
+    slot, reply = acquired.slots[first.place], first.reply
+    name = leases.name_of(slot)
     items, undecodable = leases.leased_items(config.sets[first.place], name, reply)
     if undecodable:
-        yield from leases.dead_letter_undecodable(acquired.slots[first.place], name, undecodable)
+        yield from leases.dead_letter_undecodable(slot, name, undecodable)
     return Received(first.place, reply.held, items, reply.deadline, sent + wanted.ttl)
 
 

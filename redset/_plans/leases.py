@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from time import monotonic
@@ -25,7 +25,7 @@ from redset._plans.waiting import when_there
 from redset._protocol import commands
 from redset._protocol.arguments import check_count, check_most, check_seconds, check_worker
 from redset._protocol.commands import Command
-from redset._protocol.config import Plan, SetConfig, TakeOptions
+from redset._protocol.config import AnyConfig, Plan, SetConfig, TakeOptions
 from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, IdempotencySlots
 from redset._protocol.keys import wake_channel
 from redset._protocol.members import decoded
@@ -46,17 +46,24 @@ def lease(
     last: bool,
 ) -> Plan[LeasedItems[T]]:
     """Lease items; if it waits, skip members that can't be deserialized."""
-    wanted = LeaseTerms(
-        check_seconds(config.name, "ttl", ttl, least=MS),
-        check_most(config.name, max_deliveries) or config.max_deliveries,
-        check_worker(config.name, worker),
-    )
+    wanted = lease_terms(config, ttl, max_deliveries, worker)
     options = take_options(config, timeout, last)
     check_lasting(config)
     if check_count(config.name, "num", num) < 1:
         return LeasedItems(config, (), 0.0, 0.0)
     goes_on = options.timeout != 0
     return (yield from lease_in_steps(config, int(num), wanted, options, None, goes_on=goes_on))
+
+
+def lease_terms(
+    config: AnyConfig[Any], ttl: float, max_deliveries: int | None, worker: str | None
+) -> LeaseTerms:
+    """Return the checked terms of a lease."""
+    return LeaseTerms(
+        check_seconds(config.name, "ttl", ttl, least=MS),
+        check_most(config.name, max_deliveries) or config.max_deliveries,
+        check_worker(config.name, worker),
+    )
 
 
 def consume(
@@ -128,7 +135,7 @@ def _lease(
     waits. Return how many members were leased, the items that can be deserialized, and their
     deadline by the server's clock and by this process's monotonic clock.
     """
-    name = f"{slot.name}.{slot.sequence}"
+    name = name_of(slot)
     acknowledged = [] if done is None else list(done.unsettled.values())
     sent = 0.0
 
@@ -136,15 +143,8 @@ def _lease(
         nonlocal sent
         sent = monotonic()
         finished = [hold.member for hold in acknowledged]
-        return commands.lease(
-            *(slot.keys, slot.request_id(), num, highest, REPLY_TTL, name),
-            ttl=wanted.ttl,
-            most=wanted.most,
-            channel=wake_channel(config.key),
-            worker=wanted.worker or worker_of(slot.process),
-            last=options.last,
-            done=(acknowledged[0].lease if finished else "", finished),
-        )
+        earlier = (acknowledged[0].lease if finished else "", finished)
+        return request_of(config, slot, num, highest, wanted, last=options.last, done=earlier)
 
     first = partial(close_done, done, acknowledged, lost) if acknowledged else None
     reply = yield from when_there(config, options, ask, lambda reply: bool(reply.held), first)
@@ -153,6 +153,33 @@ def _lease(
     if undecodable:
         yield from dead_letter_undecodable(slot, name, undecodable)
     return len(reply.held), holds, reply.deadline, sent + wanted.ttl
+
+
+def name_of(slot: IdempotencySlot) -> str:
+    """Return the name on the server of the lease that the slot's current call makes."""
+    return f"{slot.name}.{slot.sequence}"
+
+
+def request_of(
+    config: SetConfig[Any],
+    slot: IdempotencySlot,
+    num: int,
+    highest: str,
+    wanted: LeaseTerms,
+    *,
+    last: bool,
+    done: tuple[str, Sequence[bytes]],
+) -> Command[LeaseReply]:
+    """Return a request for a lease of one set; *done* is as for `commands.lease`."""
+    return commands.lease(
+        *(slot.keys, slot.request_id(), num, highest, REPLY_TTL, name_of(slot)),
+        ttl=wanted.ttl,
+        most=wanted.most or config.max_deliveries,
+        channel=wake_channel(config.key),
+        worker=wanted.worker or worker_of(slot.process),
+        last=last,
+        done=done,
+    )
 
 
 def close_done(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_conflict
@@ -25,6 +26,7 @@ from redset._protocol.members import (
     chunks,
     each_chunk,
     encode_all_or_none,
+    encode_for_lookup,
     scored,
     scored_all,
 )
@@ -94,6 +96,16 @@ def insert(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[T]]:
     return new
 
 
+def scores(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[float | None]]:
+    found: list[float | None] = [None] * len(items)
+    known = ((encode_for_lookup(config, item), place) for place, item in enumerate(items))
+    for chunk in chunks((member, place) for member, place in known if member is not None):
+        parts = yield commands.scores(config.key, [member for member, _ in chunk])
+        for (_, place), score in zip(chunk, chain.from_iterable(parts), strict=True):
+            found[place] = score
+    return found
+
+
 def discard_all(config: SetConfig[T], source: ItemSource) -> Plan[None]:
     def encoded(items: Sequence[T], _scores: Sequence[Any], other: Any) -> Chunk:
         known = encode_all_or_none(config, items, other)
@@ -133,12 +145,12 @@ def clear(config: SetConfig[T]) -> Plan[bool]:
 def rename(config: SetConfig[T], new_name: str | bytes) -> Plan[bytes]:
     """Rename the set and its companion keys; return the new key."""
     new = check_name(new_name, config.key)
-    sign = config.liveness_key
+    alive = [] if config.liveness_key is None else [config.liveness_key]
     # A failed call is repeated with its slot: if the server had renamed the set already, a new
     # request would not find it.
     with config.requests.store.acquire(("rename", new)) as slot:
         keys = [config.key, new, slot.reply_key, moved_key(config.key)]
-        keys += [*leasing_keys(config.key), *leasing_keys(new), *([] if sign is None else [sign])]
+        keys += [*leasing_keys(config.key), *leasing_keys(new), *alive]
         once = (slot.request_id(), REPLY_TTL)
         word, _ = yield from ask(commands.rename(keys, once, wake_channel(new)))
         if word == "expired":

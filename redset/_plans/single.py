@@ -9,7 +9,7 @@ from redset._protocol.commands import Command
 from redset._protocol.config import Plan, SetConfig, ask
 from redset._protocol.idempotency import REPLY_TTL, fingerprint
 from redset._protocol.keys import leasing_keys
-from redset._protocol.members import chunks, encode_for_lookup, scored
+from redset._protocol.members import encode_for_lookup, scored
 from redset._protocol.scores import check_score
 from redset._support.words import shown
 from redset.exceptions import InvalidTypeError, MissingItemError
@@ -161,15 +161,3 @@ def _carry(
         keys = (config.key, slot.reply_key, leasing_keys(config.key).absent, target)
         command = commands.move(keys, slot.request_id(), REPLY_TTL, members, conflict)
         return (yield from ask(command))
-
-
-def scores(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[float | None]]:
-    found: list[float | None] = [None] * len(items)
-    known = ((encode_for_lookup(config, item), place) for place, item in enumerate(items))
-    for chunk in chunks((member, place) for member, place in known if member is not None):
-        parts = yield commands.scores(config.key, [member for member, _ in chunk])
-        places = [place for _, place in chunk]
-        scores = [score for part in parts for score in part]
-        for place, score in zip(places, scores, strict=True):
-            found[place] = score
-    return found

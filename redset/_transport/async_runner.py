@@ -5,8 +5,7 @@ import logging
 import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, cast
 
 from redset._plans import many, queue
 from redset._plans.iteration import Cursor
@@ -20,7 +19,7 @@ from redset._transport.async_connection import (
 )
 from redset._transport.async_results import RefreshingConnection, Use
 from redset._transport.driver import SubscriptionSlot, drive_async
-from redset._transport.runner import BaseRunner, P, are_sized
+from redset._transport.runner import BaseRunner, P
 from redset._transport.tasks import run_shielded, run_with_grace
 
 __all__ = ["AsyncRunner", "is_of_the_call", "run_shielded"]
@@ -133,8 +132,7 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
         A result is kept alive on the server until the iteration ends, and so is its *handle*.
         """
         cursor = Cursor(reverse)
-        connection = self.connection
-        use = Use(connection) if isinstance(connection, RefreshingConnection) else None
+        use = self.use() if self.config.is_result else None
         try:
             while not cursor.exhausted:
                 page = await self.run(page_of, cursor)
@@ -146,12 +144,9 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
             if use is not None:
                 use.end()
 
-    def while_read(self, *sources: object) -> AbstractContextManager[None]:
-        """Return a context that keeps a result alive while *sources* are read for its change."""
-        connection = self.connection
-        if not isinstance(connection, RefreshingConnection) or are_sized(sources):
-            return nullcontext()
-        return Use(connection)
+    def use(self) -> Use:
+        """Return a use of the result, which keeps it alive."""
+        return Use(cast(RefreshingConnection, self.connection))
 
     async def rename(self, new_name: str | bytes) -> None:
         """Rename the set."""

@@ -6,10 +6,10 @@ is renamed, its runner is bound to another config.
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 from redset._plans import many
 from redset._plans.iteration import Cursor
@@ -115,7 +115,17 @@ class BaseRunner(Generic[T]):
             return no_sum(name)
         return error
 
+    def while_read(self, *sources: object) -> AbstractContextManager[None]:
+        """Return a context that keeps a result alive while *sources* are read for its change."""
+        if not self.config.is_result or all(isinstance(each, Sized) for each in sources):
+            return nullcontext()
+        return self.use()
+
     # Each surface implements these methods
+
+    def use(self) -> AbstractContextManager[None]:
+        """Return a use of the result, which keeps it alive."""
+        raise NotImplementedError
 
     def _connect(self) -> Any:
         """Return a connection; if the set is a result, one that keeps it alive."""
@@ -143,11 +153,7 @@ class PlanRunner(Generic[C]):
     ) -> R:
         """Run the plan of *operation*."""
         config = self.config
-        try:
-            return drive(operation(config, *args, **kwargs), self.connection, self.translate_error)
-        except BaseException:
-            self.take_over(config)
-            raise
+        return self._drive(config, operation(config, *args, **kwargs))
 
     def run_in(
         self,
@@ -158,12 +164,7 @@ class PlanRunner(Generic[C]):
     ) -> R:
         """Run the plan of *operation*; if it waits, keep its subscription in *slot*."""
         config = self.config
-        try:
-            plan = operation(config, *args, **kwargs)
-            return drive(plan, self.connection, self.translate_error, slot)
-        except BaseException:
-            self.take_over(config)
-            raise
+        return self._drive(config, operation(config, *args, **kwargs), slot)
 
     def hand_out(
         self,
@@ -174,9 +175,11 @@ class PlanRunner(Generic[C]):
     ) -> R:
         """Run an operation that removes items."""
         config = self.config
+        return self._drive(config, operation(config, *args, **kwargs))
+
+    def _drive(self, config: C, plan: Plan[R], slot: SubscriptionSlot | None = None) -> R:
         try:
-            plan = operation(config, *args, **kwargs)
-            return drive(plan, self.connection, self.translate_error)
+            return drive(plan, self.connection, self.translate_error, slot)
         except BaseException:
             self.take_over(config)
             raise
@@ -203,8 +206,7 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
         with ``set``.
         """
         cursor = Cursor(reverse)
-        connection = self.connection
-        use = Use(connection) if isinstance(connection, RefreshingConnection) else None
+        use = self.use() if self.config.is_result else None
         try:
             while not cursor.exhausted:
                 page = self.run(page_of, cursor)
@@ -216,12 +218,9 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
             if use is not None:
                 use.end()
 
-    def while_read(self, *sources: object) -> AbstractContextManager[None]:
-        """Return a context that keeps a result alive while *sources* are read for its change."""
-        connection = self.connection
-        if not isinstance(connection, RefreshingConnection) or are_sized(sources):
-            return nullcontext()
-        return Use(connection)
+    def use(self) -> Use:
+        """Return a use of the result, which keeps it alive."""
+        return Use(cast(RefreshingConnection, self.connection))
 
     def rename(self, new_name: str | bytes) -> None:
         """Rename the set."""
@@ -261,7 +260,3 @@ def is_of_the_call(error: Exception) -> bool:
     """Return whether *error* comes from the client, the server or redset, not a signal handler."""
     libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not libraries.isdisjoint({"redset", "redis", "valkey"})
-
-
-def are_sized(sources: Sequence[object]) -> bool:
-    return all(isinstance(each, Sized) for each in sources)

@@ -727,7 +727,7 @@ class SetMethods(BaseSet[T]):
         Cost: 1 round trip for 5,000 items, O(1) an item.
         Source: ``ZMSCORE``.
         """
-        return await self._run(single.scores, items)
+        return await self._run(many.scores, items)
 
     async def count(
         self,
