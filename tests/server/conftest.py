@@ -8,11 +8,13 @@ process that runs tests has a server of its own.
 import gc
 import importlib
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ import redis
 
 from redset._protocol import commands
 from redset._transport.connection import ClientConnection
+from redset.embedded import shared_server
 from tests.servers import TestServer
 
 MakeClient = Callable[..., redis.Redis]
@@ -185,3 +188,13 @@ def _count_round_trips(client: redis.Redis) -> Iterator[Count]:
         patch.setattr(connection, "send_packed_command", counted_send)
         patch.setattr(connection, on_connect, uncounted_handshake)
         yield count
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory for a server of this process, which ends with the test."""
+    with tempfile.TemporaryDirectory(
+        prefix="redset-test-", dir="/tmp", ignore_cleanup_errors=True
+    ) as path:
+        yield Path(path, "kept")
+        shared_server(Path(path, "kept")).close()

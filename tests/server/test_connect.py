@@ -3,10 +3,8 @@
 import multiprocessing
 import subprocess
 import sys
-import tempfile
 import traceback
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,6 @@ from redset.embedded import Server, shared_server
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 _URL = "redis://user:secret@example.com:6380/2"
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(
-        prefix="redset-test-", dir="/tmp", ignore_cleanup_errors=True
-    ) as path:
-        yield Path(path, "kept")
-        shared_server(Path(path, "kept")).close()
 
 
 def _settings(client: redis.Redis) -> dict[str, Any]:

@@ -5,15 +5,13 @@ import logging
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import redset
 import redset.asyncio
-from redset.embedded import Server, shared_server
+from redset.embedded import Server
 
 SYNCHRONOUS = """
 import sys, redset
@@ -38,15 +36,6 @@ async def main():
 asyncio.run(main())
 """
 surfaces = pytest.mark.parametrize("program", [SYNCHRONOUS, ASYNCIO], ids=["sync", "asyncio"])
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(
-        prefix="redset-test-", dir="/tmp", ignore_cleanup_errors=True
-    ) as path:
-        yield Path(path, "kept")
-        shared_server(Path(path, "kept")).close()
 
 
 def end_of(program: str, *arguments: str) -> list[str]:
