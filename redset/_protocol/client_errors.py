@@ -26,7 +26,28 @@ def is_reply(error: BaseException) -> bool:
 
 def is_client_error(error: BaseException) -> bool:
     """Return whether the client's library raised *error*: its connections are in order then."""
-    return any(is_named(error, name) for name in ("RedisError", "ValkeyError"))
+    # Errors of a cluster's client have a base of their own.
+    names = ("RedisError", "ValkeyError", "RedisClusterException", "ValkeyClusterException")
+    return any(is_named(error, name) for name in names)
+
+
+def is_redirection(error: BaseException) -> bool:
+    """Return whether a cluster's node replied that it can't run the command now, and has not."""
+    return any(is_named(error, name) for name in ("AskError", "TryAgainError", "ClusterError"))
+
+
+def is_ask(error: BaseException) -> bool:
+    """Return whether a node replied that another one may have the keys, as their slot is moving."""
+    return is_named(error, "AskError") and not is_named(error, "MovedError")
+
+
+def is_moving(error: BaseException) -> bool:
+    """Return whether a slot is about to move, so that the same command may succeed soon.
+
+    A client that was sent from one node to the other too often raises a plain ``ClusterError``.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__ if library_of(kind) is not None}
+    return "TryAgainError" in names or type(error).__name__ == "ClusterError"
 
 
 def is_disconnected(error: BaseException) -> bool:

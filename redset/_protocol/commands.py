@@ -373,6 +373,8 @@ def page_after(
 
 
 MULTI: Command[None] = Command(("MULTI",), (), replies.nothing)
+# Before a command for a node that is receiving the slot of its keys.
+ASKING: Command[None] = Command(("ASKING",), (), replies.nothing)
 
 
 class TransactionUnsupportedError(Exception):

@@ -21,7 +21,7 @@ class RefreshingConnection(AsyncClientConnection):
     def __init__(
         self, client: Any, name: str, keys: tuple[bytes, bytes], *, pipelining: bool
     ) -> None:
-        super().__init__(client, pipelining=pipelining)
+        super().__init__(client, keys[0], pipelining=pipelining)
         self._name, self._keys = name, keys
         self._renew_liveness, self._renew_set = renew(*keys)
 

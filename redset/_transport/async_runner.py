@@ -182,7 +182,7 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
         return RefreshingConnection(self.client, config.name, keys, pipelining=self.pipelining)
 
     def _plain_connection(self) -> AsyncClientConnection:
-        return AsyncClientConnection(self.client, pipelining=self.pipelining)
+        return AsyncClientConnection(self.client, self.config.key, pipelining=self.pipelining)
 
     def own(self, keys: tuple[bytes, bytes]) -> None:
         """Delete *keys*, those of a result, when this runner is collected."""

@@ -27,6 +27,7 @@ from redset._transport.watch import (
     WakeupBackoff,
     Words,
     check_refusal,
+    check_slot,
     handshake,
     is_change,
     is_refusal,
@@ -94,8 +95,10 @@ class SharedSubscription:
     so that no wake-up is lost. If only one task waits, it is woken at once.
     """
 
-    def __init__(self, pool: Any, keys: Keys) -> None:
+    def __init__(self, pool: Any, keys: Keys, *, in_cluster: bool = False) -> None:
         self._pool, self._keys = pool, keys
+        # Whether the keys have a slot that may move, and whether the server tells if it does.
+        self._in_cluster = self._follows_slot = in_cluster
         self._process = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._connection: Any = None
@@ -240,6 +243,7 @@ class SharedSubscription:
     def _hear(self, message: Any) -> None:
         if isinstance(message, Exception):
             raise message
+        check_slot(message)
         self._stale = True
         if is_change(message):
             self._wake_or_look()
@@ -247,7 +251,10 @@ class SharedSubscription:
     def _expected(self) -> float:
         """Return when to look if no message comes; if that is now, prepare the look."""
         event = min(line.event for line in self._lines if line.waiting)
-        until = min(event, self._looked + watch.RECHECK_INTERVAL)
+        # If nothing tells that the slot of an empty set moved, only a look finds out.
+        moves_unseen = self._in_cluster and not self._follows_slot
+        interval = watch.POLL_SECONDS if moves_unseen else watch.RECHECK_INTERVAL
+        until = min(event, self._looked + interval)
         if until <= self._loop.time():
             self._stale = True
             self._stirred.set()
@@ -266,10 +273,12 @@ class SharedSubscription:
         lines = list(self._lines)
         # A task that asks from here on needs another look.
         self._stale = False
-        look = Look(self._keys, [line.outlook for line in lines], connection_id)
+        outlooks = [line.outlook for line in lines]
+        look = Look(self._keys, outlooks, connection_id, follows_slot=self._follows_slot)
         await self._send(look.words)
         while not look.feed(await self._reply()):
             pass
+        self._follows_slot = look.is_told
         self._looked = self._loop.time()
         found = look.found()
         if self._contended and not self._found and not any(ready for ready, _ in found):
@@ -345,7 +354,7 @@ def _forget(pool: Any, keys: Keys, shared: SharedSubscription) -> None:
         del of_pool[keys]
 
 
-def _shared_subscription(pool: Any, keys: Keys) -> SharedSubscription:
+def _shared_subscription(pool: Any, keys: Keys, *, in_cluster: bool) -> SharedSubscription:
     """Return the shared subscription to *keys*, or raise `NoSubscriptionError`."""
     check_refusal(pool)
     of_pool = _subscriptions_of(pool)
@@ -355,7 +364,7 @@ def _shared_subscription(pool: Any, keys: Keys) -> SharedSubscription:
     if keys not in of_pool:
         if not may_subscribe(pool, len(of_pool)):
             raise NoSubscriptionError("a connection to subscribe with can't be spared")
-        of_pool[keys] = SharedSubscription(pool, keys)
+        of_pool[keys] = SharedSubscription(pool, keys, in_cluster=in_cluster)
     return of_pool[keys]
 
 
@@ -378,8 +387,9 @@ class AsyncKeySubscription:
     """The subscription of one task that waits for keys to change: `KeySubscription` for asyncio."""
 
     def __init__(self, client: Any, keys: Keys) -> None:
-        self._pool = pool_to_subscribe_with(client)
-        self._keys = keys
+        self._client, self._keys = client, keys
+        # The pool of the connection: in a cluster, that of the node that has the keys' slot.
+        self._pool: Any = None
         self._process = os.getpid()
         self._shared: SharedSubscription | None = None
         # The line in which this task was woken, if it has not asked the server since.
@@ -434,6 +444,8 @@ class AsyncKeySubscription:
             self.close()
         if self._shared is None:
             self._process = os.getpid()
-            self._shared = _shared_subscription(self._pool, self._keys)
+            self._pool = pool_to_subscribe_with(self._client, self._keys[0])
+            in_cluster = compat.is_cluster(self._client)
+            self._shared = _shared_subscription(self._pool, self._keys, in_cluster=in_cluster)
             self._shared.users.add(self)
         return self._shared

@@ -16,6 +16,7 @@ from types import FrameType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from redset._protocol import client_errors
 from redset._protocol.client_errors import LIBRARIES, library_of
 
 R = TypeVar("R")
@@ -122,7 +123,8 @@ def pipeline_is_untouched(client: Any) -> bool:
 
 def _pipeline_class(kind: type) -> Any:
     provider = _provider(kind, "execute_command")
-    return getattr(sys.modules.get(getattr(provider, "__module__", "")), "Pipeline", None)
+    name = "ClusterPipeline" if hasattr(kind, "get_node_from_key") else "Pipeline"
+    return getattr(sys.modules.get(getattr(provider, "__module__", "")), name, None)
 
 
 def path_through_client(client: Any) -> CommandPath:
@@ -301,8 +303,12 @@ def _make_reentrant(pool: Any) -> None:
     # signal handler that uses the client in the middle of another call of its own thread would wait
     # for such a lock until the process is killed.
     for guarded in (pool, getattr(pool, "_event_dispatcher", None)):
-        if type(getattr(guarded, "_lock", None)) is type(threading.Lock()):
-            guarded._lock = threading.RLock()  # type: ignore[union-attr]
+        _make_lock_reentrant(guarded)
+
+
+def _make_lock_reentrant(guarded: Any) -> None:
+    if type(getattr(guarded, "_lock", None)) is type(threading.Lock()):
+        guarded._lock = threading.RLock()
 
 
 _takes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
@@ -348,6 +354,9 @@ def close_half_read(client: Any) -> None:
         client.connection.disconnect()
     elif pool_of(client) is not None:
         close_idle_connections(pool_of(client))
+    elif is_cluster(client) and not is_asyncio(client):
+        for each in node_clients(client):
+            close_idle_connections(pool_of(each))
 
 
 def follows_pushes(pool: Any) -> bool:
@@ -366,6 +375,102 @@ def read_pushes(connection: Any) -> None:
     """Read the messages that the server pushed to an idle *connection*; raise if it closed it."""
     while connection.can_read(timeout=0):
         connection.read_response(push_request=True, disconnect_on_error=False)
+
+
+# Nodes of a cluster
+
+
+def make_cluster_reentrant(client: Any) -> None:
+    """Let a signal handler use a cluster's *client*, in the middle of another of its calls."""
+    for guarded in (client, client.nodes_manager):
+        _make_lock_reentrant(guarded)
+
+
+def client_of_slot(client: Any, slot: int) -> Any:
+    """Return the client of the node that owns *slot*, as far as a cluster's *client* knows.
+
+    Raise the client's error if it knows of none.
+    """
+    node = client.nodes_manager.get_node_from_slot(slot)
+    # The libraries have different names for it. It is made when it is first needed.
+    own = getattr(node, "redis_connection", None) or getattr(node, "valkey_connection", None)
+    return client_of_node(client, node) if own is None else own
+
+
+def client_of_node(client: Any, node: Any) -> Any:
+    """Return the client of one *node* of a synchronous cluster's *client*."""
+    name = "redis" if hasattr(node, "redis_connection") else "valkey"
+    return getattr(client, f"get_{name}_connection")(node)
+
+
+def node_of_redirection(client: Any, reply: Any) -> Any:
+    """Return the node that *reply* (ASK) names; ``None`` if a cluster's *client* lacks it."""
+    return client.get_node(host=reply.host, port=reply.port)
+
+
+def client_of_redirection(client: Any, reply: Any) -> Any:
+    """Return the client of the node that *reply* (ASK) names; ``None`` if it isn't known."""
+    node = node_of_redirection(client, reply)
+    return None if node is None else client_of_node(client, node)
+
+
+def node_clients(client: Any) -> list[Any]:
+    """Return the clients of those nodes that a synchronous cluster's *client* has used."""
+    nodes = list(client.nodes_manager.nodes_cache.values())
+    found = [
+        getattr(node, "redis_connection", None) or getattr(node, "valkey_connection", None)
+        for node in nodes
+    ]
+    return [each for each in found if each is not None]
+
+
+def node_of_slot(client: Any, slot: int) -> Any:
+    """Return the node that owns *slot*, as far as an asyncio cluster's *client* knows.
+
+    ``None`` if the client is about to ask the cluster.
+    """
+    if getattr(client, "_initialize", False):
+        return None
+    return client.nodes_manager.get_node_from_slot(slot)
+
+
+async def connection_of_node(node: Any) -> Any:
+    """Acquire a connection of *node*, of an asyncio cluster's client; it is checked."""
+    connection = node.acquire_connection()
+    try:
+        await connection.connect()
+        if await _has_data(connection):  # or the server closed it
+            await connection.disconnect()
+            await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        release_to_node(node, connection)
+        raise
+    return connection
+
+
+async def _has_data(connection: Any) -> bool:
+    can_read = getattr(connection, "can_read", None) or connection.can_read_destructive
+    try:
+        return bool(await can_read())
+    except Exception as error:
+        if isinstance(error, OSError) or client_errors.is_client_error(error):
+            return True
+        raise
+
+
+def release_to_node(node: Any, connection: Any) -> None:
+    """Return *connection* to its *node*, of an asyncio cluster's client."""
+    release = getattr(node, "release", None)
+    if release is None:  # before version 6
+        node._free.append(connection)
+    else:
+        release(connection)
+
+
+def idle_connections_of_node(node: Any) -> Any:
+    """Return the connections of *node* that no call is using."""
+    return node._free
 
 
 # Retries, as the client itself would do them
@@ -469,6 +574,42 @@ def portable_settings(client: Any) -> tuple[type, type, type, dict[str, Any]] | 
     }
     options["max_connections"] = pool.max_connections
     return type(client), type(pool), pool.connection_class, options
+
+
+# Settings of a cluster's client that each client makes for itself.
+_OWN_OF_CLUSTER = {
+    *_OWN_STATE,
+    *("redis_connect_func", "valkey_connect_func", "parser_class", "response_callbacks"),
+    *("oss_cluster_maint_notifications_handler", "host", "port", "retry"),
+}
+# Settings that only the client has, not its nodes.
+_ONLY_OF_CLUSTER = ("read_from_replicas", "reinitialize_steps", "retry", "load_balancing_strategy")
+
+
+def portable_cluster_settings(client: Any) -> tuple[type, list[tuple[str, int]], dict[str, Any]]:
+    """Return the class, the addresses and the options for such a client of a cluster elsewhere."""
+    kind, manager = type(client), client.nodes_manager
+    known = inspect.signature(kind.__init__).parameters
+    takes_any = not is_asyncio(client)
+    options = {
+        name: value
+        for name, value in getattr(client, "connection_kwargs", manager.connection_kwargs).items()
+        if name not in _OWN_OF_CLUSTER
+        and type(value) is not object
+        and (name in known or takes_any)
+    }
+    for name in _ONLY_OF_CLUSTER:
+        if name in known and (value := getattr(client, name, None)):
+            options[name] = value
+    nodes = [*manager.nodes_cache.values(), *manager.startup_nodes.values()]
+    return kind, list(dict.fromkeys([(node.host, node.port) for node in nodes])), options
+
+
+def open_cluster(kind: type, addresses: list[tuple[str, int]], options: dict[str, Any]) -> Any:
+    """Make the client of a cluster whose settings `portable_cluster_settings` returned."""
+    provider = _provider(kind, "execute_command")
+    node = vars(sys.modules[provider.__module__ if provider else kind.__module__])["ClusterNode"]
+    return kind(startup_nodes=[node(host, port) for host, port in addresses], **options)
 
 
 # Connections of asyncio

@@ -18,10 +18,11 @@ from redset._protocol.commands import Command
 from redset._protocol.config import WaitForChange
 from redset._support.words import shown
 from redset._transport import compat
-from redset._transport.compat import RAW
+from redset._transport.cluster import SlotRoute
 from redset._transport.pinned import pinned_connections_for
+from redset._transport.through_client import send_through
 from redset._transport.watch import KeySubscription, evict_one
-from redset.exceptions import InvalidTypeError, NestedCallError
+from redset.exceptions import InvalidTypeError
 
 
 class Connection(Protocol):
@@ -53,10 +54,14 @@ class AsyncConnection(Protocol):
 
 
 class ClientConnection:
-    """A `Connection` over a synchronous client of redis-py or valkey-py."""
+    """A `Connection` over a synchronous client of redis-py or valkey-py.
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    The *key* is one of those that the connection is for, all of which are in one cluster slot.
+    """
+
+    def __init__(self, client: Any, key: bytes | None = None) -> None:
+        self.client, self._key = client, key
+        self._slot = None if key is None or not self.is_cluster else SlotRoute(client, key)
         self._original = compat.original_execute(client)
         self._pinned = None if self._original is None else pinned_connections_for(client)
         # Results to delete: their handles were collected when no connection was ready.
@@ -114,7 +119,7 @@ class ClientConnection:
                 return
             if process == os.getpid() and not self.delete_now(keys):
                 try:
-                    ClientConnection(self.client)._send([commands.delete(*keys)])
+                    ClientConnection(self.client, keys[0])._send([commands.delete(*keys)])
                 except Exception as error:
                     if not client_errors.is_client_error(error):
                         raise
@@ -133,46 +138,9 @@ class ClientConnection:
             if compat.pipeline_is_untouched(client):
                 packed = [command.packed() for command in batch]
                 return self._pinned.get().call_all(client, packed, evict_one)
-        return _send_through(client, batch)
-
-
-def _send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
-    """Send *batch* with public methods of *client*; return the replies, errors among them."""
-    check_transaction(batch)
-    if compat.is_in_the_middle_of_a_call(client):
-        raise NestedCallError(
-            "redset: the client has a single connection, which is in the middle of another call of "
-            "this thread (this one comes from a signal handler or a finalizer); use a client with "
-            "a pool of connections"
-        )
-    try:
-        if compat.sends_singly(client, len(batch)):
-            return [_reply(client, command) for command in batch]
-        with client.pipeline(transaction=False) as pipeline:
-            for command in batch:
-                pipeline.execute_command(*command.words, **RAW)
-            return list(pipeline.execute(raise_on_error=False))
-    except BaseException as error:
-        if not client_errors.is_client_error(error):
-            # A signal handler may have raised it between a command and its reply. The next call
-            # would read that reply as its own.
-            compat.close_half_read(client)
-        raise
-
-
-def _reply(client: Any, command: Command[Any]) -> Any:
-    try:
-        return client.execute_command(*command.words, **RAW)
-    except Exception as error:
-        if client_errors.is_reply(error):
-            return error
-        raise
-
-
-def check_transaction(batch: Sequence[Command[Any]]) -> None:
-    """Refuse a transaction: the client might send its commands over several connections."""
-    if commands.MULTI in batch:  # a result's renewal may come before it
-        raise commands.TransactionUnsupportedError
+        if self._slot is not None:
+            return self._slot.send(batch)
+        return send_through(client, batch)
 
 
 def without_script(replies: Sequence[Any]) -> list[int]:

@@ -17,7 +17,11 @@ class PicklableClient:
         self.client = client
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = compat.portable_settings(self.client)
+        settings: Any
+        if compat.is_cluster(self.client):
+            settings = compat.portable_cluster_settings(self.client)
+        else:
+            settings = compat.portable_settings(self.client)
         if settings is None:
             raise InvalidTypeError(
                 f"redset: a set over {type(self.client).__name__} can't be pickled, as its client "
@@ -35,7 +39,12 @@ class PicklableClient:
 def _reopen(settings: bytes) -> PicklableClient:
     client = _clients.get(settings)
     if client is None:
-        kind, pool, connection_class, options = pickle.loads(settings)
-        client = kind(connection_pool=pool(connection_class=connection_class, **options))
-        _clients[settings] = client
+        client = _clients[settings] = _open(*pickle.loads(settings))
     return PicklableClient(client)
+
+
+def _open(kind: Any, *settings: Any) -> Any:
+    if len(settings) == 2:
+        return compat.open_cluster(kind, *settings)
+    pool, connection_class, options = settings
+    return kind(connection_pool=pool(connection_class=connection_class, **options))

@@ -35,7 +35,7 @@ class RefreshingConnection(ClientConnection):
     """A connection that renews the result with every write, and notices that it has expired."""
 
     def __init__(self, client: Any, name: str, key: bytes, liveness_key: bytes) -> None:
-        super().__init__(client)
+        super().__init__(client, key)
         self._name, self._keys = name, (key, liveness_key)
         self._renew_liveness, self._renew_set = renew(key, liveness_key)
 
@@ -113,7 +113,7 @@ def delete_when_collected(
     handle: object, client: Any, keys: Sequence[bytes]
 ) -> "weakref.finalize[Any, Any]":
     """Delete *keys* once *handle* is collected, or when this process exits."""
-    connection = ClientConnection(client)
+    connection = ClientConnection(client, keys[0])
     return weakref.finalize(handle, _drop, connection, tuple(keys), os.getpid())
 
 

@@ -226,7 +226,7 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
         """Rename the set."""
         # Not over a result's connection: if the call is repeated, that would report the result as
         # gone, and if the result keeps its name, it would set a time-to-live again.
-        connection = ClientConnection(self.client)
+        connection = ClientConnection(self.client, self.config.key)
         self.follow(drive(many.rename(self.config, new_name), connection, self.translate_error))
 
     def close(self) -> None:
@@ -248,7 +248,7 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
     def _connect(self) -> ClientConnection:
         config = self.config
         if config.liveness_key is None:
-            return ClientConnection(self.client)
+            return ClientConnection(self.client, config.key)
         return RefreshingConnection(self.client, config.name, config.key, config.liveness_key)
 
     def own(self, keys: tuple[bytes, bytes]) -> None:

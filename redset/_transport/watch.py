@@ -22,21 +22,24 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from redset._protocol import client_errors
 from redset._protocol.config import WaitForChange
 from redset._protocol.constants import RECHECK_SECONDS
-from redset._protocol.keys import wake_channel
+from redset._protocol.keys import slot_of, wake_channel
 from redset._protocol.outlook import Outlook
 from redset._support.forks import PerProcess, reentrant_lock
 from redset._support.words import shown
 from redset._transport import compat
+from redset._transport.node_pools import client_of_node
 
 Words = tuple[Any, ...]
 
 logger = logging.getLogger("redset")
 
 CHANNEL = b"__redis__:invalidate"
+# What the server sends while a look is read, and is not one of its replies.
+_MESSAGES = (b"message", b"unsubscribe", b"sunsubscribe")
 # How often a subscriber looks without a message: a connection may die without an error.
 RECHECK_INTERVAL = RECHECK_SECONDS
-# How often a consumer asks if it can't be notified of changes (in a cluster, if the account may not
-# use CLIENT TRACKING, or if the pool has no connection to spare).
+# How often a consumer asks if it can't be notified of changes (if the account may not use CLIENT
+# TRACKING, or if the pool has no connection to spare).
 POLL_SECONDS = 1.0
 # How long a subscriber waits for the server's reply to a look.
 REPLY_SECONDS = 5.0
@@ -67,11 +70,13 @@ class Look:
         keys: Sequence[bytes],
         outlooks: Sequence[Outlook],
         connection_id: int | None = None,
+        *,
+        follows_slot: bool = False,
     ) -> None:
         # In RESP2, a connection that is subscribed can't send commands that read.
-        begin: Words = ("UNSUBSCRIBE",)
+        begin: list[Words] = [("UNSUBSCRIBE",), *([("SUNSUBSCRIBE",)] if follows_slot else [])]
         if connection_id is not None:
-            begin = ("CLIENT", "TRACKING", "ON", "REDIRECT", connection_id, "OPTIN")
+            begin = [("CLIENT", "TRACKING", "ON", "REDIRECT", connection_id, "OPTIN")]
         self._outlooks = outlooks
         self._of_leases = [outlook.of_leases() for outlook in outlooks]
         self._of_items = [outlook.of_items() for outlook in outlooks]
@@ -85,23 +90,36 @@ class Look:
             # One command for each channel: a command with several channels has several replies.
             *(("SUBSCRIBE", wake_channel(key)) for key in keys),
         ]
-        self.words: list[Words] = [begin, ("MULTI",), *inside, ("EXEC",)]
-        # MULTI and each command in it have a reply before that of EXEC, and so has CLIENT TRACKING.
-        # UNSUBSCRIBE is answered by messages, which are not counted.
-        self._confirmations = len(inside) + 1 + (connection_id is not None)
+        self.words: list[Words] = [*begin, ("MULTI",), *inside, ("EXEC",)]
+        if follows_slot:
+            # A node takes back the subscription to a channel of a slot that moves away from it.
+            self.words.append(("SSUBSCRIBE", wake_channel(keys[0])))
+        # MULTI and each command in it have a reply, and so has CLIENT TRACKING. (S)UNSUBSCRIBE is
+        # answered by messages, which are not counted.
+        self._awaited = len(inside) + 2 + (connection_id is not None)
+        self._awaits_channel = follows_slot
+        # Whether the server tells if the slot moves.
+        self.is_told = False
         self._error: Exception | None = None
         self._results: list[Any] = []
 
     def feed(self, reply: Any) -> bool:
         """Take the next reply or message; return whether the look is complete."""
-        if isinstance(reply, list) and reply and reply[0] in (b"message", b"unsubscribe"):
+        if isinstance(reply, list) and reply and reply[0] in _MESSAGES:
             return False  # a message of an earlier change: this look reads the state after it
-        if isinstance(reply, Exception):
-            self._error = self._error or reply
+        if self._awaited:
+            self._awaited -= 1
+            if isinstance(reply, Exception):
+                self._error = self._error or reply
+            else:
+                self._results = reply  # the last one is the reply of EXEC
         else:
-            self._results = reply  # the last one is the reply of EXEC
-        if self._confirmations:
-            self._confirmations -= 1
+            self._awaits_channel = False
+            # Before Redis 7, slots have no channels, and an account may have no right to them.
+            self.is_told = not isinstance(reply, Exception)
+            if isinstance(reply, Exception) and client_errors.is_redirection(reply):
+                self._error = self._error or reply
+        if self._awaited or self._awaits_channel:
             return False
         if self._error is not None:
             raise self._error
@@ -174,6 +192,8 @@ def cannot_subscribe(error: BaseException) -> bool:
 
 def is_refusal(error: BaseException) -> bool:
     """Return whether *error* means that the server or the client can't notify, now or later."""
+    if client_errors.is_redirection(error):
+        return False  # another node of the cluster may be able to
     cannot = isinstance(error, NeverSubscribesError | AttributeError | TypeError)
     return cannot or client_errors.is_reply(error)
 
@@ -209,10 +229,24 @@ def remember_refusal(pool: Any, seconds: float) -> None:
         _refused.get()[pool] = time.monotonic() + seconds
 
 
-def pool_to_subscribe_with(client: Any) -> Any:
-    """Return the pool whose connections may subscribe; ``None`` if none can."""
+def pool_to_subscribe_with(client: Any, key: bytes) -> Any:
+    """Return the pool whose connections may subscribe to *key*; ``None`` if none can."""
     # If a client renames the keys in its commands, a subscription would use the wrong names.
-    return None if compat.renames_keys(client) else compat.pool_of(client)
+    if compat.renames_keys(client):
+        return None
+    if not compat.is_cluster(client):
+        return compat.pool_of(client)
+    try:
+        if not compat.is_asyncio(client):
+            return compat.pool_of(compat.client_of_slot(client, slot_of(key)))
+        node = compat.node_of_slot(client, slot_of(key))
+    except Exception as error:
+        if client_errors.is_client_error(error):
+            raise NoSubscriptionError("the client knows no node for the slot") from error
+        raise
+    if node is None:
+        raise NoSubscriptionError("the client is about to ask for the cluster's nodes")
+    return client_of_node(client, node).connection_pool
 
 
 def check_refusal(pool: Any) -> None:
@@ -237,6 +271,12 @@ def is_change(message: Any) -> bool:
     return bool(message[1] == CHANNEL)
 
 
+def check_slot(message: Any) -> None:
+    """Raise `NoSubscriptionError` if *message* says that the slot moved to another node."""
+    if isinstance(message, list) and message[0] == b"sunsubscribe":
+        raise NoSubscriptionError("the slot of the keys moved to another node")
+
+
 class KeySubscription:
     """A connection of the client's pool, borrowed for as long as a thread waits for a change.
 
@@ -250,8 +290,10 @@ class KeySubscription:
     """
 
     def __init__(self, client: Any, keys: tuple[bytes, ...]) -> None:
-        self._pool = pool_to_subscribe_with(client)
-        self._keys = keys
+        self._client, self._keys = client, keys
+        self._is_cluster = compat.is_cluster(client)
+        # The pool of the connection: in a cluster, that of the node that has the keys' slot.
+        self._pool: Any = None
         self._process = os.getpid()
         # Held for at most one round trip, and never acquired twice by one thread.
         self._use = threading.Lock()
@@ -264,6 +306,8 @@ class KeySubscription:
         self._looked = self._begun = self._evicted = -math.inf
         # When the next item becomes ready without a message.
         self._event = math.inf
+        # Whether the server tells if the keys' slot moves.
+        self._follows_slot = False
         self._notified = False
         self._backoff = WakeupBackoff()
         self._polling = Polling()
@@ -367,6 +411,7 @@ class KeySubscription:
             self._looked = self._begun = self._evicted = -math.inf
 
     def _begin(self, outlook: Outlook) -> None:
+        self._pool = pool_to_subscribe_with(self._client, self._keys[0])
         check_refusal(self._pool)
         now = time.monotonic()
         if now < self._evicted + RECHECK_INTERVAL:
@@ -389,7 +434,8 @@ class KeySubscription:
             if isinstance(connection_id, Exception):
                 raise connection_id
             self._begun = time.monotonic()
-            self._look(Look(self._keys, [outlook], connection_id))
+            self._follows_slot = self._is_cluster
+            self._look([outlook], connection_id)
 
     def _listen(self, outlook: Outlook, end: float) -> bool:
         """Wait until there may be something to take (return ``True``), or until *end*."""
@@ -400,13 +446,13 @@ class KeySubscription:
                 self._rest(min(self._backoff.seconds(), end - time.monotonic()))
                 with self._use:
                     self._check()
-                    self._look(Look(self._keys, [outlook]))
+                    self._look([outlook])
                 if contended and not self._ready:
                     self._backoff.missed()
             if self._ready:
                 self._ready = 0
                 return True
-            until = min(end, self._event, self._looked + RECHECK_INTERVAL)
+            until = min(end, self._event, self._looked + self._recheck_interval())
             message = self._hear(until)
             if message is None and until == end:
                 return False
@@ -415,10 +461,16 @@ class KeySubscription:
             if contended and self._backoff.is_none:
                 return True
 
-    def _look(self, look: Look) -> None:
+    def _recheck_interval(self) -> float:
+        # If nothing tells that the slot of an empty set moved, only a look finds out.
+        return POLL_SECONDS if self._is_cluster and not self._follows_slot else RECHECK_INTERVAL
+
+    def _look(self, outlooks: Sequence[Outlook], connection_id: int | None = None) -> None:
+        look = Look(self._keys, outlooks, connection_id, follows_slot=self._follows_slot)
         self._send(look.words)
         while not look.feed(self._reply()):
             pass
+        self._follows_slot = look.is_told
         [(self._ready, seconds)] = look.found()
         self._looked = time.monotonic()
         self._event = self._looked + seconds
@@ -439,6 +491,7 @@ class KeySubscription:
             if not self._connection.can_read(timeout=0):
                 return None
             message = self._connection.read_response(disable_decoding=True)
+        check_slot(message)
         # The message is for the next change, or for a new deadline: both need another look.
         self._armed = False
         return message

@@ -1,6 +1,7 @@
 """Clients of a cluster: every call is right, and none leaves a connection inside a transaction."""
 
 import asyncio
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import redis
 import redis.asyncio
 import redis.cluster
 
+import redset
 import redset.asyncio
 from redset import FirstOf, LeaseLost, RedisSortedSet
 from tests.servers import TestServer
@@ -164,3 +166,69 @@ def test_asyncio_iterates_and_hands_out(cluster: TestServer, client: Any) -> Non
         await alike.aclose()
 
     asyncio.run(main())
+
+
+def test_connect_makes_a_client_of_the_whole_cluster(cluster: TestServer) -> None:
+    made = [
+        redset.connect(f"redis+cluster://127.0.0.1:{cluster.port}", decode_responses=True),
+        redset.connect(f"redis://127.0.0.1:{cluster.port}", cluster=True),
+    ]
+    for client in made:
+        assert isinstance(client, Client)
+        for name in ("a", "b", "c", "d"):
+            items: RedisSortedSet[str] = RedisSortedSet(client, name)
+            items.add(name)
+            assert list(items) == [name]
+        client.close()
+
+
+def test_asyncio_connect_makes_a_client_of_the_whole_cluster(cluster: TestServer) -> None:
+    async def use() -> list[str]:
+        url = f"redis+cluster://127.0.0.1:{cluster.port}"
+        async with redset.asyncio.connect(url) as client:
+            assert isinstance(client, redis.asyncio.RedisCluster)
+            items: redset.asyncio.RedisSortedSet[str] = redset.asyncio.RedisSortedSet(client, "x")
+            await items.add("item")
+            return [item async for item in items]
+
+    assert asyncio.run(use()) == ["item"]
+
+
+@pytest.mark.parametrize("url", [None, "directory", "unix:///socket"])
+def test_only_the_url_of_a_node_is_the_address_of_a_cluster(
+    url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    with pytest.raises(ValueError, match="needs the URL of one of the cluster's nodes"):
+        redset.connect(url, cluster=True)
+
+
+def test_single_calls_don_t_go_through_the_client(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers: RedisSortedSet[int] = RedisSortedSet(client, "numbers")
+
+    def refuse(*_arguments: Any, **_options: Any) -> Any:
+        raise AssertionError("sent through the client")
+
+    # The library's own methods below `execute_command` and `pipeline`.
+    monkeypatch.setattr(Client, "_internal_execute_command", refuse, raising=False)
+    monkeypatch.setattr(Client, "_execute_command", refuse)
+    monkeypatch.setattr(redis.cluster.ClusterPipeline, "__init__", refuse)
+    numbers.update(range(1_000))
+    numbers.add(1_000)
+    assert 1_000 in numbers
+    assert len(list(numbers)) == 1_001
+    assert numbers.pop() == 0
+    with numbers.lease() as lease:
+        assert lease
+    assert list(numbers.consume(timeout=0.01))[-1] == 999
+
+
+def test_a_set_over_a_cluster_s_client_can_be_pickled(client: Any) -> None:
+    numbers: RedisSortedSet[int] = RedisSortedSet(client, "numbers")
+    numbers.update(range(10))
+    copy = pickle.loads(pickle.dumps(numbers))
+    assert set(copy) == set(range(10))
+    assert type(copy._runner.client) is Client
+    copy._runner.client.close()

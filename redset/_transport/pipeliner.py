@@ -1,0 +1,323 @@
+"""Pipeliner: the queue through which all sets of one asyncio client send.
+
+A batch is packed or goes through the client by the same rule as in `redset._transport.connection`.
+This module also decides the order of requests. A task never uses a connection itself: it enqueues
+its commands and waits for the replies, so that a cancelled task leaves no half-read reply. The
+server executes the commands of a cancelled task nevertheless. Hence the rule of order: no request
+that is enqueued after a task was cancelled overtakes what that task had sent.
+"""
+
+import asyncio
+import copy
+import math
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redset._protocol import client_errors, commands
+from redset._protocol.commands import Command
+from redset._transport import compat
+from redset._transport.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
+from redset._transport.through_client import send_through_async
+
+# The most that one write carries: a larger one would delay the server's other clients.
+MAX_BYTES, MAX_COMMANDS = 1 << 20, 5_000
+
+
+@dataclass(slots=True, eq=False)
+class PendingRequest:
+    """The batch that one task enqueued, and the future of its replies."""
+
+    client: Any
+    batch: Sequence[Command[Any]]
+    # The replies, or the error of the round trip as a result: it is raised only if the task still
+    # waits.
+    replies: "asyncio.Future[list[Any] | Exception]"
+    packed: bytes = b""
+    # The task that sends this request by itself; none for one that shares a write.
+    sender: "asyncio.Task[None] | None" = None
+    is_sent: bool = False
+
+
+class Pipeliner:
+    """The queue through which all sets of one client send.
+
+    Requests that are enqueued within one iteration of the loop, or while others wait for replies,
+    are sent in one write. Without *pipelining*, and while a tracer observes the client's commands,
+    each request is sent by itself, at once.
+    """
+
+    def __init__(self, pipelining: bool, original: Any) -> None:
+        # Commands are packed as long as the client's ``execute_command`` is the *original* one.
+        self._pipelining, self._original = pipelining, original
+        # The number of requests whose task was cancelled after they were sent.
+        self.cancelled_after_send = 0
+        self._process = os.getpid()
+        self._begin(None, None)
+
+    def _begin(self, client: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        process = os.getpid()
+        pool = compat.pool_of(client)
+        if pool is not None:
+            forked = self._process != process
+            compat.forget_other_loops(pool, loop, forked=forked)
+        self._loop, self._process = loop, process
+        self._waiting: deque[PendingRequest] = deque()
+        # The requests that are being sent.
+        self._taken: list[PendingRequest] = []
+        self._sender: asyncio.Task[None] | None = None
+        # The senders of single requests, and those of them whose request belongs to a cancelled
+        # task.
+        self._alone: set[asyncio.Task[None]] = set()
+        self._orphaned: set[asyncio.Task[None]] = set()
+
+    async def send(self, client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
+        """Send *batch*, and return the raw replies; errors of the server are among them."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop or self._process != os.getpid():
+            self._begin(client, loop)
+        request = self._enqueue(loop, client, batch)
+        try:
+            # If a task that waits here is cancelled, only this future is cancelled, not the sender.
+            replies = await request.replies
+        except asyncio.CancelledError:
+            if request.is_sent:
+                self.cancelled_after_send += 1
+                if request.sender is not None and not request.sender.done():
+                    self._orphaned.add(request.sender)
+                    request.sender.add_done_callback(self._orphaned.discard)
+            raise
+        if isinstance(replies, Exception):
+            raise replies
+        return replies
+
+    def send_soon(self, client: Any, batch: Sequence[Command[Any]]) -> None:
+        """Send *batch* if the loop still runs; from any thread, without waiting."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and self._process == os.getpid():
+            loop.call_soon_threadsafe(self._enqueue, loop, client, batch)
+
+    def _enqueue(
+        self, loop: asyncio.AbstractEventLoop, client: Any, batch: Sequence[Command[Any]]
+    ) -> PendingRequest:
+        request = PendingRequest(client, batch, loop.create_future())
+        packs = compat.is_untouched(client, self._original)
+        if packs:
+            if len(batch) == 1:
+                request.packed = batch[0].packed()
+            else:
+                request.packed = b"".join([command.packed() for command in batch])
+        if packs and self._pipelining:
+            self._waiting.append(request)
+            if self._sender is None:
+                self._sender = loop.create_task(self._send_all())
+        else:
+            request.sender = loop.create_task(self._send_alone(request))
+            self._alone.add(request.sender)
+            request.sender.add_done_callback(self._alone.discard)
+        return request
+
+    async def _send_all(self) -> None:
+        try:
+            await self._let_orphans_go_first()
+            while requests := self._next():
+                await round_trip(requests)
+                self._taken = []
+                # Tasks that just received replies may enqueue again, and share the next write.
+                await asyncio.sleep(0)
+        except BaseException as error:
+            # A signal handler may have raised it between any two steps of this task.
+            for request in self._taken:
+                if isinstance(error, asyncio.CancelledError):
+                    request.replies.cancel()
+                elif not request.replies.done():
+                    request.replies.set_exception(error)
+            raise
+        finally:
+            self._sender, self._taken = None, []
+            if any(not request.replies.cancelled() for request in self._waiting):
+                # This sender was cancelled from outside, but the tasks of these requests were not.
+                self._sender = asyncio.get_running_loop().create_task(self._send_all())
+
+    def _next(self) -> list[PendingRequest]:
+        requests = self._taken = []
+        size = number = 0
+        while self._waiting:
+            request = self._waiting[0]
+            size, number = size + len(request.packed), number + len(request.batch)
+            if requests and (size > MAX_BYTES or number > MAX_COMMANDS):
+                break
+            if not request.replies.done():
+                requests.append(request)
+            self._waiting.popleft()
+        return requests
+
+    async def _send_alone(self, request: PendingRequest) -> None:
+        await self._let_orphans_go_first()
+        if not compat.is_untouched(request.client, self._original):
+            # Requests of a shared write may be unanswered, from before a tracer was installed.
+            while self._sender is not None:
+                await asyncio.wait({self._sender})
+        if not request.replies.cancelled():
+            await round_trip([request])
+
+    async def _let_orphans_go_first(self) -> None:
+        while self._orphaned:
+            await asyncio.wait(set(self._orphaned))
+
+
+async def round_trip(requests: list[PendingRequest]) -> None:
+    """Send *requests* in one write, and give each request its replies."""
+    for request in requests:
+        request.is_sent = True
+    try:
+        replies = await send_batch(requests[0].client, requests)
+    except Exception as error:
+        for request in requests:
+            if not request.replies.done():
+                request.replies.set_result(_copied(error))
+    except BaseException:
+        for request in requests:
+            request.replies.cancel()
+        raise
+    else:
+        place = 0
+        for request in requests:
+            end = place + len(request.batch)
+            if not request.replies.done():
+                request.replies.set_result(replies[place:end])
+            place = end
+
+
+def _copied(error: Exception) -> Exception:
+    # Each task raises an error of its own, as raising adds a traceback to it.
+    try:
+        return copy.copy(error)
+    except Exception:
+        return error
+
+
+async def send_batch(client: Any, requests: list[PendingRequest]) -> list[Any]:
+    """Send all commands of *requests* over one connection, and return the replies."""
+    if not requests[0].packed:
+        return await send_through_async(client, requests[0].batch)
+    pool = compat.pool_of(client)
+    connection = await _acquire(pool)
+    repetition = Repetition(connection, requests)
+    is_clean = False
+    try:
+        replies: list[Any] = await compat.call_with_retry_async(
+            client, connection, repetition.attempt, batch=repetition.number > len(requests)
+        )
+        is_clean = True
+        return replies
+    except Exception as error:
+        is_clean = client_errors.is_reply(error)  # all replies were read before it was raised
+        if is_clean and repetition.replies is not None:
+            return repetition.replies
+        raise
+    finally:
+        if not is_clean:
+            # The next reply on this connection may belong to one of these commands.
+            await connection.disconnect(nowait=True)
+        await pool.release(connection)
+
+
+class Repetition:
+    """Sends requests, and again those whose error replies the client's settings repeat."""
+
+    def __init__(self, connection: Any, requests: list[PendingRequest]) -> None:
+        self._connection, self._requests = connection, requests
+        # The number of commands of all requests.
+        self.number = sum([len(request.batch) for request in requests])
+        # The replies to all commands, errors among them; ``None`` until each has been answered.
+        self.replies: list[Any] | None = None
+
+    async def attempt(self) -> list[Any]:
+        """Send what has no final reply and return all replies; raise a reply to repeat after."""
+        if self.replies is None:
+            packed = [request.packed for request in self._requests]
+            self.replies = await write_and_read(self._connection, packed, self.number)
+        else:
+            batch = [command for request in self._requests for command in request.batch]
+            places = self._open_places()
+            packed = [batch[place].packed() for place in places]
+            found = await write_and_read(self._connection, packed, len(places))
+            for place, reply in zip(places, found, strict=True):
+                self.replies[place] = reply
+        for reply in self.replies:
+            if isinstance(reply, Exception) and compat.repeats_reply(self._connection, reply):
+                raise reply
+        return self.replies
+
+    def _open_places(self) -> list[int]:
+        places: list[int] = []
+        start = 0
+        for request in self._requests:
+            of_request = range(start, start + len(request.batch))
+            refused = [
+                place
+                for place in of_request
+                if isinstance(reply := (self.replies or ())[place], Exception)
+                and compat.repeats_reply(self._connection, reply)
+            ]
+            # A transaction is refused or executed as a whole, so it is repeated as a whole.
+            places += of_request if refused and commands.MULTI in request.batch else refused
+            start = of_request.stop
+        return places
+
+
+async def _acquire(pool: Any) -> Any:
+    """Acquire a connection of *pool*; if all are in use, wait up to `ACQUIRE_TIMEOUT` for one."""
+    now = asyncio.get_running_loop().time
+    deadline, pause = now() + ACQUIRE_TIMEOUT, FIRST_PAUSE
+    while True:
+        try:
+            return await compat.borrow_async(pool)
+        except Exception as error:
+            if not client_errors.is_exhausted(error) or now() > deadline:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def write_and_read(connection: Any, packed: list[bytes], number: int) -> list[Any]:
+    """Write *packed*, which has *number* commands, and read as many replies.
+
+    The connection's own timeout of each read would cost more than the read. One timeout is used for
+    all replies, and moved while they come, by up to a quarter more: it ends a silence, not a long
+    reply.
+    """
+    await connection.send_packed_command(packed)
+    errors = compat.exceptions_of(connection)
+    read_timeout: float | None = connection.socket_timeout
+    now = asyncio.get_running_loop().time
+    due = math.inf if read_timeout is None else now() + read_timeout / 4
+    replies: list[Any] = []
+    try:
+        async with asyncio.timeout(read_timeout) as limit:
+            for _ in range(number):
+                try:
+                    reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+                except errors.ResponseError as error:
+                    # Its traceback refers to this frame, and the frame to the error: a cycle.
+                    reply = error.with_traceback(None)
+                replies.append(reply)
+                if read_timeout is not None and now() > due:
+                    due = now() + read_timeout / 4
+                    limit.reschedule(due + read_timeout)
+    except TimeoutError:
+        raise errors.TimeoutError("Timeout reading from the server") from None
+    return replies
+
+
+def pipeliner_for(client: Any, pipelining: bool) -> Pipeliner:
+    """Return the one pipeliner of *client*, with or without *pipelining*."""
+    pipeliners: dict[bool, Pipeliner] = compat.shared_by_client(client, "pipeliners", dict)
+    found = pipeliners.get(pipelining)
+    if found is None:
+        original = compat.original_execute(client) if compat.can_be_pinned(client) else None
+        found = pipeliners[pipelining] = Pipeliner(pipelining, original)
+    return found
