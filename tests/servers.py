@@ -70,11 +70,13 @@ class TestServer:
     """
 
     __test__ = False  # not a test class, whatever its name
+    # Where its directory is; `None` for where the system has temporary ones.
+    parent: str | None = None
 
     def __init__(self, kind: str, *flags: str) -> None:
         self.kind = kind
         self.flags = flags
-        self.directory = Path(tempfile.mkdtemp(prefix="redset-test-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="redset-test-", dir=self.parent))
         self.unix_socket = str(self.directory / "socket")
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None

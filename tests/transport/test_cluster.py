@@ -13,14 +13,14 @@ import redis.cluster
 import redset
 import redset.asyncio
 from redset import FirstOf, LeaseLost, RedisSortedSet
-from tests.servers import TestServer
+from tests.clusters import TestCluster
 
 Client = redis.cluster.RedisCluster
 
 
 @pytest.fixture
-def client(cluster: TestServer) -> Iterator[Any]:
-    made = Client(host="127.0.0.1", port=cluster.port)
+def client(cluster: TestCluster) -> Iterator[Any]:
+    made = Client(host="127.0.0.1", port=cluster.nodes[0].port)
     made.flushall(target_nodes=Client.ALL_NODES)
     yield made
     made.close()
@@ -148,9 +148,9 @@ def test_a_result_goes_with_its_handle(client: Any) -> None:
     assert client.exists(key) == 0
 
 
-def test_asyncio_iterates_and_hands_out(cluster: TestServer, client: Any) -> None:
+def test_asyncio_iterates_and_hands_out(cluster: TestCluster, client: Any) -> None:
     async def main() -> None:
-        alike = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster.port)
+        alike = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port)
         numbers: Any = redset.asyncio.RedisSortedSet(alike, "numbers")
         await numbers.update(range(700))
         assert sorted([item async for item in numbers]) == list(range(700))
