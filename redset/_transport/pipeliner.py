@@ -271,16 +271,15 @@ class Repetition:
 
 async def _acquire(pool: Any) -> Any:
     """Acquire a connection of *pool*; if all are in use, wait up to `ACQUIRE_TIMEOUT` for one."""
-    now = asyncio.get_running_loop().time
-    deadline, pause = now() + ACQUIRE_TIMEOUT, FIRST_PAUSE
+    waited, pause = 0.0, FIRST_PAUSE
     while True:
         try:
             return await compat.borrow_async(pool)
         except Exception as error:
-            if not client_errors.is_exhausted(error) or now() > deadline:
+            if not client_errors.is_exhausted(error) or waited > ACQUIRE_TIMEOUT:
                 raise
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+        waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
 
 
 async def write_and_read(connection: Any, packed: list[bytes], number: int) -> list[Any]:

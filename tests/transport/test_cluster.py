@@ -168,10 +168,10 @@ def test_asyncio_iterates_and_hands_out(cluster: TestCluster, client: Any) -> No
     asyncio.run(main())
 
 
-def test_connect_makes_a_client_of_the_whole_cluster(cluster: TestServer) -> None:
+def test_connect_makes_a_client_of_the_whole_cluster(cluster: TestCluster) -> None:
     made = [
-        redset.connect(f"redis+cluster://127.0.0.1:{cluster.port}", decode_responses=True),
-        redset.connect(f"redis://127.0.0.1:{cluster.port}", cluster=True),
+        redset.connect(f"redis+cluster://127.0.0.1:{cluster.nodes[0].port}", decode_responses=True),
+        redset.connect(f"redis://127.0.0.1:{cluster.nodes[0].port}", cluster=True),
     ]
     for client in made:
         assert isinstance(client, Client)
@@ -182,9 +182,9 @@ def test_connect_makes_a_client_of_the_whole_cluster(cluster: TestServer) -> Non
         client.close()
 
 
-def test_asyncio_connect_makes_a_client_of_the_whole_cluster(cluster: TestServer) -> None:
+def test_asyncio_connect_makes_a_client_of_the_whole_cluster(cluster: TestCluster) -> None:
     async def use() -> list[str]:
-        url = f"redis+cluster://127.0.0.1:{cluster.port}"
+        url = f"redis+cluster://127.0.0.1:{cluster.nodes[0].port}"
         async with redset.asyncio.connect(url) as client:
             assert isinstance(client, redis.asyncio.RedisCluster)
             items: redset.asyncio.RedisSortedSet[str] = redset.asyncio.RedisSortedSet(client, "x")
