@@ -119,7 +119,7 @@ bench-run: $(BENCH)
 	@mkdir -p $(RUN)
 	$(BENCH_PYTHON) -m pytest -c bench/pytest.ini --rootdir . bench -q $(BENCH_ARGS) \
 		--benchmark-columns=median,iqr --benchmark-sort=mean --benchmark-json=$(RUN)/operations.json
-	@for name in tasks bench_asyncio bench_waiting growth bench_memory; do echo "== $$name"; \
+	@for name in tasks bench_asyncio bench_waiting bench_cluster growth bench_memory; do echo "== $$name"; \
 		$(BENCH_PYTHON) -m bench.$$name $(BENCH_ARGS) --json $(RUN)/$${name#bench_}.json || exit 1; \
 	done
 

@@ -391,9 +391,14 @@ def client_of_slot(client: Any, slot: int) -> Any:
 
     Raise the client's error if it knows of none.
     """
-    node = client.nodes_manager.get_node_from_slot(slot)
+    manager = client.nodes_manager
+    try:
+        # What the client's own method returns, which takes a lock.
+        node = manager.slots_cache[slot][0]
+    except (KeyError, IndexError, TypeError):
+        node = manager.get_node_from_slot(slot)
     # The libraries have different names for it. It is made when it is first needed.
-    own = getattr(node, "redis_connection", None) or getattr(node, "valkey_connection", None)
+    own = vars(node).get("redis_connection") or vars(node).get("valkey_connection")
     return client_of_node(client, node) if own is None else own
 
 
