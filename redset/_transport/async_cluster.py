@@ -31,12 +31,7 @@ class AsyncSlotRoute:
 
     def send_soon(self, client: Any, batch: Sequence[Command[Any]]) -> None:
         """Send *batch* without waiting for replies, if the loop still runs; from any thread."""
-        try:
-            node = compat.node_of_slot(client, self._slot)
-        except Exception as error:
-            if not client_errors.is_client_error(error):
-                raise
-            return  # a finalizer can't wait until the client knows the cluster
+        node = compat.node_of_slot(client, self._slot)
         pipeliner = None if node is None else self._pipeliners().get(node.name)
         if pipeliner is not None:
             pipeliner.send_soon(client_of_node(client, node), batch)

@@ -432,11 +432,13 @@ def node_clients(client: Any) -> list[Any]:
 def node_of_slot(client: Any, slot: int) -> Any:
     """Return the node that owns *slot*, as far as an asyncio cluster's *client* knows.
 
-    ``None`` if the client is about to ask the cluster.
+    ``None`` if it knows of none. While it asks the cluster anew, its nodes are those of before: if
+    one of them doesn't answer, the sets of the others need not wait.
     """
-    if getattr(client, "_initialize", False):
+    try:
+        return client.nodes_manager.slots_cache[slot][0]
+    except (KeyError, IndexError, TypeError):
         return None
-    return client.nodes_manager.get_node_from_slot(slot)
 
 
 async def connection_of_node(node: Any) -> Any:

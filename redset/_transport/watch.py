@@ -236,17 +236,19 @@ def pool_to_subscribe_with(client: Any, key: bytes) -> Any:
         return None
     if not compat.is_cluster(client):
         return compat.pool_of(client)
-    try:
-        if not compat.is_asyncio(client):
-            return compat.pool_of(compat.client_of_slot(client, slot_of(key)))
+    if compat.is_asyncio(client):
         node = compat.node_of_slot(client, slot_of(key))
-    except Exception as error:
-        if client_errors.is_client_error(error):
-            raise NoSubscriptionError("the client knows no node for the slot") from error
-        raise
+        node = None if node is None else client_of_node(client, node)
+    else:
+        try:
+            node = compat.client_of_slot(client, slot_of(key))
+        except Exception as error:
+            if not client_errors.is_client_error(error):
+                raise
+            node = None
     if node is None:
-        raise NoSubscriptionError("the client is about to ask for the cluster's nodes")
-    return client_of_node(client, node).connection_pool
+        raise NoSubscriptionError("the client knows no node for the slot")
+    return compat.pool_of(node)
 
 
 def check_refusal(pool: Any) -> None:
