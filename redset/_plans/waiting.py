@@ -1,18 +1,63 @@
 """Plans that wait until a set, or one of several sets, may have an item to take."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
+from redset._protocol.client_errors import is_outage
 from redset._protocol.commands import Command
 from redset._protocol.config import Awaited, Plan, TakeOptions, WaitForChange
 from redset._protocol.replies import MayHaveMore
+from redset._support.words import shown
 
 R = TypeVar("R", bound=MayHaveMore)
 
+logger = logging.getLogger("redset")
+
+# A consumer that waits goes on waiting for this long if it can't reach its server.
+OUTAGE_SECONDS = 30.0
 # A waiting consumer that can be stopped checks whether it is to stop each time after this long.
 GLANCE_SECONDS = 0.1
+
+
+class Outage:
+    """The time during which a consumer that waits can't reach its server.
+
+    The server may have been restarted, or another one is about to take over: the consumer goes on
+    waiting for a while, as it has nothing to lose.
+    """
+
+    def __init__(self, awaited: Awaited) -> None:
+        self._awaited = awaited
+        self._until = 0.0
+        # The last request's error, during an outage.
+        self._error: Exception | None = None
+
+    def check(self, error: Exception) -> None:
+        """Note that a request failed; raise *error* if it is no outage, or one of too long."""
+        if not is_outage(error):
+            raise error
+        if self._error is None:
+            self._until = monotonic() + OUTAGE_SECONDS
+            logger.warning(
+                "redset %s: a consumer waits for its server, which can't be reached: %s",
+                shown(self._awaited.label),
+                error,
+            )
+        elif monotonic() > self._until:
+            raise error
+        self._error = error
+
+    def is_over(self) -> None:
+        """Note that a request was answered."""
+        self._error = None
+
+    def end(self) -> None:
+        """Raise the last request's error: the time is up, and items may have come."""
+        if self._error is not None:
+            raise self._error
 
 
 def when_there(
@@ -39,9 +84,13 @@ def when_there(
     outlook = awaited.outlook(options.now)
     seconds = math.inf
     glance = math.inf if options.stopped is None else GLANCE_SECONDS
+    outage = Outage(awaited)
     while True:
         left = end - monotonic()
-        if left <= 0 or (options.stopped and options.stopped()):
+        if options.stopped and options.stopped():
+            return reply
+        if left <= 0:
+            outage.end()
             return reply
         [told] = yield WaitForChange(outlook, min(left, seconds, glance))
         if told is False and glance < min(left, seconds):
@@ -50,7 +99,12 @@ def when_there(
             glance = math.inf
         # Without notifications, each request also reads when the next item will be ready.
         looks = outlook.commands() if told is None else []
-        reply, looked = yield from _asked(options, request, looks)
+        try:
+            reply, looked = yield from _asked(options, request, looks)
+        except Exception as error:
+            outage.check(error)
+            continue
+        outage.is_over()
         outlook.found = found(reply)
         if outlook.found:
             return reply

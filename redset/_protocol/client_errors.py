@@ -55,6 +55,18 @@ def is_disconnected(error: BaseException) -> bool:
     return is_named(error, "ConnectionError") or is_named(error, "TimeoutError")
 
 
+def is_outage(error: BaseException) -> bool:
+    """Return whether the server can't be reached or refuses its work now, and may be back soon."""
+    if is_exhausted(error) or is_named(error, "AuthenticationError"):
+        return False
+    cluster = ("ClusterError", "RedisClusterException", "ValkeyClusterException")
+    return (
+        is_disconnected(error)
+        or is_read_only(error)
+        or any(is_named(error, name) for name in cluster)
+    )
+
+
 def is_missing_script(error: BaseException) -> bool:
     """Return whether the server doesn't have the script that was called by its digest."""
     return is_named(error, "NoScriptError")

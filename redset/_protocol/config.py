@@ -42,6 +42,11 @@ def ask(command: Command[R]) -> Plan[R]:
 class Awaited(Protocol):
     """One set, or several, that a consumer can wait for."""
 
+    @property
+    def label(self) -> str:
+        """The name, or the names, for logs."""
+        ...
+
     def outlook(self, now: Clock | None, /) -> Outlook:
         """Return the outlook of a consumer that takes items that are due by the clock *now*."""
         ...

@@ -432,7 +432,7 @@ def node_clients(client: Any) -> list[Any]:
 def node_of_slot(client: Any, slot: int) -> Any:
     """Return the node that owns *slot*, as far as an asyncio cluster's *client* knows.
 
-    ``None`` if it knows of none. While it asks the cluster anew, its nodes are those of before: if
+    ``None`` if it knows of none. While it asks the cluster again, its nodes are those of before: if
     one of them doesn't answer, the sets of the others need not wait.
     """
     try:
