@@ -166,6 +166,8 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def ttl(self) -> float | None:
         """Return how many seconds the set has left; ``None`` if it has no end or doesn't exist.
 
+        A read-only replica answers too, and an account that may only read.
+
         Raises: ``TypeError`` as `expire`.
         Cost: 1 round trip, O(1). Atomic.
         Source: a script around ``PTTL``; ``ttl`` of redis-py, as a float and without -1 and -2.
@@ -587,7 +589,10 @@ class SetMethods(BaseSet[T], MutableSet[T]):
     def stats(self) -> Stats:
         """Return how many items are in each state.
 
+        A read-only replica answers too, and an account that may only read, if it may call ``TIME``.
+
         Cost: 1 round trip, O(log n). Atomic.
+        Source: a script around ``ZCARD``, ``ZCOUNT``, ``SCARD`` and ``TIME``.
         """
         return self._run(dead_letters.stats)
 

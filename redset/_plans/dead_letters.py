@@ -12,6 +12,7 @@ from redset._plans.leased import (
     parts,
 )
 from redset._plans.many import server_time
+from redset._plans.readonly import ask_reader
 from redset._protocol import commands
 from redset._protocol.arguments import check_reason, check_seconds
 from redset._protocol.commands import Command
@@ -87,7 +88,8 @@ def stats(config: SetConfig[Any]) -> Plan[Stats]:
     now = None if config.score_clock is None else float(config.score_clock())
     keys = leasing_keys(config.key)
     all_keys = [config.key, keys.leased, keys.dead, config.undecodable, keys.delayed]
-    [(counted, lowest)] = yield [commands.stats(all_keys, config.max_due_score())]
+    command = commands.stats(all_keys, config.max_due_score())
+    counted, lowest = yield from ask_reader(command)
     oldest = 0.0 if now is None or lowest is None else max(0.0, now - lowest)
     ready, due, leased, waiting, expired, dead, undecodable = counted
     return Stats(ready, due, leased, waiting, expired, dead, undecodable, oldest)

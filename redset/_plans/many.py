@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_conflict
+from redset._plans.readonly import ask_reader
 from redset._plans.single import ADMIT_AT_ONCE, admit
 from redset._protocol import commands
 from redset._protocol.arguments import check_seconds
@@ -179,7 +180,8 @@ def _set_ttl(config: SetConfig[Any], call: str, seconds: float | None) -> Plan[b
 
 def ttl(config: SetConfig[Any]) -> Plan[float | None]:
     _check_has_own_ttl(config, "ttl")
-    return (yield from ask(commands.ttl_of_set((config.key, *leasing_keys(config.key)))))
+    command = commands.ttl_of_set((config.key, *leasing_keys(config.key)))
+    return (yield from ask_reader(command))
 
 
 def _check_has_own_ttl(config: SetConfig[Any], call: str) -> None:

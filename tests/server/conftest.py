@@ -116,7 +116,7 @@ def reader(
         "evalsha",
         *(() if server.kind == "redis-6.2" else ("eval_ro", "evalsha_ro")),
     ]
-    commands = ["+@read", *(f"+{name}" for name in (*scripts, "multi", "exec", "script"))]
+    commands = ["+@read", *(f"+{name}" for name in (*scripts, "multi", "exec", "script", "time"))]
     rights = ["reset", "on", ">secret", READERS[request.param], *commands]
     client.execute_command("ACL", "SETUSER", READER, *rights)
     yield make_client(username=READER, password="secret")
