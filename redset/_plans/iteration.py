@@ -31,7 +31,7 @@ class Cursor:
     rank: int = 0
     # Whether it probably still has that rank: the last page showed no change of the set before it.
     rank_stable: bool = True
-    # Whether the connection supports transactions; that of a cluster doesn't.
+    # Whether the connection supports transactions: not if the client's methods send.
     transactions: bool = True
     limit: int = field(default_factory=lambda: FIRST_PAGE)
     exhausted: bool = False

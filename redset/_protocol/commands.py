@@ -308,6 +308,10 @@ def count(key: bytes, lowest: str, highest: str) -> Command[int]:
     return Command(("ZCOUNT", key), (lowest, highest), replies.integer)
 
 
+def exists(key: bytes) -> Command[int]:
+    return Command(("EXISTS", key), (), replies.integer)
+
+
 def delete(*keys: bytes) -> Command[int]:
     """Delete *keys*; the server frees their memory in the background."""
     return Command(("UNLINK",), keys, replies.integer)

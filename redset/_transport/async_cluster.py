@@ -1,17 +1,16 @@
 """Routes for asyncio: see `redset._transport.cluster`, whose rules hold here too."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.keys import slot_of
 from redset._transport import compat
-from redset._transport.cluster import Pauses, is_undelivered
+from redset._transport.cluster import Attempts
 from redset._transport.node_pools import NodeClient, client_of_node
 from redset._transport.pipeliner import Pipeliner, pipeliner_for
-from redset._transport.through_client import check_transaction
 
 
 class AsyncSlotRoute:
@@ -20,6 +19,7 @@ class AsyncSlotRoute:
     def __init__(self, client: Any, key: bytes, *, pipelining: bool) -> None:
         self._client, self._slot, self._pipelining = client, slot_of(key), pipelining
         self._original = compat.original_execute(client)
+        self._probe = [commands.exists(key)]
         # What sends through the client's own methods.
         self._by_client = pipeliner_for(client, pipelining)
 
@@ -38,35 +38,23 @@ class AsyncSlotRoute:
 
     async def send(self, _client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* in one write; return its replies, errors among them."""
-        replies = await self._fast(batch)
-        if replies is None:
-            replies = await self._through_client(batch)
-            return await self._settled(batch, replies, client_errors.is_moving)
+        client = self._client
+        node = compat.node_of_slot(client, self._slot)
+        if not compat.is_untouched(client, self._original):
+            return await self._send_by_client(batch)
+        if node is None:  # the client has not been used
+            return await self._send_again(Attempts(batch))
+        try:
+            replies = await self._call(node, batch)
+        except Exception as error:
+            attempts = Attempts(batch)
+            attempts.failed(error)
+            return await self._send_again(attempts)
         for reply in replies:
             if isinstance(reply, Exception) and client_errors.is_redirection(reply):
-                check_transaction(batch)
-                return await self._settled(batch, replies, client_errors.is_redirection)
+                attempts = Attempts(batch)
+                return replies if attempts.answered(replies) else await self._send_again(attempts)
         return replies
-
-    async def _fast(
-        self, batch: Sequence[Command[Any]], asked: Exception | None = None
-    ) -> list[Any] | None:
-        """Send *batch* to the slot's node, or to that of *asked*; ``None`` if the client has to."""
-        client = self._client
-        if not compat.is_untouched(client, self._original):
-            return None
-        try:
-            if asked is None:
-                node = compat.node_of_slot(client, self._slot)
-                return None if node is None else await self._call(node, batch)
-            node = compat.node_of_redirection(client, asked)
-            # The permission is for one command.
-            allowed = [word for command in batch for word in (commands.ASKING, command)]
-            return None if node is None else (await self._call(node, allowed))[1::2]
-        except Exception as error:
-            if not is_undelivered(error):
-                raise
-            return None
 
     async def _call(self, node: Any, batch: Sequence[Command[Any]]) -> list[Any]:
         pipeliners, target = self._pipeliners(), client_of_node(self._client, node)
@@ -75,48 +63,50 @@ class AsyncSlotRoute:
             known = pipeliners[node.name] = Pipeliner(self._pipelining, NodeClient.execute_command)
         return await known.send(target, batch)
 
+    async def _send_again(self, attempts: Attempts) -> list[Any]:
+        client = self._client
+        while True:
+            await asyncio.sleep(attempts.pause())
+            before = attempts.redirection
+            node = None
+            if before is not None and client_errors.is_ask(before):
+                node = compat.node_of_redirection(client, before)
+            if node is None and not attempts.is_moving:
+                await self._learn()
+            try:
+                if node is not None:
+                    replies = attempts.permitted(await self._call(node, attempts.asked))
+                else:
+                    owner = client.nodes_manager.get_node_from_slot(self._slot)
+                    replies = await self._call(owner, attempts.open)
+            except Exception as error:
+                attempts.failed(error)
+            else:
+                if attempts.answered(replies):
+                    return attempts.replies
+
+    async def _learn(self) -> None:
+        """Let the client learn which node has the slot; raise its error if it can't."""
+        try:
+            await self._by_client.send(self._client, self._probe)
+        except Exception as error:
+            if not client_errors.is_moving(error):
+                raise
+
+    async def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        """Send *batch* by the client's own methods, which are observed or changed."""
+        attempts = Attempts(batch)
+        while True:
+            try:
+                replies = await self._by_client.send(self._client, attempts.open)
+            except Exception as error:
+                if len(attempts.open) > 1 or not client_errors.is_moving(error):
+                    raise
+                replies = [error]
+            if attempts.answered(replies) or not attempts.is_moving:
+                return attempts.replies
+            await asyncio.sleep(attempts.pause())
+
     def _pipeliners(self) -> dict[str, Pipeliner]:
         name = f"pipeliners_{self._pipelining}"
         return compat.shared_by_client(self._client, name, dict[str, Pipeliner])
-
-    async def _through_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        try:
-            return await self._by_client.send(self._client, batch)
-        except Exception as error:
-            if len(batch) == 1 and client_errors.is_moving(error):
-                return [error]
-            raise
-
-    async def _settled(
-        self,
-        batch: Sequence[Command[Any]],
-        replies: Sequence[Any],
-        is_open: Callable[[Exception], bool],
-    ) -> list[Any]:
-        """Return *replies*, and for those that are *is_open* the replies to further attempts."""
-        return [
-            await self._redirected(command, reply)
-            if isinstance(reply, Exception) and is_open(reply)
-            else reply
-            for command, reply in zip(batch, replies, strict=True)
-        ]
-
-    async def _redirected(self, command: Command[Any], reply: Any) -> Any:
-        """Return the reply to *command*, whose first *reply* sent it to another node."""
-        pauses = Pauses()
-        while isinstance(reply, Exception) and client_errors.is_redirection(reply):
-            if pauses.are_over:
-                break
-            found: list[Any] | None = None
-            if client_errors.is_moving(reply):
-                await asyncio.sleep(pauses.next())
-                found = await self._fast([command])
-            elif client_errors.is_ask(reply):
-                found = await self._fast([command], reply)
-            if found is not None:
-                [reply] = found
-                continue
-            [reply] = await self._through_client([command])
-            if not (isinstance(reply, Exception) and client_errors.is_moving(reply)):
-                break
-        return reply

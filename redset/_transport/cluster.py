@@ -4,15 +4,17 @@ The companion keys of a set share its slot, so that each batch is for one node. 
 over connections that redset keeps for that node, as to a single server.
 
 What happens to the cluster (a slot has moved, a node is gone, another one took over) is for the
-client to learn: whatever the fast way could not deliver is sent again through the client's own
-methods, by its own rules. A request that redset sends twice has an id by which the server answers
-it once. There is one exception. Clients give up within half a second if the keys of one command are
-being moved from one node to another, as all scripts with several keys are refused until the slot
-has moved. Here they are repeated for longer.
+client to learn: if a batch could not be delivered, the client's own method asks for the key, and by
+its own rules learns of the nodes, or raises its error. Then the batch is sent again. A request that
+is sent twice has an id by which the server answers it once.
+
+There is one exception. Clients give up within half a second if the keys of one command are being
+moved from one node to another, as all scripts with several keys are refused until the slot has
+moved. Here they are repeated for longer.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from redset._protocol import client_errors, commands
@@ -21,34 +23,102 @@ from redset._protocol.keys import slot_of
 from redset._support.forks import PerProcess
 from redset._transport import compat
 from redset._transport.pinned import PinnedConnections, pinned_connections_for
-from redset._transport.through_client import check_transaction, send_through
+from redset._transport.through_client import send_through
 from redset._transport.watch import evict_one
 
 # How long a command is repeated that is refused because its slot is moving.
 MOVING_SECONDS = 15.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
+# How often a batch is sent in vain, for other reasons, before the last error is raised.
+MOST_FAILURES = 5
 
 
-class Pauses:
-    """The pauses between attempts to run a command whose slot is moving."""
+class Attempts:
+    """What one batch was answered so far, and what is to be done next. No I/O.
 
-    def __init__(self) -> None:
-        self._until = time.monotonic() + MOVING_SECONDS
-        self._next = FIRST_PAUSE
+    A transaction is refused or executed as a whole, and repeated as a whole. Of other batches, the
+    refused commands are repeated.
+    """
+
+    def __init__(self, batch: Sequence[Command[Any]]) -> None:
+        self._batch = batch
+        self._is_whole = commands.MULTI in batch
+        self._places = list(range(len(batch)))
+        self.replies: list[Any] = [None] * len(batch)
+        # The last reply that was a redirection; ``None`` if the last attempt had no replies.
+        self.redirection: Exception | None = None
+        self._failures = 0
+        self._until = 0.0
+        self._pause = FIRST_PAUSE
 
     @property
-    def are_over(self) -> bool:
-        """True if there was time enough."""
-        return time.monotonic() > self._until
+    def open(self) -> list[Command[Any]]:
+        """The commands that have no final reply."""
+        return [self._batch[place] for place in self._places]
 
-    def next(self) -> float:
-        """Return the seconds until the next attempt."""
-        pause, self._next = self._next, min(2 * self._next, LONGEST_PAUSE)
+    @property
+    def is_moving(self) -> bool:
+        """True if the last attempt was refused because the slot is about to move."""
+        return self.redirection is not None and client_errors.is_moving(self.redirection)
+
+    @property
+    def asked(self) -> list[Command[Any]]:
+        """The open commands for the node that an ASK names, each of which needs a permission.
+
+        A transaction needs one.
+        """
+        found: list[Command[Any]] = []
+        in_transaction = False
+        for command in self.open:
+            if not in_transaction:
+                found.append(commands.ASKING)
+            found.append(command)
+            in_transaction = (in_transaction or command is commands.MULTI) and command.words != (
+                "EXEC",
+            )
+        return found
+
+    def permitted(self, replies: Sequence[Any]) -> list[Any]:
+        """Return those of *replies* to `asked` that are for the open commands."""
+        pairs = zip(self.asked, replies, strict=True)
+        return [reply for command, reply in pairs if command is not commands.ASKING]
+
+    def failed(self, error: Exception) -> None:
+        """Note that an attempt had no replies; raise *error* if another one would be in vain."""
+        self.redirection = None
+        self._failures += 1
+        if self._failures >= MOST_FAILURES or not is_undelivered(error):
+            raise error
+
+    def answered(self, replies: Sequence[Any]) -> bool:
+        """Take the *replies* to the open commands; return whether all are final."""
+        redirected = []
+        for place, reply in zip(self._places, replies, strict=True):
+            self.replies[place] = reply
+            if isinstance(reply, Exception) and client_errors.is_redirection(reply):
+                redirected.append(place)
+        if not redirected:
+            return True
+        self.redirection = redirection = self.replies[redirected[0]]
+        if not self._is_whole:
+            self._places = redirected
+        if self.is_moving or client_errors.is_ask(redirection):
+            # The owner names the other node, and that one asks to wait, until the slot has moved.
+            self._until = self._until or time.monotonic() + MOVING_SECONDS
+            return time.monotonic() > self._until
+        self._failures += 1
+        return self._failures >= MOST_FAILURES
+
+    def pause(self) -> float:
+        """Return for how many seconds to wait before the next attempt."""
+        if not self.is_moving:
+            return 0.0
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         return pause
 
 
 def is_undelivered(error: Exception) -> bool:
-    """Return whether the client may still deliver a batch, after the fast way raised *error*."""
+    """Return whether a batch that failed with *error* may be delivered by another attempt."""
     return client_errors.is_client_error(error) and not client_errors.is_exhausted(error)
 
 
@@ -58,6 +128,7 @@ class SlotRoute:
     def __init__(self, client: Any, key: bytes) -> None:
         self._client, self._slot = client, slot_of(key)
         self._original = compat.original_execute(client)
+        self._probe = [commands.exists(key)]
         # The client of the node that was used last, and its pinned connections: one object, as
         # several threads may replace it.
         self._last: tuple[Any, PerProcess[PinnedConnections] | None] = (None, None)
@@ -65,88 +136,74 @@ class SlotRoute:
 
     def send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* in one write; return its replies, errors among them."""
-        replies = self._fast(batch)
-        if replies is None:
-            return self._settled(batch, self._by_client(batch), client_errors.is_moving)
+        client = self._client
+        if not compat.is_untouched(client, self._original) or (
+            len(batch) > 1 and not compat.pipeline_is_untouched(client)
+        ):
+            return self._send_by_client(batch)
+        try:
+            replies = self._call(compat.client_of_slot(client, self._slot), batch)
+        except Exception as error:
+            attempts = Attempts(batch)
+            attempts.failed(error)
+            return self._send_again(attempts)
         for reply in replies:
             if isinstance(reply, Exception) and client_errors.is_redirection(reply):
-                check_transaction(batch)
-                return self._settled(batch, replies, client_errors.is_redirection)
+                attempts = Attempts(batch)
+                return replies if attempts.answered(replies) else self._send_again(attempts)
         return replies
 
-    def _fast(
-        self, batch: Sequence[Command[Any]], asked: Exception | None = None
-    ) -> list[Any] | None:
-        """Send *batch* to the slot's node, or to that of *asked*; ``None`` if the client has to."""
-        client = self._client
-        if not compat.is_untouched(client, self._original):
-            return None
-        if len(batch) > 1 and not compat.pipeline_is_untouched(client):
-            return None
-        try:
-            if asked is None:
-                node = compat.client_of_slot(client, self._slot)
-                return self._call(node, [command.packed() for command in batch])
-            node = compat.client_of_redirection(client, asked)
-            # The permission is for one command.
-            packed = [word.packed() for command in batch for word in (commands.ASKING, command)]
-            replies = None if node is None else self._call(node, packed)
-            return None if replies is None else replies[1::2]
-        except Exception as error:
-            if not is_undelivered(error):
-                raise
-            return None
-
-    def _call(self, node: Any, packed: list[bytes]) -> list[Any] | None:
-        """Send *packed* commands to the client of a *node*; return the replies, undecoded."""
+    def _call(self, node: Any, batch: Sequence[Command[Any]]) -> list[Any]:
+        """Send *batch* to the client of a *node*; return the replies, undecoded."""
         last, pinned = self._last
         if node is not last:
             pinned = pinned_connections_for(node)
             self._last = node, pinned
         if pinned is None:
-            return None
-        if len(packed) == 1:
-            return [pinned.get().call(node, packed[0], evict_one)]
-        return pinned.get().call_all(node, packed, evict_one)
+            return send_through(node, batch)
+        if len(batch) == 1:
+            return [pinned.get().call(node, batch[0].packed(), evict_one)]
+        return pinned.get().call_all(node, [command.packed() for command in batch], evict_one)
 
-    def _by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
+    def _send_again(self, attempts: Attempts) -> list[Any]:
+        client = self._client
+        while True:
+            time.sleep(attempts.pause())
+            before = attempts.redirection
+            node = None
+            if before is not None and client_errors.is_ask(before):
+                node = compat.client_of_redirection(client, before)
+            if node is None and not attempts.is_moving:
+                self._learn()
+            try:
+                if node is not None:
+                    replies = attempts.permitted(self._call(node, attempts.asked))
+                else:
+                    replies = self._call(compat.client_of_slot(client, self._slot), attempts.open)
+            except Exception as error:
+                attempts.failed(error)
+            else:
+                if attempts.answered(replies):
+                    return attempts.replies
+
+    def _learn(self) -> None:
+        """Let the client learn which node has the slot; raise its error if it can't."""
         try:
-            return send_through(self._client, batch)
+            send_through(self._client, self._probe)
         except Exception as error:
-            if len(batch) == 1 and client_errors.is_moving(error):
-                return [error]
-            raise
+            if not client_errors.is_moving(error):
+                raise
 
-    def _settled(
-        self,
-        batch: Sequence[Command[Any]],
-        replies: Sequence[Any],
-        is_open: Callable[[Exception], bool],
-    ) -> list[Any]:
-        """Return *replies*, and for those that are *is_open* the replies to further attempts."""
-        return [
-            self._redirected(command, reply)
-            if isinstance(reply, Exception) and is_open(reply)
-            else reply
-            for command, reply in zip(batch, replies, strict=True)
-        ]
-
-    def _redirected(self, command: Command[Any], reply: Any) -> Any:
-        """Return the reply to *command*, whose first *reply* sent it to another node."""
-        pauses = Pauses()
-        while isinstance(reply, Exception) and client_errors.is_redirection(reply):
-            if pauses.are_over:
-                break
-            found: list[Any] | None = None
-            if client_errors.is_moving(reply):
-                time.sleep(pauses.next())
-                found = self._fast([command])
-            elif client_errors.is_ask(reply):
-                found = self._fast([command], reply)
-            if found is not None:
-                [reply] = found
-                continue
-            [reply] = self._by_client([command])
-            if not (isinstance(reply, Exception) and client_errors.is_moving(reply)):
-                break
-        return reply
+    def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        """Send *batch* by the client's own methods, which are observed or changed."""
+        attempts = Attempts(batch)
+        while True:
+            try:
+                replies = send_through(self._client, attempts.open)
+            except Exception as error:
+                if len(attempts.open) > 1 or not client_errors.is_moving(error):
+                    raise
+                replies = [error]
+            if attempts.answered(replies) or not attempts.is_moving:
+                return attempts.replies
+            time.sleep(attempts.pause())

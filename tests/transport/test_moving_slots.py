@@ -139,7 +139,7 @@ def test_once_moved_calls_go_straight_to_the_new_node(
     def refuse(*_arguments: Any) -> Any:
         raise AssertionError("sent through the client again")
 
-    monkeypatch.setattr(SlotRoute, "_by_client", refuse)
+    monkeypatch.setattr(SlotRoute, "_learn", refuse)
     assert numbers.pop() == 0
     assert len(list(numbers)) == 99
 
@@ -203,7 +203,7 @@ def test_asyncio_calls_go_straight_to_the_new_node_once_moved(
             assert await numbers.size() == 100
             Move(nodes).do()
             assert await numbers.size() == 100  # learns of the move
-            monkeypatch.setattr(AsyncSlotRoute, "_through_client", refuse)
+            monkeypatch.setattr(AsyncSlotRoute, "_learn", refuse)
             assert await numbers.pop() == 0
             assert len([number async for number in numbers]) == 99
 
@@ -261,10 +261,3 @@ def test_tasks_listen_where_their_slot_went(client: Any, nodes: TestCluster) -> 
             return await asyncio.wait_for(asyncio.gather(*tasks), 10)
 
     assert sorted(asyncio.run(use())) == [[1], [2], [3]]
-
-
-def test_pauses_grow_up_to_the_longest() -> None:
-    pauses = cluster.Pauses()
-    seconds = [pauses.next() for _ in range(8)]
-    assert seconds == sorted(seconds)
-    assert seconds[-1] == cluster.LONGEST_PAUSE
