@@ -2,10 +2,12 @@
 
 from redset._plans.consuming import backoff
 from redset._plans.leased import DeadLetter, LeaseInfo, Stats
+from redset._protocol.durability import Durable
 from redset.clients import connect
 from redset.clocks import ServerClock
 from redset.consumers import Consumer, FirstConsumer
 from redset.exceptions import (
+    DurabilityUnsupported,
     EmbeddedServerError,
     EmptySetError,
     InvalidTypeError,
@@ -15,6 +17,7 @@ from redset.exceptions import (
     LockTimeout,
     MissingItemError,
     MissingRankError,
+    NotDurable,
     RedsetError,
     ResultExpired,
     SerializerError,
@@ -31,6 +34,8 @@ __version__ = "1.0.0"
 __all__ = [
     "Consumer",
     "DeadLetter",
+    "DurabilityUnsupported",
+    "Durable",
     "EmbeddedServerError",
     "EmptySetError",
     "FirstConsumer",
@@ -45,6 +50,7 @@ __all__ = [
     "LockTimeout",
     "MissingItemError",
     "MissingRankError",
+    "NotDurable",
     "RedisSortedSet",
     "RedsetError",
     "ResultExpired",

@@ -43,7 +43,7 @@ from redset._support.words import shown
 from redset._transport.runner import Runner
 from redset.base import BaseSet, lock_arguments
 from redset.consumers import Consumer
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import InvalidTypeError, NotDurable
 from redset.leases import Lease
 from redset.locks import Lock
 
@@ -1209,7 +1209,12 @@ class SetMethods(BaseSet[T], MutableSet[T]):
         check_conflict(self._runner.config, conflict)
         operands = _operands(self._runner, others)
         plan = algebra.combined
-        return self._derive(self._run(plan, operation, operands, conflict, weights, into))
+        try:
+            made = self._run(plan, operation, operands, conflict, weights, into)
+        except NotDurable as error:
+            error.result = self._derive(error.result)
+            raise
+        return self._derive(made)
 
     def _compare(self, operation: str, other: Items[Any], *, other_first: bool = False) -> bool:
         mine, theirs = stored(self._runner.config), _operand(self._runner, other)
@@ -1227,7 +1232,13 @@ def _lease(
     worker: str | None,
     last: bool,
 ) -> Lease[T]:
-    held = source._runner.run(leases.lease, num, ttl, timeout, max_deliveries, worker, last=last)
+    try:
+        held = source._runner.run(
+            leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
+        )
+    except NotDurable as error:
+        error.result = Lease(source, error.result, float(ttl), renew=renew)
+        raise
     return Lease(source, held, float(ttl), renew=renew)
 
 

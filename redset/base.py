@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, Type
 from redset._plans.operands import Destination
 from redset._protocol.arguments import check_most
 from redset._protocol.config import UNIQUE, SetConfig, TakeOptions, Unique
+from redset._protocol.durability import Durable, check_durable
 from redset._protocol.encoding import Encoding, check_serializer, has_methods
 from redset._protocol.keys import check_name, companion, lasting_set_of, text_of
 from redset._protocol.scores import Clock, unique_times, zero
@@ -69,6 +70,7 @@ class BaseSet(Generic[T]):
         clock: Clock = time.time,
         unique: Unique = "until_taken",
         max_deliveries: int | None = None,
+        durable: Durable | None = None,
         **options: Any,
     ) -> None:
         key = check_name(name)
@@ -88,6 +90,8 @@ class BaseSet(Generic[T]):
             serializer = None
         settings = (scorer, serializer, lock_timeout, lock_expires)
         named = {"clock": clock, "unique": unique, "max_deliveries": most, **options}
+        if check_durable(label, durable) is not None:
+            named["durable"] = durable
         self._arguments = (settings, named)
         times = unique_times(clock)
         config = SetConfig(
@@ -99,6 +103,7 @@ class BaseSet(Generic[T]):
             max_deliveries=most or 0,
             no_wait=TakeOptions(times.now if self._kind.hands_out_due else None),
             score_clock=clock if self._kind.scores_are_times else None,
+            durable=durable,
         )
         self._runner = self._runner_class(redis_client, config, clock=clock, **options)
         self._run = self._runner.run

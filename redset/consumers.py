@@ -1,6 +1,7 @@
 # Written by tools/generate.py from redset/asyncio/consumers.py: change that, then `make generate`.
 """Consumers: the loop of a worker, which acknowledges an item by asking for the next."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -12,10 +13,13 @@ from redset._protocol.config import Plan
 from redset._support.exits import close_at_exit
 from redset._transport.driver import SubscriptionReuse
 from redset._transport.runner import PlanRunner
+from redset.exceptions import NotDurable
 from redset.leases import Lease
 
 if TYPE_CHECKING:
     from redset.sets import RedisSortedSet
+
+logger: logging.Logger = logging.getLogger("redset")
 
 T = TypeVar("T")
 C = TypeVar("C", bound="BaseConsumer[Any]")
@@ -95,7 +99,9 @@ class BaseConsumer(Generic[T]):
             if item is not None and item.member in lease._held.unsettled:
                 how = settling.failure(work.delay(error), error)
                 members = [item.member]
-                lease._leave(settling.settle, lease._held, how, members)
+                unconfirmed = lease._leave(settling.settle, lease._held, how, members)
+                if unconfirmed is not None:
+                    logger.warning("%s", unconfirmed)
 
 
 class Consumer(BaseConsumer[T], Iterator[T]):
@@ -171,7 +177,11 @@ def _consume(
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
             slot = reuse.slot(runner.config.keys)
-            held = runner.run_in(slot, step, settings, done)
+            try:
+                held = runner.run_in(slot, step, settings, done)
+            except NotDurable as error:
+                _return(sets, settings, error)
+                raise
             if lease is not None:
                 lease._held.log_lost()
             lease = None
@@ -210,5 +220,18 @@ def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
         if error is not None:
             delay = work.delay(error)
     finally:
-        lease._leave(settling.leave, lease._held, work.done, delay, error)
+        unconfirmed = lease._leave(settling.leave, lease._held, work.done, delay, error)
         lease._held.log_lost()
+        if unconfirmed is not None:
+            if error is None:
+                raise unconfirmed
+            logger.warning("%s", unconfirmed)
+
+
+def _return(sets: tuple[Any, ...], settings: Settings, error: NotDurable) -> None:
+    """Release the items of a request that was not confirmed: the loop doesn't receive them."""
+    held, error.result = error.result, None
+    if held.items:
+        lease: Lease[Any] = Lease(sets[held.place], held, settings.ttl, renew=False)
+        # The loop raises *error*, which says as much as a second one would.
+        lease._leave(settling.leave, held, 0, 0.0, None)

@@ -97,6 +97,44 @@ class LeaseLost(RedsetError, RuntimeError):
         )
 
 
+class NotDurable(RedsetError, RuntimeError):
+    """A change was made, and fewer replicas or disks confirmed it in time than the set asks for.
+
+    Don't repeat the call: it is done, and ``result`` has what it would have returned. If the server
+    fails now, the change may be lost; otherwise the replicas will have it too.
+
+    Attributes:
+        result: what the call would have returned: an item that was popped, a `Lease`, ….
+        replicas: how many replicas confirmed the change, the fewest of the steps of the call.
+        wanted: how many replicas were to confirm it.
+        disk: whether the server's own disk confirmed it; ``None`` if it was not asked.
+
+    """
+
+    def __init__(
+        self, name: str, replicas: int, wanted: int, disk: bool | None, result: Any = None
+    ) -> None:
+        super().__init__(name, replicas, wanted, disk)
+        self.name: str = name
+        self.replicas: int = replicas
+        self.wanted: int = wanted
+        self.disk: bool | None = disk
+        self.result: Any = result
+
+    def __str__(self) -> str:
+        known = [f"{self.replicas} of {self.wanted} replicas"] if self.wanted else []
+        if self.disk is not None:
+            known.append("its disk" if self.disk else "not its disk")
+        return (
+            f"redset {shown(self.name)}: the call was done at the server, and confirmed in time by "
+            f"{' and '.join(known)}; don't repeat it: its result is in the attribute `result`"
+        )
+
+
+class DurabilityUnsupported(_Message, RuntimeError):
+    """The server can't confirm changes as `Durable` asks; nothing was changed."""
+
+
 class NestedCallError(_Message, RuntimeError):
     """A call inside another call of its thread found no connection that it could use safely."""
 

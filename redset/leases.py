@@ -15,7 +15,7 @@ from redset._protocol.client_errors import is_disconnected
 from redset._support.words import described
 from redset._transport.renewals import Renewer, new_guard, renewer_of
 from redset._transport.runner import Operation, P, Runner, is_of_the_call
-from redset.exceptions import LeaseLost
+from redset.exceptions import LeaseLost, NotDurable
 
 if TYPE_CHECKING:
     from redset.sets import RedisSortedSet
@@ -177,7 +177,9 @@ class Lease(Sequence[T]):
             raise self._held.loss()
 
     def _give_back(self, error: BaseException) -> None:
-        self._leave(settling.give_back, self._held, error)
+        unconfirmed = self._leave(settling.give_back, self._held, error)
+        if unconfirmed is not None:
+            logger.warning("%s", unconfirmed)
         self._held.log_lost()
 
     def _begin_renewal(self) -> None:
@@ -215,15 +217,20 @@ class Lease(Sequence[T]):
         if monotonic() >= self._held.until and self._held.unsettled:
             self._hold_on()
 
-    def _leave(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _leave(
+        self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> NotDurable | None:
         """Settle what is left when a block ends; `LeasedItems.lost` has the lost items.
 
-        Other errors are logged, not raised: they must not hide the error that ended the block, and
-        items that stay on lease are ready again when it expires.
+        Return the error if that was done, and was not confirmed. Other errors are logged, not
+        raised: they must not hide the error that ended the block, and items that stay on lease are
+        ready again when it expires.
         """
         try:
             with contextlib.suppress(LeaseLost):
                 self._settle(operation, *args, **kwargs)
+        except NotDurable as unconfirmed:
+            return unconfirmed
         except Exception as failure:
             if not is_of_the_call(failure):
                 raise
@@ -233,6 +240,7 @@ class Lease(Sequence[T]):
                 *(self._runner.config.label, described(failure)),
                 exc_info=None if gone else failure,
             )
+        return None
 
     def _settle(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         # The guard is made here, as most leases of a consumer need none.

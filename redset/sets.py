@@ -11,6 +11,7 @@ from typing import Any
 from redset._operators import Operators
 from redset._plans import many
 from redset._protocol.config import Unique
+from redset._protocol.durability import Durable
 from redset._protocol.scores import Clock
 from redset.base import SCHEDULED, SORTED, TIME_SORTED, T, Text
 from redset.interfaces import Loading
@@ -63,6 +64,8 @@ class RedisSortedSet(Operators[T]):
             was first added, until `clear`.
         max_deliveries: how often `lease` may deliver an item before it becomes a dead letter
             (`dead_items`) instead of ready again; ``None`` sets no limit.
+        durable: the copies of a change that each call waits for (`redset.Durable`); ``None``
+            waits for none: the server may lose what it acknowledged if it fails.
 
     """
 
@@ -78,6 +81,7 @@ class RedisSortedSet(Operators[T]):
         clock: Clock = time.time,
         unique: Unique = "until_taken",
         max_deliveries: int | None = None,
+        durable: Durable | None = None,
     ) -> None:
         settings = (scorer, serializer, lock_timeout, lock_expires)
         super().__init__(
@@ -85,6 +89,7 @@ class RedisSortedSet(Operators[T]):
             clock=clock,
             unique=unique,
             max_deliveries=max_deliveries,
+            durable=durable,
         )
 
     _initialize = __init__  # type: ignore[assignment]
@@ -106,7 +111,8 @@ class SortedSet(RedisSortedSet[Text]):
     Args:
         redis_client, name, scorer: as for `redset.RedisSortedSet`.
         serializer: object with ``dumps`` and ``loads``; without one, items are ``str``.
-        lock_timeout, lock_expires, clock, unique, max_deliveries: as for `redset.RedisSortedSet`.
+        lock_timeout, lock_expires, clock, unique, max_deliveries, durable: as for
+            `redset.RedisSortedSet`.
 
     """
 
@@ -124,7 +130,8 @@ class TimeSortedSet(SortedSet[Text]):
         scorer: callable, item -> score; without one, the score is the time.
         serializer: as for `redset.SortedSet`.
         clock: callable that returns UNIX seconds, the time of items without a score.
-        lock_timeout, lock_expires, unique, max_deliveries: as for `redset.RedisSortedSet`.
+        lock_timeout, lock_expires, unique, max_deliveries, durable: as for
+            `redset.RedisSortedSet`.
 
     """
 
@@ -153,7 +160,8 @@ class ScheduledSet(TimeSortedSet[Text]):
         scorer: callable, item -> UNIX seconds at which it is due; without one, it is due at once.
         serializer: as for `redset.SortedSet`.
         clock: callable that returns UNIX seconds, by which items are due.
-        lock_timeout, lock_expires, unique, max_deliveries: as for `redset.RedisSortedSet`.
+        lock_timeout, lock_expires, unique, max_deliveries, durable: as for
+            `redset.RedisSortedSet`.
 
     """
 

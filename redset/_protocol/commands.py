@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from redset._protocol import replies
 from redset._protocol.constants import IN_LUA
+from redset._protocol.keys import is_temporary
 
 R = TypeVar("R")
 Word = bytes | str | int | float
@@ -47,6 +48,9 @@ class Command(Generic[R]):
     """
 
     __slots__ = ("_head", "_rest", "parse", "script")
+
+    # Whether it is a `Confirming` command.
+    confirms: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -81,6 +85,30 @@ class Command(Generic[R]):
         Redis 6.2 has neither this call nor such accounts.
         """
         return Command((), ("EVALSHA_RO", *self.words[1:]), self.parse, self.script)
+
+    def changes(self) -> bool:
+        """Return whether the command changes a set that lasts, or its companions.
+
+        Reading does not, nor do changes of results and of staged items, which are temporary, nor
+        the renewal of a lease: the next one comes soon.
+        """
+        name, *words = (*self._head, *self._rest[:4])
+        if self.script in _READERS or name in _READING:
+            return False
+        if self.script is SETTLE and self._rest[2] == RENEW:
+            return False
+        key = words[0] if self.script is None else words[2]
+        return not (isinstance(key, bytes) and is_temporary(key))
+
+    def delivered_nothing(self, reply: Any) -> bool:
+        """Return whether this is a request for items that found none, and acknowledged none."""
+        if self.script is TAKE:
+            return not reply.pairs
+        if self.script is LEASE:
+            return not reply.held and not self._rest[3]
+        if self.script is FIRST_TAKE or self.script is FIRST_LEASE:
+            return reply.reply is None and not self._rest[2 + len(_SHAPES[TAKE][1])]
+        return False
 
     def packed(self) -> bytes:
         """Return the command as bytes for the server: an array of strings in RESP."""
@@ -126,7 +154,19 @@ DEAD, CANCEL = Script("life", "dead"), Script("cancel")
 INCREASE = Script("idempotency", "sign", "increase")
 REMOVE_AT = Script("idempotency", "sign", "remove_at")
 MOVE = Script("idempotency", "sign", "scores", "move")
+FENCE = Script("fence")
 LOWEST, HIGHEST = "-inf", "+inf"
+
+# The commands, and the scripts, that change nothing: see `Command.changes`.
+_READING = frozenset(
+    [
+        *("EXEC", "HMGET", "INFO", "MULTI", "TIME", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANDMEMBER"),
+        *("ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE"),
+    ]
+)
+_READERS: frozenset[Script | None] = frozenset([COMPARE, COUNT, OVERLAP, PAGE, READ, STATS, TTL])
+# The verb of settle.lua that renews a lease in the background.
+RENEW = "renew"
 
 # Some servers refuse a request of 4,000 words or more (ElastiCache Serverless): a call with more
 # members is split into several commands, which are sent together.
@@ -702,6 +742,40 @@ def sample(key: bytes, size: int) -> Command[list[bytes]]:
 
 def sample_pairs(key: bytes, size: int) -> Command[list[replies.Pair]]:
     return Command(("ZRANDMEMBER", key), (size, "WITHSCORES"), replies.pairs)
+
+
+class Confirming(Command[R]):
+    """A command that is sent after others, to learn whether their changes are safe.
+
+    It is sent again together with any command before it. An error of it is parsed, not raised: the
+    commands before it were executed.
+    """
+
+    __slots__ = ()
+
+    confirms: ClassVar[bool] = True
+
+
+def confirm(key: bytes, number: int, milliseconds: int, *, disk: bool) -> list[Command[Any]]:
+    """Wait until *number* replicas have all that the server has, with *disk* on their disks.
+
+    With *disk*, the server's own disk has it too. The last reply says what was confirmed. *key* is
+    a key that doesn't exist; the first command writes it and deletes it: see fence.lua.
+    """
+    fence = Confirming(("EVAL", FENCE.source, 1, key), (), replies.error_or_none)
+    if disk:
+        waits = ("WAITAOF", 1, number, milliseconds)
+        return [fence, Confirming(waits, (), replies.confirmed_on_disk)]
+    return [fence, Confirming(("WAIT", number, milliseconds), (), replies.confirmed)]
+
+
+def confirming_places(packed: Sequence[bytes]) -> list[int]:
+    """Return the places of `Confirming` commands in a *packed* batch."""
+    places = [place for place, words in enumerate(packed) if words.startswith(_PACKED_WAITS)]
+    return [each for place in places for each in (place - 1, place)]
+
+
+_PACKED_WAITS = (b"*3\r\n$4\r\nWAIT\r\n", b"*4\r\n$7\r\nWAITAOF\r\n")
 
 
 def server_info() -> Command[str]:

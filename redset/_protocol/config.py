@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 from redset._protocol import commands
 from redset._protocol.commands import HIGHEST, Command
+from redset._protocol.durability import Durable
 from redset._protocol.encoding import Encoding, RawSerializer
 from redset._protocol.idempotency import SetSlots
 from redset._protocol.keys import leasing_keys
@@ -104,6 +105,8 @@ class SetConfig(Generic[T]):
     no_wait: TakeOptions = TakeOptions(None)
     # The clock of scores that are times.
     score_clock: Clock | None = None
+    # Which copies of a change each call waits for; not of a result, which is temporary.
+    durable: Durable | None = None
     # The idempotency slots of this set's calls.
     requests: SetSlots = field(default=_UNBOUND, compare=False)
 

@@ -18,10 +18,11 @@ SLOTS = 16384
 # The purposes of companion keys. No purpose contains a brace, and none ends with a colon and
 # another purpose, so that a companion key has one meaning only.
 _PURPOSE = re.compile(
-    rb"absent|dead|delayed|deliveries|held|leased|letters|lock|moved|seen|undecodable|wake|"
+    rb"absent|dead|delayed|deliveries|fence|held|leased|letters|lock|moved|seen|undecodable|wake|"
     rb"given:[0-9a-f]{16}|(?:result|staged):[0-9a-f]{20}n\d+|result:[0-9a-f]{20}n\d+:alive|"
     rb"scratch:(?:1|2|into|sign)"
 )
+_TEMPORARY = re.compile(rb":(?:(?:result|staged):[^:]*(?::alive)?|scratch:\w+)\Z")
 _COMPANION = re.compile(rb"\{([^}]+)\}:(?:(.+):)?(%b)" % _PURPOSE.pattern, re.DOTALL)
 
 
@@ -92,6 +93,11 @@ def owner_of(key: bytes) -> bytes | None:
     tag, name, purpose = found.groups()
     owner: bytes = tag if name is None else name
     return owner if companion(owner, purpose.decode()) == key else None
+
+
+def is_temporary(key: bytes) -> bool:
+    """Return whether *key* belongs to one call or to a result, and lasts no longer."""
+    return owner_of(key) is not None and _TEMPORARY.search(key) is not None
 
 
 def lasting_set_of(key: bytes) -> bytes:

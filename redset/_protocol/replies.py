@@ -64,6 +64,18 @@ class First(NamedTuple, Generic[R]):
         return self.reply is not None and self.reply.more
 
 
+class Confirmed(NamedTuple):
+    """The number of *replicas* that confirmed a change.
+
+    *disk* is whether the server's own disk did, ``None`` if it was not asked. If the server could
+    not tell, *error* is its reply.
+    """
+
+    replicas: int
+    disk: bool | None = None
+    error: Exception | None = None
+
+
 class Reading(NamedTuple):
     """The reply of read.lua; *word* tells which fields it fills."""
 
@@ -100,6 +112,23 @@ def integer(reply: Any) -> int:
 
 def truth(reply: Any) -> bool:
     return bool(int(reply))
+
+
+def error_or_none(reply: Any) -> Exception | None:
+    return reply if isinstance(reply, Exception) else None
+
+
+def confirmed(reply: Any) -> Confirmed:
+    if isinstance(reply, Exception):
+        return Confirmed(0, error=reply)
+    return Confirmed(int(reply))
+
+
+def confirmed_on_disk(reply: Any) -> Confirmed:
+    if isinstance(reply, Exception):
+        return Confirmed(0, disk=False, error=reply)
+    local, number = reply
+    return Confirmed(int(number), disk=bool(int(local)))
 
 
 def optional_integer(reply: Any) -> int | None:

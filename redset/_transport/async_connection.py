@@ -56,7 +56,7 @@ class AsyncClientConnection:
         return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
 
     async def _with_scripts(self, batch: Sequence[Command[Any]], replies: list[Any]) -> list[Any]:
-        missing = without_script(replies)
+        missing = without_script(batch, replies)
         if missing:
             again = await self._send([batch[place].with_source() for place in missing])
             for place, reply in zip(missing, again, strict=True):

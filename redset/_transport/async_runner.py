@@ -12,6 +12,7 @@ from redset._plans.iteration import Cursor
 from redset._plans.operands import StoredOperand, shares_commands, stored
 from redset._protocol import commands
 from redset._protocol.config import Plan, SetConfig
+from redset._protocol.durability import Durable
 from redset._transport.async_connection import (
     AsyncClientConnection,
     check_async_client,
@@ -19,8 +20,10 @@ from redset._transport.async_connection import (
 )
 from redset._transport.async_results import RefreshingConnection, Use
 from redset._transport.driver import SubscriptionSlot, drive_async
+from redset._transport.durable import drive_durably_async, durable_call
 from redset._transport.runner import BaseRunner, P
 from redset._transport.tasks import run_shielded, run_with_grace
+from redset.exceptions import NotDurable
 
 __all__ = ["AsyncRunner", "is_of_the_call", "run_shielded"]
 
@@ -44,6 +47,8 @@ class AsyncPlanRunner(Generic[C]):
 
     config: C
     connection: AsyncClientConnection
+    # Which copies of a change each call waits for.
+    durable: Durable | None
     # The plan that returns what a cancelled call took.
     take_back: Callable[..., Plan[None]]
 
@@ -70,7 +75,11 @@ class AsyncPlanRunner(Generic[C]):
         return self._run(slot, operation(self.config, *args, **kwargs))
 
     def _run(self, slot: SubscriptionSlot | None, plan: Plan[R]) -> Coroutine[Any, Any, R]:
-        running = drive_async(plan, self.connection, self.translate_error, slot)
+        if self.durable is None:
+            running = drive_async(plan, self.connection, self.translate_error, slot)
+        else:
+            call = durable_call(self.config, self.connection, self.durable)
+            running = drive_durably_async(plan, self.connection, call, self.translate_error, slot)
         return running if self.synchronize is None else self._run_in_time(running)
 
     async def _run_in_time(self, running: Coroutine[Any, Any, R]) -> R:
@@ -100,7 +109,9 @@ class AsyncPlanRunner(Generic[C]):
             # counter also counts requests of other cancelled tasks: then there may be nothing to
             # return.
             if self.connection.cancelled_after_send > before:
-                taken_back = self.run(self.take_back, last=from_end)
+                # No caller learns whether this is confirmed, so it doesn't wait for that.
+                plan = self.take_back(self.config, last=from_end)
+                taken_back = drive_async(plan, self.connection, self.translate_error)
                 await run_with_grace(TAKE_BACK_SECONDS, taken_back)
             raise
 
@@ -152,7 +163,17 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
         """Rename the set."""
         # Not over a result's connection, for the reasons in `redset._transport.runner`.
         connection, plan = self._plain_connection(), many.rename(self.config, new_name)
-        self.follow(await drive_async(plan, connection, self.translate_error))
+        durable = self.config.durable  # also of a result, which lasts from now on
+        if durable is None:
+            self.follow(await drive_async(plan, connection, self.translate_error))
+            return
+        call = durable_call(self.config, connection, durable)
+        try:
+            self.follow(await drive_durably_async(plan, connection, call, self.translate_error))
+        except NotDurable as error:
+            self.follow(error.result)
+            error.result = None
+            raise
 
     async def close(self) -> None:
         """Delete the set if it is a result that this runner owns."""

@@ -36,13 +36,13 @@ MOST_FAILURES = 5
 class Attempts:
     """What one batch was answered so far, and what is to be done next. No I/O.
 
-    A transaction is refused or executed as a whole, and repeated as a whole. Of other batches, the
-    refused commands are repeated.
+    A transaction is refused or executed as a whole, and repeated as a whole, and so is a batch with
+    what confirms it. Of other batches, the refused commands are repeated.
     """
 
     def __init__(self, batch: Sequence[Command[Any]]) -> None:
         self._batch = batch
-        self._is_whole = commands.MULTI in batch
+        self._is_whole = commands.MULTI in batch or any(command.confirms for command in batch)
         self._places = list(range(len(batch)))
         self.replies: list[Any] = [None] * len(batch)
         # The last reply that was a redirection; ``None`` if the last attempt had no replies.

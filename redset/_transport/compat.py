@@ -145,6 +145,19 @@ def sends_singly(client: Any, number: int) -> bool:
     return path_through_client(client) is CommandPath.SINGLY
 
 
+def why_apart(client: Any) -> str | None:
+    """Return why *client* sends several commands over different connections; ``None`` if not so."""
+    if is_cluster(client):
+        return "a cluster's client that is observed sends each to the node of its key"
+    if getattr(client, "connection", None) is not None or getattr(
+        client, "single_connection_client", False
+    ):
+        return "a client with single_connection_client=True may connect again between two of them"
+    if sends_singly(client, 2):
+        return "this one has an execute_command of its own, and the library's pipeline"
+    return None
+
+
 def renames_keys(client: Any) -> bool:
     """Return whether commands may reach the server in another form than redset wrote them."""
     return _changes(client, "execute_command") or _changes(client, "pipeline")
@@ -562,6 +575,23 @@ def address_of(client: Any) -> dict[str, Any]:
     options = pool_of(client).connection_kwargs
     address = {name: options.get(name) for name in ("host", "port", "path")}
     return address | {"db": options.get("db") or 0}
+
+
+def read_timeout_of(client: Any) -> float | None:
+    """Return for how many seconds connections of *client* wait for a reply; ``None``: no limit."""
+    if is_cluster(client):
+        settings = getattr(client, "connection_kwargs", client.nodes_manager.connection_kwargs)
+        return cast("float | None", settings.get("socket_timeout"))
+    pool = pool_of(client)
+    options = getattr(pool, "connection_kwargs", {})
+    if "socket_timeout" in options:
+        return cast("float | None", options["socket_timeout"])
+    kinds: tuple[Any, ...] = getattr(pool, "connection_class", object).__mro__
+    for kind in kinds:
+        found = inspect.signature(kind.__init__).parameters.get("socket_timeout")
+        if found is not None:
+            return found.default if isinstance(found.default, int | float) else None
+    return None
 
 
 # Settings of a pool that each pool makes for itself.

@@ -20,7 +20,7 @@ from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.cluster import SlotRoute
 from redset._transport.pinned import pinned_connections_for
-from redset._transport.through_client import send_through
+from redset._transport.through_client import confirmations_after, send_through
 from redset._transport.watch import KeySubscription, evict_one
 from redset.exceptions import InvalidTypeError
 
@@ -89,7 +89,7 @@ class ClientConnection:
         return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
 
     def _with_scripts(self, batch: Sequence[Command[Any]], replies: list[Any]) -> list[Any]:
-        missing = without_script(replies)
+        missing = without_script(batch, replies)
         if missing:
             again = self._send([batch[place].with_source() for place in missing])
             for place, reply in zip(missing, again, strict=True):
@@ -143,19 +143,23 @@ class ClientConnection:
         return send_through(client, batch)
 
 
-def without_script(replies: Sequence[Any]) -> list[int]:
-    """Return the places of *replies* that are the error for an unknown script."""
-    return [
+def without_script(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[int]:
+    """Return the places in *batch* to send again: *replies* have the error for an unknown script.
+
+    What confirms a change is sent again, too.
+    """
+    missing = [
         place
         for place, reply in enumerate(replies)
         if isinstance(reply, Exception) and client_errors.is_missing_script(reply)
     ]
+    return missing and missing + confirmations_after(batch, missing[0])
 
 
 def parsed(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[Any]:
     """Return the parsed *replies* to *batch*, or raise the first one that is an error."""
-    for reply in replies:
-        if isinstance(reply, Exception):
+    for command, reply in zip(batch, replies, strict=True):
+        if isinstance(reply, Exception) and not command.confirms:
             raise reply
     return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
 

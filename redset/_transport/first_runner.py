@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from redset._plans import first
 from redset._protocol import client_errors
 from redset._protocol.config import FirstConfig
+from redset._protocol.durability import Durable, strictest
 from redset._support.words import shown
 from redset._transport.runner import BaseRunner, PlanRunner
 from redset.exceptions import InvalidTypeError, KeyTypeError
@@ -40,6 +41,11 @@ class BaseFirstRunner(Generic[T]):
     def connection(self) -> Any:
         """A connection of the client that all sets have."""
         return self.runners[0].connection
+
+    @property
+    def durable(self) -> Durable | None:
+        """The option of a call, which may change any of the sets."""
+        return strictest([each.durable for each in self.runners])
 
     def take_over(self, before: FirstConfig[T]) -> None:
         """As that of `BaseRunner`, for each set."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redset._protocol import client_errors
-from redset._protocol.commands import MULTI
+from redset._protocol.commands import MULTI, confirming_places
 from redset._support.forks import PerProcess
 from redset._transport import compat
 
@@ -342,6 +342,8 @@ class _Repetition:
             places = list(range(len(self._batch)))
         else:
             places = [place for place, reply in enumerate(self.replies) if self._is_open(reply)]
+            # What confirms a change is sent again with it.
+            places = sorted({*places, *confirming_places(self._batch)})
         found: list[Any] = []
         try:
             self._connections.exchange(

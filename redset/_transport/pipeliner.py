@@ -20,7 +20,7 @@ from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._transport import compat
 from redset._transport.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
-from redset._transport.through_client import send_through_async
+from redset._transport.through_client import confirmations_after, send_through_async
 
 # The most that one write carries: a larger one would delay the server's other clients.
 MAX_BYTES, MAX_COMMANDS = 1 << 20, 5_000
@@ -266,7 +266,9 @@ class Repetition:
             # A transaction is refused or executed as a whole, so it is repeated as a whole.
             places += of_request if refused and commands.MULTI in request.batch else refused
             start = of_request.stop
-        return places
+        batch = [command for request in self._requests for command in request.batch]
+        # What confirms a change is sent again with it: sorted, as the order is that of the batch.
+        return sorted({*places, *confirmations_after(batch, min(places))}) if places else []
 
 
 async def _acquire(pool: Any) -> Any:

@@ -16,6 +16,7 @@ from redset._plans.iteration import Cursor
 from redset._plans.operands import Destination, StoredOperand, shares_commands, stored
 from redset._protocol import client_errors
 from redset._protocol.config import Plan, SetConfig
+from redset._protocol.durability import Durable
 from redset._protocol.idempotency import SetSlots, SharedSlots
 from redset._protocol.keys import text_of
 from redset._protocol.scores import no_sum
@@ -23,13 +24,14 @@ from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.connection import ClientConnection, check_client, same_server
 from redset._transport.driver import SubscriptionSlot, drive
+from redset._transport.durable import check_client_for, drive_durably, durable_call
 from redset._transport.results import (
     RefreshingConnection,
     Use,
     delete_keys,
     delete_when_collected,
 )
-from redset.exceptions import KeyTypeError, ResultExpired
+from redset.exceptions import KeyTypeError, NotDurable, ResultExpired
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,6 +53,7 @@ class BaseRunner(Generic[T]):
     def __init__(
         self, client: Any, config: SetConfig[T], *, clock: Any = None, **options: Any
     ) -> None:
+        check_client_for(config, client)
         self.client, self.options = client, {"clock": clock, **options}
         # Deletes the result that this runner owns.
         self.owner: weakref.finalize[Any, Any] | None = None
@@ -59,6 +62,8 @@ class BaseRunner(Generic[T]):
     def bind(self, config: SetConfig[T]) -> None:
         """Send the plans of *config* from now on, over a connection for that set."""
         self.config = replace(config, requests=self._slots(config))
+        # A result is temporary.
+        self.durable = None if config.is_result else config.durable
         self.connection = self._connect()
 
     def _slots(self, config: SetConfig[T]) -> SetSlots:
@@ -141,6 +146,8 @@ class PlanRunner(Generic[C]):
 
     config: C
     connection: ClientConnection
+    # Which copies of a change each call waits for.
+    durable: Durable | None
 
     if TYPE_CHECKING:
 
@@ -179,7 +186,10 @@ class PlanRunner(Generic[C]):
 
     def _drive(self, config: C, plan: Plan[R], slot: SubscriptionSlot | None = None) -> R:
         try:
-            return drive(plan, self.connection, self.translate_error, slot)
+            if self.durable is None:
+                return drive(plan, self.connection, self.translate_error, slot)
+            call = durable_call(config, self.connection, self.durable)
+            return drive_durably(plan, self.connection, call, self.translate_error, slot)
         except BaseException:
             self.take_over(config)
             raise
@@ -227,7 +237,18 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
         # Not over a result's connection: if the call is repeated, that would report the result as
         # gone, and if the result keeps its name, it would set a time-to-live again.
         connection = ClientConnection(self.client, self.config.key)
-        self.follow(drive(many.rename(self.config, new_name), connection, self.translate_error))
+        plan = many.rename(self.config, new_name)
+        durable = self.config.durable  # also of a result, which lasts from now on
+        if durable is None:
+            self.follow(drive(plan, connection, self.translate_error))
+            return
+        call = durable_call(self.config, connection, durable)
+        try:
+            self.follow(drive_durably(plan, connection, call, self.translate_error))
+        except NotDurable as error:
+            self.follow(error.result)
+            error.result = None
+            raise
 
     def close(self) -> None:
         """Delete the set if it is a result that this runner owns."""

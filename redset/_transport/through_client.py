@@ -7,12 +7,13 @@ from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._transport import compat
 from redset._transport.compat import RAW
-from redset.exceptions import NestedCallError
+from redset.exceptions import InvalidTypeError, NestedCallError
 
 
 def send_through(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
     """Send *batch* with public methods of *client*; return the replies, errors among them."""
     check_transaction(batch)
+    check_kept_together(client, batch)
     if compat.is_in_the_middle_of_a_call(client):
         raise NestedCallError(
             "redset: the client has a single connection, which is in the middle of another call of "
@@ -46,6 +47,7 @@ def _reply(client: Any, command: Command[Any]) -> Any:
 async def send_through_async(client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
     """Send *batch* with public methods of an asyncio *client*, as `send_through` does."""
     check_transaction(batch)
+    check_kept_together(client, batch)
     if compat.sends_singly(client, len(batch)):
         return [await _reply_async(client, command) for command in batch]
     pipeline = client.pipeline(transaction=False)
@@ -67,3 +69,17 @@ def check_transaction(batch: Sequence[Command[Any]]) -> None:
     """Refuse a transaction: the client might send its commands over several connections."""
     if commands.MULTI in batch:  # a result's renewal may come before it
         raise commands.TransactionUnsupportedError
+
+
+def check_kept_together(client: Any, batch: Sequence[Command[Any]]) -> None:
+    """Refuse to confirm changes if the client might have made them over another connection."""
+    if batch and batch[-1].confirms and (reason := compat.why_apart(client)) is not None:
+        raise InvalidTypeError(
+            f"redset: a set with durable=… can't use this client any more: {reason}; nothing was "
+            "sent"
+        )
+
+
+def confirmations_after(batch: Sequence[Command[Any]], first: int) -> list[int]:
+    """Return the places of the commands in *batch*, after the *first* place, that confirm it."""
+    return [place for place in range(first, len(batch)) if batch[place].confirms]

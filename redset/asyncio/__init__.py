@@ -6,6 +6,7 @@
 
 from redset._plans.consuming import backoff
 from redset._plans.leased import DeadLetter, LeaseInfo, Stats
+from redset._protocol.durability import Durable
 from redset.asyncio.clients import connect
 from redset.asyncio.clocks import ServerClock
 from redset.asyncio.consumers import Consumer, FirstConsumer
@@ -17,6 +18,7 @@ from redset.asyncio.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSor
 __all__ = [
     "Consumer",
     "DeadLetter",
+    "Durable",
     "FirstConsumer",
     "FirstOf",
     "Lease",

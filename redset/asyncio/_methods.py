@@ -55,7 +55,7 @@ from redset.asyncio.consumers import Consumer
 from redset.asyncio.leases import Lease
 from redset.asyncio.locks import Lock
 from redset.base import BaseSet, lock_arguments
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import InvalidTypeError, NotDurable
 
 if TYPE_CHECKING:
     from redset.asyncio.sets import RedisSortedSet
@@ -1286,7 +1286,12 @@ class SetMethods(BaseSet[T]):
         check_conflict(self._runner.config, conflict)
         operands = await _operands(self._runner, others)
         plan = algebra.combined
-        return self._derive(await self._run(plan, operation, operands, conflict, weights, into))
+        try:
+            made = await self._run(plan, operation, operands, conflict, weights, into)
+        except NotDurable as error:
+            error.result = self._derive(error.result)
+            raise
+        return self._derive(made)
 
     async def _compare(
         self, operation: str, other: Items[Any], *, other_first: bool = False
@@ -1306,9 +1311,13 @@ async def _lease(
     worker: str | None,
     last: bool,
 ) -> Lease[T]:
-    held = await source._runner.run(
-        leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
-    )
+    try:
+        held = await source._runner.run(
+            leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
+        )
+    except NotDurable as error:
+        error.result = Lease(source, error.result, float(ttl), renew=renew)
+        raise
     return Lease(source, held, float(ttl), renew=renew)
 
 

@@ -6,6 +6,7 @@ The one source of both surfaces, as `redset.asyncio._methods` is.
 # end
 # sync: """Consumers: the loop of a worker, which acknowledges an item by asking for the next."""
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -19,9 +20,12 @@ from redset._protocol.config import Plan
 from redset._transport.async_runner import AsyncPlanRunner, run_shielded
 from redset._transport.driver import SubscriptionReuse
 from redset.asyncio.leases import Lease
+from redset.exceptions import NotDurable
 
 if TYPE_CHECKING:
     from redset.asyncio.sets import RedisSortedSet
+
+logger: logging.Logger = logging.getLogger("redset")
 
 T = TypeVar("T")
 C = TypeVar("C", bound="BaseConsumer[Any]")
@@ -107,7 +111,11 @@ class BaseConsumer(Generic[T]):
             if item is not None and item.member in lease._held.unsettled:
                 how = settling.failure(work.delay(error), error)
                 members = [item.member]
-                await run_shielded(lease._leave(settling.settle, lease._held, how, members))
+                unconfirmed = await run_shielded(
+                    lease._leave(settling.settle, lease._held, how, members)
+                )
+                if unconfirmed is not None:
+                    logger.warning("%s", unconfirmed)
 
 
 class Consumer(BaseConsumer[T], AsyncIterator[T]):
@@ -192,7 +200,11 @@ async def _consume(
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
             slot = reuse.slot(runner.config.keys)
-            held = await runner.run_in(slot, step, settings, done)
+            try:
+                held = await runner.run_in(slot, step, settings, done)
+            except NotDurable as error:
+                await run_shielded(_return(sets, settings, error))
+                raise
             if lease is not None:
                 lease._held.log_lost()
             lease = None
@@ -234,5 +246,18 @@ async def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) ->
         if error is not None:
             delay = work.delay(error)
     finally:
-        await lease._leave(settling.leave, lease._held, work.done, delay, error)
+        unconfirmed = await lease._leave(settling.leave, lease._held, work.done, delay, error)
         lease._held.log_lost()
+        if unconfirmed is not None:
+            if error is None:
+                raise unconfirmed
+            logger.warning("%s", unconfirmed)
+
+
+async def _return(sets: tuple[Any, ...], settings: Settings, error: NotDurable) -> None:
+    """Release the items of a request that was not confirmed: the loop doesn't receive them."""
+    held, error.result = error.result, None
+    if held.items:
+        lease: Lease[Any] = Lease(sets[held.place], held, settings.ttl, renew=False)
+        # The loop raises *error*, which says as much as a second one would.
+        await lease._leave(settling.leave, held, 0, 0.0, None)

@@ -18,7 +18,7 @@ from redset.asyncio.consumers import FirstConsumer
 from redset.asyncio.leases import Lease
 from redset.asyncio.sets import RedisSortedSet
 from redset.base import BaseSet
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import InvalidTypeError, NotDurable
 
 T = TypeVar("T")
 
@@ -113,9 +113,14 @@ class FirstOf(Generic[T]):
         Source: ``BZPOPMIN`` with several keys.
 
         """
-        place, *others = await self._runner.hand_out(
-            last, first.pop, timeout, last=last, with_scores=with_scores
-        )
+        try:
+            place, *others = await self._runner.hand_out(
+                last, first.pop, timeout, last=last, with_scores=with_scores
+            )
+        except NotDurable as error:
+            place, *others = error.result
+            error.result = (self._sets[place], *others)
+            raise
         return (self._sets[place], *others)
 
     @overload
@@ -155,9 +160,17 @@ class FirstOf(Generic[T]):
         Atomic for each 1,000 items.
         Source: ``ZMPOP``.
         """
-        taken = await self._runner.hand_out(
-            last, first.take, num, timeout, last=last, with_scores=with_scores
-        )
+        try:
+            taken = await self._runner.hand_out(
+                last, first.take, num, timeout, last=last, with_scores=with_scores
+            )
+        except NotDurable as error:
+            error.result = self._with_sets(error.result)
+            raise
+        return self._with_sets(taken)
+
+    def _with_sets(self, taken: list[Any]) -> list[Any]:
+        """Return items with their sets, given with the places of their sets."""
         return [(self._sets[place], *others) for place, *others in taken]
 
     def lease(
@@ -241,7 +254,12 @@ async def _lease(
     worker: str | None,
     last: bool,
 ) -> Lease[T]:
-    held = await several._runner.run(
-        first.lease, num, ttl, timeout, max_deliveries, worker, last=last
-    )
+    try:
+        held = await several._runner.run(
+            first.lease, num, ttl, timeout, max_deliveries, worker, last=last
+        )
+    except NotDurable as error:
+        held = error.result
+        error.result = Lease(several.sets[held.place], held, float(ttl), renew=renew)
+        raise
     return Lease(several.sets[held.place], held, float(ttl), renew=renew)

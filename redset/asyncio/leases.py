@@ -21,7 +21,7 @@ from redset._support.words import described
 from redset._transport.async_renewals import Renewer, new_guard, renewer_of
 from redset._transport.async_runner import AsyncRunner, is_of_the_call, run_shielded
 from redset._transport.runner import Operation, P
-from redset.exceptions import LeaseLost
+from redset.exceptions import LeaseLost, NotDurable
 
 if TYPE_CHECKING:
     from redset.asyncio.sets import RedisSortedSet
@@ -201,7 +201,9 @@ class Lease(Sequence[T]):
             raise self._held.loss()
 
     async def _give_back(self, error: BaseException) -> None:
-        await self._leave(settling.give_back, self._held, error)
+        unconfirmed = await self._leave(settling.give_back, self._held, error)
+        if unconfirmed is not None:
+            logger.warning("%s", unconfirmed)
         self._held.log_lost()
 
     def _begin_renewal(self) -> None:
@@ -241,15 +243,18 @@ class Lease(Sequence[T]):
 
     async def _leave(
         self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+    ) -> NotDurable | None:
         """Settle what is left when a block ends; `LeasedItems.lost` has the lost items.
 
-        Other errors are logged, not raised: they must not hide the error that ended the block, and
-        items that stay on lease are ready again when it expires.
+        Return the error if that was done, and was not confirmed. Other errors are logged, not
+        raised: they must not hide the error that ended the block, and items that stay on lease are
+        ready again when it expires.
         """
         try:
             with contextlib.suppress(LeaseLost):
                 await self._settle(operation, *args, **kwargs)
+        except NotDurable as unconfirmed:
+            return unconfirmed
         except Exception as failure:
             if not is_of_the_call(failure):
                 raise
@@ -259,6 +264,7 @@ class Lease(Sequence[T]):
                 *(self._runner.config.label, described(failure)),
                 exc_info=None if gone else failure,
             )
+        return None
 
     async def _settle(
         self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs

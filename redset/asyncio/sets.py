@@ -6,6 +6,7 @@ from typing import Any
 
 from redset._plans import many
 from redset._protocol.config import Unique
+from redset._protocol.durability import Durable
 from redset._protocol.scores import Clock
 from redset.asyncio._methods import SetMethods
 from redset.asyncio.operators import UnsupportedOperators
@@ -44,6 +45,7 @@ class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
         redis_client: a client of ``redis.asyncio`` or ``valkey.asyncio``, as you configured it.
         name, scorer, serializer, lock_timeout, lock_expires, clock, unique, max_deliveries: as
             for `redset.RedisSortedSet`.
+        durable: as for `redset.RedisSortedSet`.
         pipelining: whether concurrent operations of all sets of this client share round trips;
             ``False`` gives each a connection of its own.
 
@@ -61,6 +63,7 @@ class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
         clock: Clock = time.time,
         unique: Unique = "until_taken",
         max_deliveries: int | None = None,
+        durable: Durable | None = None,
         pipelining: bool = True,
     ) -> None:
         settings = (scorer, serializer, lock_timeout, lock_expires)
@@ -69,6 +72,7 @@ class RedisSortedSet(UnsupportedOperators[T], SetMethods[T]):
             clock=clock,
             unique=unique,
             max_deliveries=max_deliveries,
+            durable=durable,
             pipelining=pipelining,
         )
 
@@ -82,6 +86,7 @@ class SortedSet(RedisSortedSet[Text]):
         redis_client, pipelining: as for `redset.asyncio.RedisSortedSet`.
         name, scorer, serializer, lock_timeout, lock_expires, clock, unique, max_deliveries: as
             for `redset.SortedSet`.
+        durable: as for `redset.SortedSet`.
 
     """
 
@@ -95,6 +100,7 @@ class TimeSortedSet(SortedSet[Text]):
         redis_client, pipelining: as for `redset.asyncio.RedisSortedSet`.
         name, scorer, serializer, lock_timeout, lock_expires, clock, unique, max_deliveries: as
             for `redset.TimeSortedSet`.
+        durable: as for `redset.TimeSortedSet`.
 
     """
 
@@ -108,6 +114,7 @@ class ScheduledSet(TimeSortedSet[Text]):
         redis_client, pipelining: as for `redset.asyncio.RedisSortedSet`.
         name, scorer, serializer, lock_timeout, lock_expires, clock, unique, max_deliveries: as
             for `redset.ScheduledSet`.
+        durable: as for `redset.ScheduledSet`.
 
     """
 
