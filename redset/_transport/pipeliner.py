@@ -14,6 +14,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from redset._protocol import client_errors, commands
@@ -39,6 +40,8 @@ class PendingRequest:
     # The task that sends this request by itself; none for one that shares a write.
     sender: "asyncio.Task[None] | None" = None
     is_sent: bool = False
+    # The later request of its write whose last two replies confirm this one, too.
+    confirmed_by: "PendingRequest | None" = None
 
 
 class Pipeliner:
@@ -152,6 +155,8 @@ class Pipeliner:
             if not request.replies.done():
                 requests.append(request)
             self._waiting.popleft()
+        if len(requests) > 1:
+            share_confirmations(requests)
         return requests
 
     async def _send_alone(self, request: PendingRequest) -> None:
@@ -166,6 +171,23 @@ class Pipeliner:
     async def _let_orphans_go_first(self) -> None:
         while self._orphaned:
             await asyncio.wait(set(self._orphaned))
+
+
+def share_confirmations(requests: list[PendingRequest]) -> None:
+    """Let requests that wait for the same confirmations share those of the last such request.
+
+    That wait begins after the changes of all of them, and a server that confirms nothing keeps them
+    waiting once, not once for each request.
+    """
+    last: dict[tuple[object, ...], PendingRequest] = {}
+    for request in reversed(requests):
+        if request.batch[-1].confirms and len(request.batch) > 2:  # one of two only probes
+            later = last.setdefault(request.batch[-1].words, request)
+            if later is not request:
+                *batch, fence, wait = request.batch
+                size = len(fence.packed()) + len(wait.packed())
+                request.batch, request.packed = batch, request.packed[:-size]
+                request.confirmed_by = later
 
 
 async def round_trip(requests: list[PendingRequest]) -> None:
@@ -183,12 +205,14 @@ async def round_trip(requests: list[PendingRequest]) -> None:
             request.replies.cancel()
         raise
     else:
-        place = 0
-        for request in requests:
-            end = place + len(request.batch)
+        ends = dict(zip(requests, accumulate(len(each.batch) for each in requests), strict=True))
+        for request, end in ends.items():
             if not request.replies.done():
-                request.replies.set_result(replies[place:end])
-            place = end
+                found = replies[end - len(request.batch) : end]
+                if request.confirmed_by is not None:
+                    last = ends[request.confirmed_by]
+                    found += replies[last - 2 : last]
+                request.replies.set_result(found)
 
 
 def _copied(error: Exception) -> Exception:
