@@ -43,7 +43,8 @@ class SerializerError(_Message, ValueError):
 class EmptySetError(_Message, KeyError):
     """No item is left (or due) to be popped or peeked at."""
 
-    __str__ = Exception.__str__  # KeyError would show the sentence in quotes
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError would show the sentence in quotes
 
 
 class MissingRankError(_Message, IndexError):

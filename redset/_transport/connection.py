@@ -60,7 +60,7 @@ class ClientConnection:
     """
 
     def __init__(self, client: Any, key: bytes | None = None) -> None:
-        self.client, self._key = client, key
+        self.client: Any = client
         self._slot = None if key is None or not self.is_cluster else SlotRoute(client, key)
         self._original = compat.original_execute(client)
         self._pinned = None if self._original is None else pinned_connections_for(client)

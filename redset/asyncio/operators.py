@@ -4,7 +4,7 @@ Type checkers don't see them, and so refuse them as well.
 """
 
 from collections.abc import Callable, Set
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from redset._support.words import shown
 from redset.base import BaseSet
@@ -82,4 +82,4 @@ class UnsupportedOperators(BaseSet[T]):
             "use `await s.equals(other)`"
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
