@@ -42,8 +42,12 @@ def connect(
 ) -> redis.cluster.RedisCluster: ...
 @overload
 def connect(
-    url: str | os.PathLike[str] | None = None, *, cluster: bool = False, **options: Any
+    url: str | os.PathLike[str] | None = None, *, cluster: Literal[False] = False, **options: Any
 ) -> redis.Redis: ...
+@overload
+def connect(
+    url: str | os.PathLike[str] | None = None, *, cluster: bool, **options: Any
+) -> redis.Redis | redis.cluster.RedisCluster: ...
 def connect(
     url: str | os.PathLike[str] | None = None, *, cluster: bool = False, **options: Any
 ) -> redis.Redis | redis.cluster.RedisCluster:

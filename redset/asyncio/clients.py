@@ -14,8 +14,12 @@ def connect(
 ) -> redis.asyncio.RedisCluster: ...
 @overload
 def connect(
-    url: str | os.PathLike[str] | None = None, *, cluster: bool = False, **options: Any
+    url: str | os.PathLike[str] | None = None, *, cluster: Literal[False] = False, **options: Any
 ) -> redis.asyncio.Redis: ...
+@overload
+def connect(
+    url: str | os.PathLike[str] | None = None, *, cluster: bool, **options: Any
+) -> redis.asyncio.Redis | redis.asyncio.RedisCluster: ...
 def connect(
     url: str | os.PathLike[str] | None = None, *, cluster: bool = False, **options: Any
 ) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
