@@ -97,6 +97,8 @@ class Command(Generic[R]):
             return False
         if self.script is SETTLE and self._rest[2] == RENEW:
             return False
+        if self.script is RENAME:  # of a result, which lasts from then on
+            return True
         key = words[0] if self.script is None else words[2]
         return not (isinstance(key, bytes) and is_temporary(key))
 

@@ -31,7 +31,7 @@ PURPOSES = [
     *("lock", "undecodable", "seen", "leased", "held", "deliveries", "dead", "wake", "moved"),
     *("letters", "delayed", "absent", "given:0123456789abcdef", f"result:{TOKEN}"),
     *(f"result:{TOKEN}:alive", f"staged:{TOKEN}"),
-    *("scratch:1", "scratch:2", "scratch:into", "scratch:sign"),
+    *("scratch:1", "scratch:2", "scratch:into", "scratch:sign", "fence"),
 ]
 purposes = st.sampled_from(PURPOSES)
 # Also names that look like companions of others, and some that are.
