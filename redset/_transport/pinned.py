@@ -186,9 +186,10 @@ class PinnedConnections:
             if isinstance(error, self._reply_error) and not replies:
                 replies = [error]
             repetition = _Repetition(self, pinned.connection, batch, replies)
+            is_batch = len(batch) > 1 + len(confirming_places(batch))
             try:
                 return compat.call_with_retry(
-                    client, pinned.connection, error, repetition.again, batch=len(batch) > 1
+                    client, pinned.connection, error, repetition.again, batch=is_batch
                 )
             except self._reply_error:
                 if repetition.replies is None:

@@ -233,7 +233,7 @@ async def send_batch(client: Any, requests: list[PendingRequest]) -> list[Any]:
     is_clean = False
     try:
         replies: list[Any] = await compat.call_with_retry_async(
-            client, connection, repetition.attempt, batch=repetition.number > len(requests)
+            client, connection, repetition.attempt, batch=repetition.is_batch()
         )
         is_clean = True
         return replies
@@ -275,6 +275,13 @@ class Repetition:
             if isinstance(reply, Exception) and compat.repeats_reply(self._connection, reply):
                 raise reply
         return self.replies
+
+    def is_batch(self) -> bool:
+        """Return whether a request has several commands, beside those that confirm a change."""
+        return self.number > len(self._requests) and any(
+            len(request.batch) > 1 + len(confirmations_after(request.batch, 0))
+            for request in self._requests
+        )
 
     def _open_places(self) -> list[int]:
         places: list[int] = []
