@@ -87,6 +87,10 @@ class Lock(BaseLock):
     no longer than that, and if the block takes longer, another thread may enter it at the same
     time. Choose *expires* well above the time that the block takes.
 
+    If the server fails and a replica takes its place, another thread may acquire the lock at the
+    same time. The option ``durable`` of a set doesn't change that: a replica that lacks the lock
+    may be the one that takes over.
+
     - *redis*: a client of redis-py or valkey-py, with ``decode_responses`` or without.
     - *key*: the key on the server, which must not be used for anything else.
     - *expires*: seconds until the server frees a lock that was not released; default 20.

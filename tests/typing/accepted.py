@@ -429,3 +429,19 @@ def locks(s: RedisSortedSet[int], client: redis.Redis) -> None:
         assert_type(report, Lock)
     if report.acquire():
         assert_type(report.release(), bool)
+
+
+def durable(client: redis.Redis, later: redis.asyncio.Redis) -> None:
+    option = redset.Durable(replicas=1, disk=True, timeout=0.5)
+    assert_type(option.timeout, float)
+    jobs = RedisSortedSet[int](client, "jobs", durable=option)
+    ScheduledSet(client, "jobs", durable=redset.Durable(disk=True))
+    TimeSortedSet(client, "jobs", durable=None)
+    redset.asyncio.SortedSet(later, "jobs", durable=redset.asyncio.Durable(replicas=2))
+    try:
+        jobs.pop()
+    except redset.NotDurable as error:
+        assert_type(error.replicas, int)
+        assert_type(error.wanted, int)
+        assert_type(error.disk, bool | None)
+        assert_type(error.result, Any)

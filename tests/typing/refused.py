@@ -236,6 +236,15 @@ def first_of_several(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
     jobs.consume(on_error=lambda given: None)  # error
 
 
+def durable(client: redis.Redis) -> None:
+    RedisSortedSet[int](client, "jobs", durable=1)  # error
+    RedisSortedSet[int](client, "jobs", durable=True)  # error
+    SortedSet(client, "jobs", None, None, None, None, redset.Durable(replicas=1))  # error
+    redset.Durable(replicas="1")  # error
+    redset.Durable(copies=1)  # error
+    redset.Durable(replicas=1).replicas = 2  # error
+
+
 def locks(s: RedisSortedSet[int], client: redis.Redis) -> None:
     s.lock()  # error
     s.lock.acquire(5)  # error
