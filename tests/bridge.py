@@ -18,6 +18,7 @@ import redset
 import redset.asyncio
 from redset.asyncio.awaitables import AwaitableContext
 from redset.asyncio.operators import UNSUPPORTED
+from tests.cluster_clients import is_cluster, make_cluster_client, settings_of
 
 # What a connection is made of in both worlds.
 SHARED = (
@@ -104,7 +105,7 @@ class Loop:
             ):
                 await asyncio.sleep(0.001)
             for client in clients:
-                await client.connection_pool.disconnect()
+                await _disconnect(client)
         finally:
             self._loop.stop()
 
@@ -121,20 +122,35 @@ class Loop:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         for client in self.clients():
-            await client.connection_pool.disconnect()
+            await _disconnect(client)
+
+
+async def _disconnect(client: Any) -> None:
+    if is_cluster(client):
+        await client.aclose()
+    else:
+        await client.connection_pool.disconnect()
 
 
 async def _twin(client: Any) -> Any:
     library = type(client).__module__.partition(".")[0]
-    settings = client.connection_pool.connection_kwargs
+    settings = settings_of(client)
     options = {name: settings[name] for name in SHARED if name in settings}
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
     if (retry := settings.get("retry")) is not None:
         twin = importlib.import_module(f"{library}.asyncio.retry").Retry
         options["retry"] = twin(retry._backoff, retry._retries)
+    if is_cluster(client):
+        return make_cluster_client(library, is_asyncio=True, **(options | _address(client)))
     kind = getattr(importlib.import_module(f"{library}.asyncio"), library.capitalize())
     return kind(max_connections=client.connection_pool.max_connections, **options)
+
+
+def _address(client: Any) -> dict[str, Any]:
+    node = client.get_default_node()
+    remap = client.nodes_manager.address_remap
+    return {"host": node.host, "port": node.port, "address_remap": remap}
 
 
 _current: list[Loop] = []

@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 60.0
 # Those that test this ask for less.
 NODE_TIMEOUT = 15_000
 QUICK_NODE_TIMEOUT = 2_000
+# Nodes tell each other what is new twice in this time: so long as they are being joined, this one.
+JOINING_TIMEOUT = 1_000
 # How many slots are under way at once while many are moved, and how many keys one MIGRATE takes.
 MOVED_AT_ONCE, MIGRATED_AT_ONCE = 32, 100
 MIGRATE_MILLISECONDS = 10_000
@@ -54,11 +56,18 @@ class ClusterNode(TestServer):
 
     # Nodes write down each slot that moves, and wait until that is on the disk.
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    cluster: "TestCluster"
 
     @cached_property
     def client(self) -> redis.Redis:
         """A client of this node alone, for what is no concern of the tests' own clients."""
         return redis.Redis(port=self.port, socket_timeout=PATIENCE_SECONDS)
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports of all nodes, this one's first."""
+        others = [node.port for node in self.cluster.nodes if node is not self]
+        return self.port, *others
 
     @cached_property
     def node_id(self) -> str:
@@ -146,7 +155,11 @@ class TestCluster:
         try:
             for _ in range(masters * (1 + replicas)):
                 cluster.nodes.append(ClusterNode.start(kind, *options))
+            for node in cluster.nodes:
+                node.cluster = cluster
             cluster._join(masters)
+            for node in cluster.nodes:
+                node.call("CONFIG", "SET", "cluster-node-timeout", node_timeout)
         except BaseException:
             cluster.close()
             raise
@@ -156,6 +169,7 @@ class TestCluster:
         """Share the slots among the first *masters* nodes, whose replicas the others become."""
         edges = [SLOTS * place // masters for place in range(masters + 1)]
         for place, node in enumerate(self.nodes):
+            node.call("CONFIG", "SET", "cluster-node-timeout", JOINING_TIMEOUT)
             # Otherwise nodes find out, one by one, that they have the same.
             node.call("CLUSTER", "SET-CONFIG-EPOCH", place + 1)
             if place < masters:
@@ -179,6 +193,11 @@ class TestCluster:
             and all(seen.is_linked and not seen.flags for seen in views)
             for views in (node.seen() for node in self.nodes)
         )
+
+    @cached_property
+    def beside(self) -> TestServer:
+        """A server of that kind that is no part of the cluster."""
+        return TestServer.start(self.kind)
 
     # Who is who
 
@@ -343,6 +362,8 @@ class TestCluster:
             node.kill()
         for node in self.nodes:
             node.close()
+        if "beside" in vars(self):
+            self.beside.close()
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 CHUNK = 1 << 16
 PATIENCE_SECONDS = 60
@@ -21,31 +21,50 @@ PATIENCE_SECONDS = 60
 Fault = Literal["dropped", "cut", "stalled"]
 
 
-class _Proxy:
-    """Takes connections, each of which is served in a thread of its own."""
+class Proxy:
+    """Takes connections, each of which is served in a thread of its own.
 
-    def __init__(self, server_port: int) -> None:
-        self._server_port = server_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+    In front of a cluster it is in front of each node, and `port` is that of the first one.
+    """
 
-    def _accept(self) -> None:
+    # By their ports, for clients that have to be told where the other nodes are.
+    _running: ClassVar[dict[int, "Proxy"]] = {}
+
+    def __init__(self, *server_ports: int) -> None:
+        self._listeners = [socket.create_server(("127.0.0.1", 0)) for _ in server_ports]
+        own = [listener.getsockname()[1] for listener in self._listeners]
+        # The port in front of each server's.
+        self.port_of: dict[int, int] = dict(zip(server_ports, own, strict=True))
+        self.port: int = own[0]
+        self._running[self.port] = self
+        for listener, server_port in zip(self._listeners, server_ports, strict=True):
+            about = (listener, server_port)
+            threading.Thread(target=self._accept, args=about, daemon=True).start()
+
+    @classmethod
+    def at(cls, port: int) -> "Proxy | None":
+        """The proxy with that *port*."""
+        return cls._running.get(port)
+
+    def _accept(self, listener: socket.socket, server_port: int) -> None:
         with contextlib.suppress(OSError):  # closed
             while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+                client, _ = listener.accept()
+                about = (client, server_port)
+                threading.Thread(target=self._serve, args=about, daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, server_port: int) -> None:
         """Pass bytes between *client* and the server until one of them ends."""
         raise NotImplementedError
 
     def close(self) -> None:
         """Take no further connections; those that are open end with their clients."""
         # Wakes the thread that waits in accept(); closing alone would not.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._running.pop(self.port, None)
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
 
     def __enter__(self) -> Self:
         return self
@@ -54,21 +73,24 @@ class _Proxy:
         self.close()
 
 
-class LossyProxy(_Proxy):
-    """Passes bytes between clients and the server on *server_port*, but for lost replies."""
+class LossyProxy(Proxy):
+    """Passes bytes between clients and the servers on *server_ports*, but for lost replies."""
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, *server_ports: int) -> None:
         self.lost = 0
         self.faults: Counter[Fault] = Counter()
         self._guard = threading.Lock()
         self._command = b""
         self._doomed: Collection[int] = ()
+        # Whether the same request, sent again at once, is of the same call and lost with it.
+        self.loses_both = False
+        self._again = b""
         self._seen = 0
         self._random: random.Random | None = None
         self._one_in, self._stalls = 0, 0
         self._late_command = b""
         self._arrives, self._acted = threading.Event(), threading.Event()
-        super().__init__(server_port)
+        super().__init__(*server_ports)
 
     def lose(self, command: str, *places: int) -> None:
         """Lose the replies to the first (1), second (2), … *command* from now on.
@@ -103,9 +125,9 @@ class LossyProxy(_Proxy):
         if not self._acted.wait(PATIENCE_SECONDS):
             raise RuntimeError("there was no such command, or the server doesn't answer it")
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, server_port: int) -> None:
         with client, contextlib.suppress(OSError):
-            server = socket.create_connection(("127.0.0.1", self._server_port))
+            server = socket.create_connection(("127.0.0.1", server_port))
             with server:
                 self._pass_bytes(client, server)
 
@@ -147,8 +169,13 @@ class LossyProxy(_Proxy):
                 return ending if self._seen % self._stalls else "stalled"
             if not self._doomed or not _is_a(request, self._command):
                 return None
+            if request == self._again:
+                self._again, self.lost = b"", self.lost - 1
+                return "dropped"
             self._seen += 1
-            return "dropped" if self._seen in self._doomed else None
+            is_lost = self._seen in self._doomed
+            self._again = request if is_lost and self.loses_both else b""
+            return "dropped" if is_lost else None
 
     def _is_late(self, request: bytes) -> bool:
         with self._guard:
@@ -158,19 +185,19 @@ class LossyProxy(_Proxy):
             return late
 
 
-class RecordingProxy(_Proxy):
-    """Passes bytes between clients and the server on *server_port*, and keeps what clients send."""
+class RecordingProxy(Proxy):
+    """Passes bytes between clients and the servers on *server_ports*; keeps what clients send."""
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, *server_ports: int) -> None:
         self._sent: list[bytearray] = []
-        super().__init__(server_port)
+        super().__init__(*server_ports)
 
     def requests(self) -> list[list[bytes]]:
         """The words of each request that was sent so far, connection by connection."""
         return [words for sent in self._sent for words in _requests(bytes(sent))]
 
-    def _serve(self, client: socket.socket) -> None:
-        server = socket.create_connection(("127.0.0.1", self._server_port))
+    def _serve(self, client: socket.socket, server_port: int) -> None:
+        server = socket.create_connection(("127.0.0.1", server_port))
         sent = bytearray()
         self._sent.append(sent)
         back = threading.Thread(target=self._pass_bytes, args=(server, client, None), daemon=True)

@@ -105,6 +105,11 @@ class TestServer:
         """The process id, ``None`` while the server is down."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The port; of a node of a cluster, those of all nodes, this one's first."""
+        return (self.port,)
+
     def launch(self) -> None:
         """Start the process of a server that is down, and wait until it answers."""
         log = self.directory / "log"

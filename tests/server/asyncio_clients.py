@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import Count
+from tests.cluster_clients import is_cluster, make_cluster_client
+from tests.server.conftest import Count, cluster_address, server_address
 from tests.servers import TestServer
 
 LIBRARY = os.environ.get("REDSET_TEST_CLIENT", "redis")
@@ -26,8 +27,11 @@ def make(server: TestServer, **options: Any) -> Any:
         "protocol": int(os.environ.get("REDSET_TEST_PROTOCOL", "2")),
         "decode_responses": os.environ.get("REDSET_TEST_DECODE", "0") == "1",
     }
-    if not {"port", "unix_socket_path", "connection_pool"} & options.keys():
-        settings["unix_socket_path"] = server.unix_socket
+    if "connection_pool" not in options:
+        address = cluster_address(server, options)
+        if address is not None:
+            return make_cluster_client(LIBRARY, is_asyncio=True, **(settings | address | options))
+        settings |= server_address(server, options)
     kind = getattr(importlib.import_module(f"{LIBRARY}.asyncio"), LIBRARY.capitalize())
     return kind(**(settings | options))
 
@@ -45,8 +49,15 @@ async def connected(server: TestServer, **options: Any) -> AsyncIterator[Any]:
 
 async def all_given_back(client: Any) -> None:
     """Wait until no connection is lent, however long that takes."""
-    while client.connection_pool._in_use_connections:
+    while is_lent(client):
         await asyncio.sleep(0.001)
+
+
+def is_lent(client: Any) -> bool:
+    """Whether a connection of *client* is in use."""
+    if not is_cluster(client):
+        return bool(client.connection_pool._in_use_connections)
+    return any(len(node._free) < len(node._connections) for node in client.get_nodes())
 
 
 def library_exceptions() -> Any:

@@ -3,6 +3,9 @@
 ``REDSET_TEST_SERVER`` (one of `tests.servers.KINDS`), ``REDSET_TEST_PROTOCOL`` (2, 3),
 ``REDSET_TEST_DECODE`` (0, 1) and ``REDSET_TEST_CLIENT`` (redis, valkey) choose them. Each
 process that runs tests has a server of its own.
+
+With ``REDSET_TEST_CLUSTER=1`` it is a cluster of three masters, and clients are those of a cluster;
+`tests.server.one_server` says which tests that is not for. The fixture ``server`` is a node then.
 """
 
 import gc
@@ -21,8 +24,15 @@ import pytest
 import redis
 
 from redset._protocol import commands
+from redset._protocol.keys import companion
+from redset._transport import results
 from redset._transport.connection import ClientConnection
 from redset.embedded import shared_server
+from tests import cluster_clients
+from tests.cluster_clients import make_cluster_client
+from tests.clusters import ClusterNode, TestCluster
+from tests.proxy import LossyProxy, Proxy
+from tests.server import one_server
 from tests.servers import TestServer
 
 MakeClient = Callable[..., redis.Redis]
@@ -30,12 +40,39 @@ MakeClient = Callable[..., redis.Redis]
 # What must happen has so many seconds, however busy the machine is.
 PATIENCE = 60.0
 
+ON_CLUSTER = os.environ.get("REDSET_TEST_CLUSTER", "0") == "1"
+
+
+# How the names of sets begin that are used together: on a cluster they share a slot by it.
+TAG = "{together}" if ON_CLUSTER else ""
+
+
+def companion_of(name: str, purpose: str) -> str:
+    """The companion key of a set."""
+    return companion(name.encode(), purpose).decode()
+
+
+def delete_collected(client: Any) -> None:
+    """Have results deleted whose handles were collected; over a cluster, the next call does so."""
+    if cluster_clients.is_cluster(client):
+        results.delete_collected(client)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if ON_CLUSTER:
+        one_server.mark(config, items)
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[TestServer]:
-    """The server that all tests of this process share."""
-    with TestServer.start(os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")) as started:
-        yield started
+    """The server that all tests of this process share; of a cluster, its first node."""
+    kind = os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")
+    if ON_CLUSTER:
+        with TestCluster.start(kind) as cluster:
+            yield cluster.nodes[0]
+    else:
+        with TestServer.start(kind) as started:
+            yield started
 
 
 @pytest.fixture
@@ -49,10 +86,12 @@ def make_client(server: TestServer) -> Iterator[MakeClient]:
             "protocol": int(os.environ.get("REDSET_TEST_PROTOCOL", "2")),
             "decode_responses": os.environ.get("REDSET_TEST_DECODE", "0") == "1",
         }
-        if not {"port", "unix_socket_path"} & options.keys():
-            settings["unix_socket_path"] = server.unix_socket
-        client_class = getattr(importlib.import_module(library), library.capitalize())
-        made.append(client_class(**(settings | options)))
+        if (address := cluster_address(server, options)) is not None:
+            made.append(make_cluster_client(library, **(settings | address | options)))
+        else:
+            client_class = getattr(importlib.import_module(library), library.capitalize())
+            settings |= server_address(server, options)
+            made.append(client_class(**(settings | options)))
         return made[-1]
 
     yield make
@@ -60,11 +99,43 @@ def make_client(server: TestServer) -> Iterator[MakeClient]:
         client.close()
 
 
+def cluster_address(server: TestServer, options: dict[str, Any]) -> dict[str, Any] | None:
+    """Where a client with these options finds the cluster that *server* is a node of.
+
+    ``None`` for a client of one server. Behind a proxy, there is one in front of each node.
+    """
+    if not isinstance(server, ClusterNode) or "unix_socket_path" in options or options.get("db"):
+        return None
+    port = options.get("port", server.port)
+    address = {"host": "127.0.0.1", "port": port}
+    if (proxy := Proxy.at(port)) is not None and proxy.port_of.keys() == set(server.ports):
+        address["address_remap"] = lambda node: (node[0], proxy.port_of.get(node[1], node[1]))
+        if isinstance(proxy, LossyProxy) and getattr(options.get("retry"), "_retries", None) == 0:
+            # What redset's own way could not deliver is sent once more, through the client.
+            proxy.loses_both = True
+    return address if proxy is not None or port in server.ports else None
+
+
+def server_address(server: TestServer, options: dict[str, Any]) -> dict[str, Any]:
+    """Where a client with these options, which needn't say, finds its server.
+
+    A cluster has no other databases: instead, there are those of another server.
+    """
+    if {"port", "unix_socket_path"} & options.keys():
+        return {}
+    place = server.cluster.beside if isinstance(server, ClusterNode) else server
+    return {"unix_socket_path": place.unix_socket}
+
+
 @pytest.fixture
 def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
     """A client of the shared server, which holds nothing yet."""
-    with redis.Redis(unix_socket_path=server.unix_socket) as janitor:
-        janitor.flushall()
+    places = [server]
+    if isinstance(server, ClusterNode):
+        places = [*server.cluster.masters, server.cluster.beside]
+    for node in places:
+        with redis.Redis(unix_socket_path=node.unix_socket) as janitor:
+            janitor.flushall()
     return make_client()
 
 
@@ -116,6 +187,8 @@ def reader(
         "evalsha",
         *(() if server.kind == "redis-6.2" else ("eval_ro", "evalsha_ro")),
     ]
+    if ON_CLUSTER:  # which the client asks for its nodes, and for what commands there are
+        scripts += ["cluster" if server.kind == "redis-6.2" else "cluster|slots", "command"]
     commands = ["+@read", *(f"+{name}" for name in (*scripts, "multi", "exec", "script", "time"))]
     rights = ["reset", "on", ">secret", READERS[request.param], *commands]
     client.execute_command("ACL", "SETUSER", READER, *rights)

@@ -1,4 +1,8 @@
-"""Set algebra on a real server: its round trips, its scores, and what it leaves behind."""
+"""Set algebra on a real server: its round trips, its scores, and what it leaves behind.
+
+Sets that are combined on the server are called `a` and `{a}b`: on a cluster they share a slot.
+Others, as `left` and `right`, do not, and have to give the same answers.
+"""
 
 import functools
 import math
@@ -16,7 +20,7 @@ from redset._plans import algebra, operands
 from redset._plans.arguments import OnConflict
 from redset._protocol.sources import unscored
 from redset.codecs import JSONSerializer
-from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.conftest import MakeClient, RoundTrips, delete_collected
 from tests.servers import TestServer
 
 Redset = RedisSortedSet[Any]
@@ -58,7 +62,7 @@ def a(client: redis.Redis) -> Redset:
 @pytest.fixture
 def b(client: redis.Redis) -> Redset:
     """The items 3 to 8, scored by ten times themselves."""
-    return filled(client, "b", {item: item * 10.0 for item in range(3, 9)})
+    return filled(client, "{a}b", {item: item * 10.0 for item in range(3, 9)})
 
 
 @pytest.fixture
@@ -78,6 +82,7 @@ def filled(client: redis.Redis, name: str, scores: dict[Any, float], **options: 
 
 
 def keys(client: redis.Redis) -> set[bytes]:
+    delete_collected(client)
     found: Any = client.execute_command("KEYS", "*", NEVER_DECODE=True)
     return set(found)
 
@@ -108,7 +113,7 @@ def test_algebra_takes_one_round_trip_and_a_second_for_a_new_script(
 def test_round_trips_do_not_grow_with_the_sets(
     client: redis.Redis, round_trips: RoundTrips, call: Callable[..., Any]
 ) -> None:
-    one, two = RedisSortedSet[Any](client, "one"), RedisSortedSet[Any](client, "two")
+    one, two = RedisSortedSet[Any](client, "one"), RedisSortedSet[Any](client, "{one}two")
     one.update(MANY)
     two.update(MANY)
     with round_trips(client) as count:
@@ -150,7 +155,7 @@ def test_one_server_is_recognised_by_all_its_addresses(
     host: str | None,
 ) -> None:
     client = make_client() if host is None else make_client(host=host, port=server.port)
-    other = RedisSortedSet[Any](client, "other")
+    other = RedisSortedSet[Any](client, "{a}other")
     other.update(MANY)
     with round_trips(client) as count:
         assert a <= other
@@ -271,7 +276,8 @@ def test_a_combination_without_a_number_is_refused_and_changes_nothing(
     client.flushall()
     score_of = parts[-1].__getitem__
     first, *others = [
-        filled(client, str(place), part, scorer=score_of) for place, part in enumerate(parts)
+        filled(client, name, part, scorer=score_of)
+        for name, part in zip(("0", "{0}1", "{0}2"), parts, strict=False)
     ]
     operands: list[Any] = [*others[:-1], list(parts[-1]) if local else others[-1]]
     expected = sums(parts, weights, conflict, verb)
@@ -282,7 +288,7 @@ def test_a_combination_without_a_number_is_refused_and_changes_nothing(
             combine(*operands, weights=weights[: len(parts)])
         assert keys(client) == before
     else:
-        into = combine(*operands, weights=weights[: len(parts)], into="into")
+        into = combine(*operands, weights=weights[: len(parts)], into="{0}into")
         assert dict(into.items()) == pytest.approx(expected)
     change = getattr(first, {"union": "update"}.get(verb, f"{verb}_update"))
     expected = sums(parts, [1.0] * 3, conflict, verb)
@@ -397,16 +403,20 @@ def test_sets_elsewhere_are_streamed_and_nothing_is_written_there(
 def test_an_operand_of_another_type_is_named_and_nothing_changes(
     client: redis.Redis, a: Redset
 ) -> None:
-    client.rpush("queue", "x")
-    wrong = RedisSortedSet[Any](client, "queue")
+    client.rpush("{a}queue", "x")
+    wrong = RedisSortedSet[Any](client, "{a}queue")
     for name, call in CALLS.items():
         if name == "copy":
             continue
-        with pytest.raises(KeyTypeError, match="'queue' holds another Redis type"):
+        with pytest.raises(KeyTypeError, match=r"'{a}queue' holds another Redis type"):
             call(a, wrong)
-        with pytest.raises(KeyTypeError, match="'queue' holds another Redis type"):
+        with pytest.raises(KeyTypeError, match=r"'{a}queue' holds another Redis type"):
             call(wrong, a)
-    assert (set(a), client.llen("queue"), keys(client)) == (set(range(6)), 1, {b"a", b"queue"})
+    assert (set(a), client.llen("{a}queue"), keys(client)) == (
+        set(range(6)),
+        1,
+        {b"a", b"{a}queue"},
+    )
 
 
 # What goes wrong half-way
@@ -533,7 +543,7 @@ def test_algebra_leaves_no_key_behind(client: redis.Redis, a: Redset, b: Redset)
     chained = (a | {1, 2}) & b.union([9], range(6_000)) - {3}
     assert set(chained) <= set(range(6_000))
     del chained, other
-    left = keys(client) - {b"a", b"b"}
+    left = keys(client) - {b"a", b"{a}b"}
     # What a repeated call is told again goes by its time-to-live, and with clear().
     assert all(b":given:" in key and client.pttl(key) > 0 for key in left)
     a.clear()
@@ -544,13 +554,13 @@ def test_algebra_leaves_no_key_behind(client: redis.Redis, a: Redset, b: Redset)
 def test_into_makes_a_lasting_set_and_replaces_what_was_there(
     client: redis.Redis, a: Redset, b: Redset
 ) -> None:
-    client.set("kept", "a string")
-    kept = a.intersection(b, into="kept")
-    assert (kept.name, set(kept), client.ttl("kept")) == ("kept", {3, 4, 5}, -1)
+    client.set("{a}kept", "a string")
+    kept = a.intersection(b, into="{a}kept")
+    assert (kept.name, set(kept), client.ttl("{a}kept")) == ("{a}kept", {3, 4, 5}, -1)
     del kept
-    assert RedisSortedSet[Any](client, "kept") == {3, 4, 5}
-    a.difference(a, into="kept")
-    assert not client.exists("kept")
+    assert RedisSortedSet[Any](client, "{a}kept") == {3, 4, 5}
+    a.difference(a, into="{a}kept")
+    assert not client.exists("{a}kept")
 
 
 def test_a_repeated_command_makes_the_same_result(client: redis.Redis, a: Redset) -> None:
@@ -577,4 +587,4 @@ def test_redis_without_zintercard_compares_by_storing(
     finally:
         client.execute_command("ACL", "SETUSER", "default", "+@all")
     assert answers == (False, False, False, True, True)
-    assert keys(client) == {b"a", b"b"}
+    assert keys(client) == {b"a", b"{a}b"}

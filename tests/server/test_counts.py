@@ -16,6 +16,9 @@ letters = st.sets(st.sampled_from("abcde"))
 # What the other operands are: sets on the server, or of this process.
 kinds = st.sampled_from(["redset", "set", "list"])
 
+# On a cluster they share a slot.
+NAMES = ("a", "{a}b", "{a}c")
+
 
 def made(client: redis.Redis, name: str, items: Any) -> RedisSortedSet[Any]:
     found: RedisSortedSet[Any] = RedisSortedSet(client, name)
@@ -111,7 +114,7 @@ def test_a_limit_is_a_number_of_items(client: redis.Redis) -> None:
 
 
 def test_each_is_one_round_trip(client: redis.Redis, round_trips: RoundTrips) -> None:
-    ours, other = made(client, "ours", range(10)), made(client, "other", range(5, 20))
+    ours, other = made(client, "ours", range(10)), made(client, "{ours}other", range(5, 20))
     ours.union_count(other)  # from now on they are known to be of one server
     with round_trips(client) as count:
         assert ours.union_count(other, [77]) == 21
@@ -121,17 +124,17 @@ def test_each_is_one_round_trip(client: redis.Redis, round_trips: RoundTrips) ->
 
 
 def test_infinite_scores_count(client: redis.Redis) -> None:
-    ours, other = made(client, "ours", []), made(client, "other", [])
-    for name, sign in (("ours", "inf"), ("other", "-inf"), ("third", "-inf")):
+    ours, other = made(client, "ours", []), made(client, "{ours}other", [])
+    for name, sign in (("ours", "inf"), ("{ours}other", "-inf"), ("{ours}third", "-inf")):
         client.zadd(name, {"x": float(sign)})
-    third: RedisSortedSet[Any] = RedisSortedSet(client, "third")
+    third: RedisSortedSet[Any] = RedisSortedSet(client, "{ours}third")
     assert [ours.union_count(other, third), ours.intersection_count(other, third)] == [1, 1]
     assert ours.difference_count(other, third) == 0
 
 
 def every_count(client: Any, many: int = 0) -> list[int]:
     """Count with sets, with local items, and with more of those than one call takes."""
-    a, b, c = (RedisSortedSet[Any](client, name) for name in ("a", "b", "c"))
+    a, b, c = (RedisSortedSet[Any](client, name) for name in NAMES)
     local = [3, 4, 4, 77, 2_501, *range(5_000, 5_000 + many), *range(100_000, 100_000 + many)]
     found = []
     for others in ([], [b], [b, c], [local], [b, local], [local, c, b, [4, 5]], [c, c, a]):
@@ -141,7 +144,8 @@ def every_count(client: Any, many: int = 0) -> list[int]:
 
 
 def fill(client: redis.Redis) -> None:
-    for name, items in (("a", range(12_000)), ("b", range(2_000, 9_000)), ("c", range(4, 30, 2))):
+    content = (range(12_000), range(2_000, 9_000), range(4, 30, 2))
+    for name, items in zip(NAMES, content, strict=True):
         made(client, name, items)
 
 
@@ -211,8 +215,8 @@ def calls(client: redis.Redis, command: str) -> int:
 
 def test_small_sets_are_gone_through_and_not_the_large_one(client: redis.Redis) -> None:
     fill(client)
-    a, b, c = (RedisSortedSet[Any](client, name) for name in ("a", "b", "c"))
-    d = made(client, "d", [1, 5, -1])
+    a, b, c = (RedisSortedSet[Any](client, name) for name in NAMES)
+    d = made(client, "{a}d", [1, 5, -1])
     client.config_resetstat()
     assert a.difference_count(c, d) == 12_000 - 13 - 2
     assert c.union_count(a, d) == 12_001
@@ -226,7 +230,7 @@ def test_an_intersection_without_zintercard_stops_at_its_limit(
     client: redis.Redis, server: TestServer
 ) -> None:
     fill(client)
-    a, b = (RedisSortedSet[Any](client, name) for name in ("a", "b"))
+    a, b = (RedisSortedSet[Any](client, name) for name in NAMES[:2])
     if server.kind != "redis-6.2":
         client.execute_command("ACL", "SETUSER", "default", "-zintercard")
     try:

@@ -480,7 +480,7 @@ def test_what_replaces_a_set_stays(client: redis.Redis) -> None:
 def test_the_last_item_that_is_given_back_after_a_lost_reply_has_its_time_again(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         once = behind(proxy, make_client, client, 0)
         jobs = filled(once, items="ab")
         jobs.expire(SECONDS)
@@ -500,7 +500,7 @@ def test_the_last_item_that_is_given_back_after_a_lost_reply_has_its_time_again(
 def test_items_that_two_lost_replies_had_are_given_back_with_their_time(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         once = behind(proxy, make_client, client, 0)
         jobs = filled(once, items="ab")
         jobs.expire(SECONDS)
@@ -518,7 +518,7 @@ def test_items_that_two_lost_replies_had_are_given_back_with_their_time(
 def test_a_lease_that_is_asked_for_less_after_a_lost_reply_gives_back_with_the_time(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         once = behind(proxy, make_client, client, 0)
         jobs = filled(once, items="ab")
         jobs.expire(SECONDS)
@@ -536,7 +536,7 @@ def test_a_lease_that_is_asked_for_less_after_a_lost_reply_gives_back_with_the_t
 def test_a_call_is_not_told_what_another_one_did_that_failed(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         once = behind(proxy, make_client, client, 0)
         jobs = filled(once)
         jobs.expire(SECONDS)
@@ -552,7 +552,7 @@ def test_a_call_that_is_repeated_after_a_lost_reply_says_what_the_first_one_did(
     client: redis.Redis, server: TestServer, make_client: MakeClient, call: str
 ) -> None:
     for retries in (0, 3):
-        with LossyProxy(server.port) as proxy:
+        with LossyProxy(*server.ports) as proxy:
             once = behind(proxy, make_client, client, retries)
             jobs = filled(once)
             jobs.expire(SECONDS)  # the server has the script now

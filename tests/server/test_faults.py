@@ -51,7 +51,7 @@ Worker = Callable[[Numbers], list[int]]
 
 @pytest.fixture
 def proxy(server: TestServer) -> Iterator[LossyProxy]:
-    with LossyProxy(server.port) as started:
+    with LossyProxy(*server.ports) as started:
         yield started
 
 

@@ -35,7 +35,7 @@ def numbers(client: Any) -> list[Numbers]:
 
 @pytest.fixture
 def proxy(server: TestServer) -> Iterator[LossyProxy]:
-    with LossyProxy(server.port) as started:
+    with LossyProxy(*server.ports) as started:
         yield started
 
 

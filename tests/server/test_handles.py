@@ -233,7 +233,7 @@ def pop_ten(jobs: SortedSet[str]) -> tuple[None, list[str | None]]:
 def test_another_process_never_replays_a_pop_that_failed_here(
     client: redis.Redis, server: TestServer, make_client: MakeClient, method: str
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         jobs: SortedSet[str] = SortedSet(behind(proxy, make_client, client, 0), "jobs", float)
         jobs.update(map(str, range(30)))
         loaded(client)

@@ -126,7 +126,7 @@ def test_a_lost_reply_loses_and_doubles_nothing(
     client: redis.Redis, server: TestServer, make_client: MakeClient, retries: int
 ) -> None:
     loaded(client)
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         ours: RedisSortedSet[int] = RedisSortedSet(
             behind(proxy, make_client, client, retries), "numbers", scorer=int
         )

@@ -670,7 +670,7 @@ def test_how_unique_a_set_is_travels_with_it(client: redis.Redis) -> None:
 
 @pytest.fixture
 def proxy(server: TestServer) -> Any:
-    with LossyProxy(server.port) as started:
+    with LossyProxy(*server.ports) as started:
         yield started
 
 

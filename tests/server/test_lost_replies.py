@@ -20,7 +20,7 @@ SCRIPT = "EVAL"  # and EVALSHA: pop and take are scripts
 
 @pytest.fixture
 def proxy(server: TestServer) -> Iterator[LossyProxy]:
-    with LossyProxy(server.port) as started:
+    with LossyProxy(*server.ports) as started:
         yield started
 
 

@@ -173,7 +173,7 @@ def test_a_lost_reply_hides_nothing(
 ) -> None:
     warm = made(client, "other", {"a": 5, "b": 5})
     warm.replace("a", "a")
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         lossy = behind(proxy, make_client, client, retries)
         ours, other = made(lossy, "ours", {"a": 1, "b": 2}), made(lossy, "other", {"a": 5, "b": 5})
         proxy.lose("EVAL", 1, 2)

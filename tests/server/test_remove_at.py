@@ -174,7 +174,7 @@ def test_a_lost_reply_removes_nothing_else(
     client: redis.Redis, server: TestServer, make_client: MakeClient, retries: int
 ) -> None:
     letters(client).remove_at(0)
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         ours: SortedSet[str] = SortedSet(behind(proxy, make_client, client, retries), "letters")
         assert ours[0] == "b"
         proxy.lose("EVAL", 1)

@@ -24,17 +24,19 @@ from redset.codecs import JSONSerializer
 from redset.exceptions import KeyTypeError, LeaseLost
 from redset.leases import Lease
 from tests.proxy import LossyProxy
-from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.conftest import TAG, MakeClient, RoundTrips, companion_of
 from tests.server.test_lost_replies import behind, connection_error
 from tests.server.test_waiting import Call, wait_for_watchers
 from tests.servers import TestServer
 
 Strings = RedisSortedSet[Any]
+OLD, NEW = f"{TAG}old", f"{TAG}new"
+NAMES = [f"{TAG}{letter}" for letter in "abc"]
 
 
 @pytest.fixture
 def jobs(client: redis.Redis) -> Strings:
-    return filled(client, "old")
+    return filled(client, OLD)
 
 
 def filled(client: redis.Redis, name: str, items: str = "abcdef") -> Strings:
@@ -80,36 +82,36 @@ def found_in(shared: Strings) -> Any:
 def test_rename_moves_all_that_belongs_to_the_set(
     client: redis.Redis, round_trips: RoundTrips
 ) -> None:
-    made, lease = in_all_places(client, "old", "X")
+    made, lease = in_all_places(client, OLD, "X")
     before, expected = keys(client), found_in(made)
-    Strings(client, "never").rename("other")  # the server has the script now
+    Strings(client, f"{TAG}never").rename(f"{TAG}other")  # the server has the script now
     with round_trips(client) as count:
-        made.rename("new")
+        made.rename(NEW)
     assert count.value == 1
-    assert keys(client) == {key.replace("old", "new") for key in before} | {"{old}:moved"}
+    assert keys(client) == {key.replace(OLD, NEW) for key in before} | {companion_of(OLD, "moved")}
     assert found_in(made) == expected
     lease.ack()
-    same = Strings(client, "new", serializer=JSONSerializer(), unique="forever")
+    same = Strings(client, NEW, serializer=JSONSerializer(), unique="forever")
     assert same.lease(1)[0] == "Xback"
     assert same.lease(1).deliveries("Xready") == 1
-    assert client.sismember("{new}:seen", '"Xone"')
+    assert client.sismember(companion_of(NEW, "seen"), '"Xone"')
     assert same.insert("Xone", "Xtwo", "Xdead") == []
-    assert client.zcard("{new}:undecodable") == 1
+    assert client.zcard(companion_of(NEW, "undecodable")) == 1
 
 
 def test_the_old_name_is_an_empty_set_after_a_rename(client: redis.Redis) -> None:
-    made, _lease = in_all_places(client, "old", "X")
-    left = Strings(client, "old", serializer=JSONSerializer(), unique="forever")
-    made.rename("new")
+    made, _lease = in_all_places(client, OLD, "X")
+    left = Strings(client, OLD, serializer=JSONSerializer(), unique="forever")
+    made.rename(NEW)
     assert (len(left), list(left.leased()), list(left.dead_letters())) == (0, [], [])
     assert set(left.stats()) == {0}
-    assert sorted(left.insert("Xdead", "Xone", "new")) == ["Xdead", "Xone", "new"]
+    assert sorted(left.insert("Xdead", "Xone", "Xnew")) == ["Xdead", "Xnew", "Xone"]
 
 
 REPLACE: dict[str, Callable[[Any, Any], Any]] = {
     "rename": lambda source, target: source.rename(target),
     "rename of an empty set": lambda source, target: type(source)(
-        source._runner.client, "empty", serializer=JSONSerializer()
+        source._runner.client, f"{TAG}empty", serializer=JSONSerializer()
     ).rename(target),
     "union": lambda source, target: source.union(["q"], into=target),
     "two sets": lambda source, target: source.union(source, on_conflict="sum", into=target),
@@ -127,10 +129,10 @@ REPLACE: dict[str, Callable[[Any, Any], Any]] = {
 def test_what_is_replaced_is_removed_with_all_that_belonged_to_it(
     client: redis.Redis, replace: Any
 ) -> None:
-    target, lease = in_all_places(client, "new", "Y")
-    source, running = in_all_places(client, "old", "X")
+    target, lease = in_all_places(client, NEW, "Y")
+    source, running = in_all_places(client, OLD, "X")
     replace(source, target.name)
-    known = [key for key in keys(client) if key.startswith(("new", "{new}"))]
+    known = [key for key in keys(client) if key.startswith((NEW, companion_of(NEW, "")))]
     left = [member for key in known for member in _members(client, key)]
     assert not [member for member in left if b"Y" in member]
     with pytest.raises(LeaseLost):
@@ -162,7 +164,7 @@ def _members(client: redis.Redis, key: str) -> list[bytes]:
 def test_a_set_that_is_only_changed_keeps_what_belongs_to_it(
     client: redis.Redis, change: Any
 ) -> None:
-    jobs, other = filled(client, "jobs"), filled(client, "other", "xyz")
+    jobs, other = filled(client, f"{TAG}jobs"), filled(client, f"{TAG}other", "xyz")
     jobs.lease(1).reject()
     lease = jobs.lease(2)
     change(jobs, other)
@@ -210,46 +212,46 @@ def place_of_each(shared: Strings) -> dict[str, Any]:
 def test_a_lease_goes_on_under_the_new_name(
     client: redis.Redis, settle: Any, names: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    worker = filled(client, "a")
+    worker = filled(client, f"{TAG}a")
     settle(worker.lease(2, ttl=50))
     expected = place_of_each(worker)
     worker.clear()
-    worker = filled(client, "a")
+    worker = filled(client, f"{TAG}a")
     lease = worker.lease(2, ttl=50)
-    current = "a"
-    for name in names:
+    current = NAMES[0]
+    for name in (f"{TAG}{letter}" for letter in names):
         Strings(client, current).rename(name)
         current = name
     settle(lease)
     assert caplog.messages == []
     assert place_of_each(Strings(client, current)) == expected
-    for name in {"a", "b", "c"} - {current}:
+    for name in set(NAMES) - {current}:
         assert set(Strings(client, name).stats()) == {0}
 
 
 def test_a_lease_goes_on_where_its_own_handle_was_renamed(jobs: Strings) -> None:
     with jobs.lease(2) as lease:
-        jobs.rename("new")
+        jobs.rename(NEW)
         lease.extend()
         lease.ack("a")
-        jobs.rename("newer")
+        jobs.rename(f"{TAG}newer")
     assert (jobs.stats().leased, list(jobs)) == (0, list("cdef"))
 
 
 def test_leases_of_two_lives_of_a_name_go_each_their_way(client: redis.Redis) -> None:
-    shared = filled(client, "a")
+    shared = filled(client, f"{TAG}a")
     first = shared.lease(1)
-    Strings(client, "a").rename("b")
+    Strings(client, f"{TAG}a").rename(f"{TAG}b")
     shared.update("uvw")
     second = shared.lease(1)
-    Strings(client, "a").rename("c")
+    Strings(client, f"{TAG}a").rename(f"{TAG}c")
     shared.update("xyz")
     third = shared.lease(1)
     for lease in (second, first, third):
         lease.extend(100)
         lease.ack()
-    assert [Strings(client, name).stats().leased for name in "abc"] == [0, 0, 0]
-    assert [list(Strings(client, name)) for name in "abc"] == [
+    assert [Strings(client, name).stats().leased for name in NAMES] == [0, 0, 0]
+    assert [list(Strings(client, name)) for name in NAMES] == [
         list("yz"),
         list("bcdef"),
         list("vw"),
@@ -264,7 +266,7 @@ def test_what_a_moved_lease_costs(
     with round_trips(client) as count:
         lease.extend()
     assert count.value == 1
-    Strings(client, "old").rename("new")
+    Strings(client, OLD).rename(NEW)
     with round_trips(client) as count:
         lease.extend()  # asks the old name, where the set is now, and there
     assert count.value == 3
@@ -276,38 +278,38 @@ def test_what_a_moved_lease_costs(
 
 
 def test_a_lease_that_ran_out_is_lost_under_the_new_name_too(client: redis.Redis) -> None:
-    jobs = filled(client, "old", "a")
+    jobs = filled(client, OLD, "a")
     lease = jobs.lease(1, ttl=0.001)
-    Strings(client, "old").rename("new")
-    again = Strings(client, "new").lease(1, timeout=60)
-    with pytest.raises(LeaseLost, match=r"'old': the lease doesn't hold 'a' any more"):
+    Strings(client, OLD).rename(NEW)
+    again = Strings(client, NEW).lease(1, timeout=60)
+    with pytest.raises(LeaseLost, match=rf"'{OLD}': the lease doesn't hold 'a' any more"):
         lease.ack()
     again.ack()
 
 
 def test_a_renewal_follows_the_set(client: redis.Redis, jobs: Strings) -> None:
     with jobs.lease(2, ttl=0.3, renew=True) as lease:
-        Strings(client, "old").rename("new")
+        Strings(client, OLD).rename(NEW)
         first = lease.deadline
         until = time.monotonic() + 60
         while lease.deadline < first + 0.5 and time.monotonic() < until:
             time.sleep(0.01)
         assert lease.deadline >= first + 0.5
-        assert [each.item for each in Strings(client, "new").leased()] == ["a", "b"]
-    assert Strings(client, "new").stats().leased == 0
+        assert [each.item for each in Strings(client, NEW).leased()] == ["a", "b"]
+    assert Strings(client, NEW).stats().leased == 0
 
 
 def test_where_a_set_went_is_forgotten_after_its_last_lease(client: redis.Redis) -> None:
-    jobs = filled(client, "old")
-    Strings(client, "old").rename("new")
-    assert keys(client) == {"new"}  # nothing was on lease
-    new = Strings(client, "new")
+    jobs = filled(client, OLD)
+    Strings(client, OLD).rename(NEW)
+    assert keys(client) == {NEW}  # nothing was on lease
+    new = Strings(client, NEW)
     _lease = new.lease(1, ttl=100)
-    new.rename("old")
-    assert 300_000 < client.pttl("{new}:moved") <= 400_000
+    new.rename(OLD)
+    assert 300_000 < client.pttl(companion_of(NEW, "moved")) <= 400_000
     _other = jobs.lease(1, ttl=1e15)
-    jobs.rename("last")
-    assert client.pttl("{old}:moved") > 300_000
+    jobs.rename(f"{TAG}last")
+    assert client.pttl(companion_of(OLD, "moved")) > 300_000
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -319,9 +321,9 @@ def test_a_consumer_settles_under_the_new_name(
     for item in jobs.consume(batch, timeout=0):
         done.append(item)
         if len(done) == 2:
-            (jobs if own else Strings(client, "old")).rename("new")
-            Strings(client, "old").add("late", 9)
-    new = Strings(client, "new")
+            (jobs if own else Strings(client, OLD)).rename(NEW)
+            Strings(client, OLD).add("late", 9)
+    new = Strings(client, NEW)
     assert caplog.messages == []
     assert new.stats().leased == 0
     if own:
@@ -336,17 +338,17 @@ def test_a_consumer_settles_under_the_new_name(
 def test_a_consumer_acknowledges_under_the_new_name_before_it_waits(
     client: redis.Redis, make_client: MakeClient
 ) -> None:
-    jobs = filled(client, "old", "a")
+    jobs = filled(client, OLD, "a")
     stop = threading.Event()
     done = []
 
     def work() -> None:
-        for item in Strings(make_client(), "old").consume(timeout=None, stop=stop):
-            Strings(client, "old").rename("new")
+        for item in Strings(make_client(), OLD).consume(timeout=None, stop=stop):
+            Strings(client, OLD).rename(NEW)
             done.append(item)
 
     working = Call(work)
-    new = Strings(client, "new")
+    new = Strings(client, NEW)
     until = time.monotonic() + 60
     while (not done or new.stats().leased) and time.monotonic() < until:
         time.sleep(0.01)
@@ -362,10 +364,10 @@ def test_a_consumer_that_fails_gives_back_under_the_new_name(
     with jobs.consume(3, timeout=0, on_error=lambda item, error: None) as work:
         for item in work:
             if item == "b":
-                Strings(client, "old").rename("new")
+                Strings(client, OLD).rename(NEW)
             with work.attempt():
                 assert item != "b"
-    new = Strings(client, "new")
+    new = Strings(client, NEW)
     assert (list(new), new.stats().leased) == (["b", "d", "e", "f"], 0)
 
 
@@ -391,17 +393,17 @@ def test_what_a_consumer_lost_in_a_large_batch_is_logged_and_it_goes_on(
 def test_a_rename_that_is_called_again_after_a_lost_reply_loses_nothing(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         once = behind(proxy, make_client, client, 0)
-        jobs = filled(once, "old")
-        filled(once, "other").rename("another")  # the server has the script now
+        jobs = filled(once, OLD)
+        filled(once, f"{TAG}other").rename(f"{TAG}another")  # the server has the script now
         lease = jobs.lease(1)
         proxy.lose("EVAL", 1)
         with pytest.raises(connection_error(client)):
-            jobs.rename("new")
+            jobs.rename(NEW)
         assert proxy.lost == 1
-        jobs.rename("new")
-        assert (jobs.name, list(jobs), jobs.stats().leased) == ("new", list("bcdef"), 1)
+        jobs.rename(NEW)
+        assert (jobs.name, list(jobs), jobs.stats().leased) == (NEW, list("bcdef"), 1)
         lease.ack()
 
 
@@ -409,26 +411,26 @@ def test_a_moved_lease_is_settled_once_whichever_reply_is_lost(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
     for place in (1, 2):
-        with LossyProxy(server.port) as proxy:
+        with LossyProxy(*server.ports) as proxy:
             once = behind(proxy, make_client, client, 0)
-            jobs = filled(once, "old")
+            jobs = filled(once, OLD)
             jobs.lease(1).ack()  # the server has the scripts now
             lease = jobs.lease(2)
-            Strings(client, "old").rename("new")
+            Strings(client, OLD).rename(NEW)
             proxy.lose("EVAL", place)
             with pytest.raises(connection_error(client)):
                 lease.ack()
             assert proxy.lost == 1
             lease.ack()
-            assert Strings(client, "new").stats().leased == 0
+            assert Strings(client, NEW).stats().leased == 0
 
 
 def test_what_a_failed_call_was_given_moves_with_the_handle(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         once = behind(proxy, make_client, client, 0)
-        jobs = filled(once, "old")
+        jobs = filled(once, OLD)
         filled(once, "x").pop()
         filled(once, "x").lease(1).ack()
         for call in (jobs.pop, jobs.lease):
@@ -436,7 +438,7 @@ def test_what_a_failed_call_was_given_moves_with_the_handle(
             with pytest.raises(connection_error(client)):
                 call()
             proxy.lost = 0
-        jobs.rename("new")
+        jobs.rename(NEW)
         assert jobs.pop() == "a"
         with jobs.lease() as lease:
             assert list(lease) == ["b"]
@@ -453,7 +455,7 @@ class Renaming(ClientConnection):
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         super()._send(batch)
-        self._shared.rename("new")
+        self._shared.rename(NEW)
         raise ConnectionError
 
 
@@ -461,17 +463,17 @@ def test_what_was_given_while_the_set_was_renamed_is_given_again(jobs: Strings) 
     jobs._runner.connection = Renaming(jobs)
     with pytest.raises(ConnectionError):
         jobs.take(2)
-    assert (jobs.name, jobs.take(2)) == ("new", ["a", "b"])
+    assert (jobs.name, jobs.take(2)) == (NEW, ["a", "b"])
 
 
 def test_a_companion_of_another_type_moves_nothing(client: redis.Redis, jobs: Strings) -> None:
     _lease = jobs.lease(1)
-    for key in ("{old}:moved", "{old}:leased"):
+    for key in (companion_of(OLD, "moved"), companion_of(OLD, "leased")):
         client.delete(key)
         client.set(key, "a stranger's")
-        with pytest.raises(KeyTypeError, match=r"'old': .*companion keys"):
-            jobs.rename("new")
-        assert (len(jobs), jobs.name, client.exists("new")) == (5, "old", 0)
+        with pytest.raises(KeyTypeError, match=rf"'{OLD}': .*companion keys"):
+            jobs.rename(NEW)
+        assert (len(jobs), jobs.name, client.exists(NEW)) == (5, OLD, 0)
         client.delete(key)
 
 
@@ -499,7 +501,7 @@ def test_an_account_that_may_not_do_a_part_of_it_loses_nothing(
         theirs = make_client(username="w", password="w")
         for kind in ("lasting", "result"):
             client.flushdb()
-            made, target = filled(theirs, "old"), filled(client, "new", "xyz")
+            made, target = filled(theirs, OLD), filled(client, NEW, "xyz")
             made = made if kind == "lasting" else made | {"g"}
             items = set(made)
             if kind == "lasting":
@@ -507,15 +509,15 @@ def test_an_account_that_may_not_do_a_part_of_it_loses_nothing(
             held = target.lease(1)
             client.execute_command("ACL", "SETUSER", "w", f"-{command}")
             with contextlib.suppress(Exception):
-                made.rename("new")
-            if made.name != "new":
+                made.rename(NEW)
+            if made.name != NEW:
                 assert set(target) == {"y", "z"}
                 held.extend()
             client.execute_command("ACL", "SETUSER", "w", f"+{command}")
-            made.rename("new")
+            made.rename(NEW)
             if kind == "lasting":
                 lease.release()
-            assert set(Strings(client, "new")) == items
+            assert set(Strings(client, NEW)) == items
     finally:
         client.execute_command("ACL", "DELUSER", "w")
 
@@ -527,7 +529,7 @@ def test_a_set_is_renamed_also_if_memory_is_short(client: redis.Redis, jobs: Str
     try:
         with pytest.raises(Exception, match="maxmemory"):
             jobs.add("more")
-        jobs.rename("new")
+        jobs.rename(NEW)
         lease.ack()
     finally:
         client.config_set("maxmemory", 0)
@@ -538,9 +540,9 @@ def test_a_set_is_renamed_also_if_memory_is_short(client: redis.Redis, jobs: Str
 
 
 def test_consumers_of_the_new_name_are_woken(client: redis.Redis, make_client: MakeClient) -> None:
-    waiting = Call(Strings(make_client(), "new").pop, timeout=None)
+    waiting = Call(Strings(make_client(), NEW).pop, timeout=None)
     wait_for_watchers(client, 1)
-    filled(client, "old", "a").rename("new")
+    filled(client, OLD, "a").rename(NEW)
     assert waiting.result() == "a"
 
 
@@ -548,11 +550,11 @@ def test_consumers_of_the_new_name_learn_of_deadlines(
     client: redis.Redis, make_client: MakeClient
 ) -> None:
     """Nothing is ready: what is on lease comes back, sooner than they would look."""
-    jobs = filled(client, "old", "a")
+    jobs = filled(client, OLD, "a")
     _lease = jobs.lease(1, ttl=1.0)
-    waiting = Call(Strings(make_client(), "new").pop, timeout=10)
+    waiting = Call(Strings(make_client(), NEW).pop, timeout=10)
     wait_for_watchers(client, 1)
-    jobs.rename("new")
+    jobs.rename(NEW)
     assert waiting.result() == "a"
 
 
@@ -563,13 +565,13 @@ class Renames(RuleBasedStateMachine):
     """Three names, sets that go from one to another, and leases that must find theirs."""
 
     client: redis.Redis
-    names = st.sampled_from("abc")
+    names = st.sampled_from(NAMES)
 
     @initialize()
     def begin(self) -> None:
         self.client.flushall()
-        self.sets = {name: Strings(self.client, name) for name in "abc"}
-        self.ready: dict[str, set[int]] = {name: set() for name in "abc"}
+        self.sets = {name: Strings(self.client, name) for name in NAMES}
+        self.ready: dict[str, set[int]] = {name: set() for name in NAMES}
         self.leases: list[tuple[Any, set[int], list[str | None]]] = []
         self.number = 0
 
@@ -628,7 +630,7 @@ class Renames(RuleBasedStateMachine):
 
     @invariant()
     def all_is_where_it_belongs(self) -> None:
-        for name in "abc":
+        for name in NAMES:
             assert set(self.sets[name]) == self.ready[name]
             held = [item for _, items, place in self.leases if place == [name] for item in items]
             assert sorted(each.item for each in self.sets[name].leased()) == sorted(held)

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import itertools
 import math
 import os
 import pickle
@@ -35,15 +36,16 @@ from redset._protocol.idempotency import IdempotencySlot
 from redset._protocol.keys import leasing_keys
 from redset._transport.connection import ClientConnection
 from redset._transport.renewals import renewer_of
+from tests.clusters import slot_of
 from tests.proxy import LossyProxy
-from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.conftest import MakeClient, RoundTrips, companion_of, delete_collected
 from tests.server.test_lost_replies import behind
 from tests.servers import TestServer
 
 NOW = 1_700_000_000.0
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120
-OPERANDS = {"a", "b", "c", "d"}
+OPERANDS = {"a", "{a}b", "{a}c", "{a}d"}
 
 Numbers = RedisSortedSet[Any]
 
@@ -57,7 +59,7 @@ def a(client: redis.Redis) -> Numbers:
 @pytest.fixture
 def b(client: redis.Redis) -> Numbers:
     """The items 3 to 8, each scored by itself."""
-    return numbers(client, "b", range(3, 9))
+    return numbers(client, "{a}b", range(3, 9))
 
 
 def numbers(client: redis.Redis, name: str, items: range) -> Numbers:
@@ -68,6 +70,7 @@ def numbers(client: redis.Redis, name: str, items: range) -> Numbers:
 
 def keys(client: redis.Redis) -> set[str]:
     """The keys on the server, except the reply keys of changes: these expire by themselves."""
+    delete_collected(client)
     found = {os.fsdecode(key) for key in client.keys("*")}
     replies = {key for key in found if ":given:" in key}
     assert all(0 < client.pttl(os.fsencode(key)) <= 300_000 for key in replies)
@@ -210,7 +213,7 @@ CHAINS: list[Callable[[Any, Any, Any, Any], Any]] = [
 
 @pytest.mark.parametrize("chain", CHAINS, ids=range(len(CHAINS)))
 def test_a_chain_leaves_no_key_behind(client: redis.Redis, a: Any, b: Any, chain: Any) -> None:
-    c, d = numbers(client, "c", range(2, 7)), numbers(client, "d", range(0, 9, 2))
+    c, d = numbers(client, "{a}c", range(2, 7)), numbers(client, "{a}d", range(0, 9, 2))
     try:
         chain(a, b, c, d)
     except TypeError as error:
@@ -265,7 +268,7 @@ def test_the_end_of_a_process_deletes_its_results(
 ) -> None:
     ended = run(MAKE + end, a, b)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert keys(client) == {"a", "b"}
+    assert keys(client) == {"a", "{a}b"}
 
 
 def test_an_error_that_ends_a_process_deletes_its_results(
@@ -273,7 +276,7 @@ def test_an_error_that_ends_a_process_deletes_its_results(
 ) -> None:
     ended = run(MAKE + "raise SystemError('over')", a, b)
     assert ended.stderr.splitlines()[-1] == "SystemError: over"
-    assert keys(client) == {"a", "b"}
+    assert keys(client) == {"a", "{a}b"}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,7 @@ def test_a_forked_child_deletes_nothing_of_its_parents(
     parent = "print([len(each) for each in results], len(cycle[0]))"
     ended = run(MAKE + child + parent, a, b)
     assert (ended.stdout, ended.stderr) == ("[9, 3, 5, 6] 6\n", "")
-    assert keys(client) == {"a", "b"}
+    assert keys(client) == {"a", "{a}b"}
 
 
 def test_a_process_that_is_killed_leaves_only_keys_that_run_out(
@@ -493,8 +496,8 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "right of -=": lambda result, a: a.__isub__(result),
     "right of ^=": lambda result, a: a.__ixor__(result),
     "one of many": lambda result, a: a.union([1], result, a),
-    "into": lambda result, a: result.copy(into="c"),
-    "right of into": lambda result, a: a.intersection(result, into="c"),
+    "into": lambda result, a: result.copy(into="{a}c"),
+    "right of into": lambda result, a: a.intersection(result, into="{a}c"),
     "twice": lambda result, a: result | result,
     "==": lambda result, a: result == a,
     "right of ==": lambda result, a: a == result,
@@ -508,11 +511,11 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "right of isdisjoint": lambda result, a: a.isdisjoint(result),
     "copy.copy": lambda result, a: copy.copy(result),
     "pickle": lambda result, a: len(pickle.loads(pickle.dumps(result))),
-    "another serializer": lambda result, a: SortedSet(a._runner.client, "d") | result,
+    "another serializer": lambda result, a: SortedSet(a._runner.client, "{a}d") | result,
     "from a plain set": lambda result, a: set(result),
 }
 CLEARS = {"clear": lambda result, a: result.clear()}
-RENAMES = {"rename": lambda result, a: result.rename("c")}
+RENAMES = {"rename": lambda result, a: result.rename("{a}c")}
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
@@ -522,7 +525,7 @@ def test_use_renews_a_result(client: redis.Redis, a: Any, b: Any, use: Any) -> N
     kept = use(result, a)
     assert all(left > 500_000 for left in lives(client, result))
     del kept
-    assert not lasting(client) - {"c"}
+    assert not lasting(client) - {"{a}c"}
 
 
 LONG = range(300)  # several pages
@@ -648,7 +651,7 @@ def test_a_result_that_has_outlived_is_an_error_and_never_empty(
     client: redis.Redis, a: Any, b: Any, use: Any, end: Any
 ) -> None:
     result = a | b
-    client.zadd("c", {"kept": 1})
+    client.zadd("{a}c", {"kept": 1})
     end(client, result)
     before = contents(client)
     for _ in range(2):
@@ -656,7 +659,7 @@ def test_a_result_that_has_outlived_is_an_error_and_never_empty(
             use(result, a)
     assert isinstance(caught.value, RedsetError)
     assert not isinstance(caught.value, KeyError)
-    assert (len(a), client.zcard("c")) == (6, 1)
+    assert (len(a), client.zcard("{a}c")) == (6, 1)
     assert not lasting(client)
     if use not in CLEARS.values():
         assert contents(client) == before
@@ -760,16 +763,16 @@ def test_an_empty_result_is_an_operand_like_any_empty_set(a: Any) -> None:
 
 @pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 def test_a_renamed_result_stays_forever(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
-    client.set("c", "replaced", ex=100)
+    client.set("{a}c", "replaced", ex=100)
     result = make(a, b)
     items = list(result.items())
-    result.rename("c")
-    assert result.name == "c"
+    result.rename("{a}c")
+    assert result.name == "{a}c"
     assert list(result.items()) == items
-    assert client.ttl("c") == (-1 if items else -2)
+    assert client.ttl("{a}c") == (-1 if items else -2)
     result.close()
     del result
-    assert list(numbers(client, "c", range(0)).items()) == items
+    assert list(numbers(client, "{a}c", range(0)).items()) == items
     assert not {key for key in left_over(client) if key.endswith(":alive")}
     assert not lasting(client)
 
@@ -778,9 +781,9 @@ def test_a_result_that_was_renamed_while_empty_can_be_filled_forever(
     client: redis.Redis, a: Any
 ) -> None:
     result = none_of(a)
-    result.rename("c")
+    result.rename("{a}c")
     result.add(1)
-    assert (client.zcard("c"), client.ttl("c")) == (1, -1)
+    assert (client.zcard("{a}c"), client.ttl("{a}c")) == (1, -1)
 
 
 def test_a_result_that_is_renamed_to_its_own_name_stays_forever(
@@ -797,51 +800,51 @@ def test_a_result_that_is_renamed_to_its_own_name_stays_forever(
 def test_a_renamed_result_survives_a_lost_reply(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         far = behind(proxy, make_client, client, 3)
         result = numbers(far, "a", range(3)) | {7}
         client.script_flush()
-        (numbers(far, "b", range(1)) | {7}).rename("d")  # the server has the script again
+        (numbers(far, "{a}b", range(1)) | {7}).rename("{a}d")  # the server has the script again
         proxy.lose("EVAL", 1)
-        result.rename("c")
+        result.rename("{a}c")
         assert proxy.lost == 1
-    assert (client.zcard("c"), client.ttl("c")) == (4, -1)
+    assert (client.zcard("{a}c"), client.ttl("{a}c")) == (4, -1)
 
 
 def test_a_handle_that_was_sent_does_not_follow_a_rename(a: Any, b: Any) -> None:
     result = a | b
     sent = pickle.loads(pickle.dumps(result))
-    result.rename("c")
+    result.rename("{a}c")
     with pytest.raises(ResultExpired):
         len(sent)
 
 
 INTO: list[Callable[[Any, Any], Any]] = [
-    lambda a, b: a.union(b, into="c"),
-    lambda a, b: a.intersection(b, {3, 4}, into=b"c"),
-    lambda a, b: a.difference(b, into="c"),
-    lambda a, b: a.symmetric_difference({1, 77}, into="c"),
-    lambda a, b: a.copy(into="c"),
-    lambda a, b: (a | b).copy(into="c"),
+    lambda a, b: a.union(b, into="{a}c"),
+    lambda a, b: a.intersection(b, {3, 4}, into=b"{a}c"),
+    lambda a, b: a.difference(b, into="{a}c"),
+    lambda a, b: a.symmetric_difference({1, 77}, into="{a}c"),
+    lambda a, b: a.copy(into="{a}c"),
+    lambda a, b: (a | b).copy(into="{a}c"),
 ]
 
 
 @pytest.mark.parametrize("make", INTO)
 def test_into_makes_a_lasting_set(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
-    client.set("c", "replaced", ex=100)
+    client.set("{a}c", "replaced", ex=100)
     made = make(a, b)
     items = list(made)
-    assert (made.name, client.ttl("c"), keys(client)) == ("c", -1, {"a", "b", "c"})
+    assert (made.name, client.ttl("{a}c"), keys(client)) == ("{a}c", -1, {"a", "{a}b", "{a}c"})
     made.close()
     del made
-    assert list(numbers(client, "c", range(0))) == items != []
+    assert list(numbers(client, "{a}c", range(0))) == items != []
 
 
 def test_into_with_no_items_replaces_what_was_there_by_an_empty_set(
     client: redis.Redis, a: Any
 ) -> None:
-    client.zadd("c", {"old": 1})
-    assert list(a.intersection({77}, into="c")) == []
+    client.zadd("{a}c", {"old": 1})
+    assert list(a.intersection({77}, into="{a}c")) == []
     assert keys(client) == {"a"}
 
 
@@ -968,8 +971,8 @@ def test_a_result_is_in_its_left_operands_database(
     client: redis.Redis, make_client: MakeClient, a: Any
 ) -> None:
     third = make_client(db=3)
-    result = numbers(third, "b", range(2)) | a
-    assert (keys(client), keys(third)) == ({"a"}, {"b", result.name, sign(result)})
+    result = numbers(third, "{a}b", range(2)) | a
+    assert (keys(client), keys(third)) == ({"a"}, {"{a}b", result.name, sign(result)})
     assert result == set(range(6))
 
 
@@ -986,6 +989,12 @@ STEPS: dict[str, Callable[[Any, int], Any]] = {
 }
 
 
+def name_beside(name: str) -> str:
+    """Another name, in the same slot of a cluster."""
+    tags = (str(number) for number in itertools.count())
+    return next(f"{{{tag}}}kept" for tag in tags if slot_of(tag) == slot_of(name))
+
+
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize("name", ["a", "{shop}:a", "a}b"])
 def test_the_result_of_a_result_is_named_after_the_first_set(
@@ -999,8 +1008,8 @@ def test_the_result_of_a_result_is_named_after_the_first_set(
     assert len(acc.name) <= first + 4  # they are numbered
     assert set(range(3)) <= set(acc)
     del before
-    kept = acc.copy(into="kept")
-    assert (kept | {1}).name.startswith("{kept}:result:")
+    kept = acc.copy(into=name_beside(name))
+    assert (kept | {1}).name.startswith(companion_of(kept.name, "result:"))
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -1013,9 +1022,10 @@ def test_what_of_a_result_cannot_be_deserialized_goes_with_it(
     [aside] = [key for key in left_over(client) if key.endswith(":undecodable")]
     assert 0 < client.pttl(aside) <= 600_000
     if is_kept:
-        result.rename("c")
-        assert client.pttl("{c}:undecodable") == -1
-    assert not lasting(client) - {"{c}:undecodable"}
+        result.rename("{a}c")
+        aside = companion_of("{a}c", "undecodable")
+        assert client.pttl(aside) == -1
+    assert not lasting(client) - {aside}
     assert result.stats().undecodable == 1
 
 

@@ -34,6 +34,7 @@ from redset import RedisSortedSet
 from redset._plans.arguments import OnConflict
 from redset._transport.results import delete_collected
 from redset.codecs import ValueSerializer
+from tests.cluster_clients import settings_of
 from tests.server.conftest import MakeClient
 from tests.servers import TestServer
 
@@ -159,9 +160,11 @@ class SetMachine(RuleBasedStateMachine):
     @initialize(first=many, second=many)
     def start(self, first: list[Any], second: list[Any]) -> None:
         same, by_port, elsewhere = self.clients
-        same.flushall()
+        for client in (same, elsewhere):
+            client.flushall()
         places: list[tuple[Any, Any, Any]] = [
-            (same, "a", None),
+            # The first two have one slot of a cluster, the third one has another.
+            (same, "{b}a", None),
             (same, b"\xff{b}", by_type),
             (by_port, "c", by_type),
         ]
@@ -189,7 +192,7 @@ class SetMachine(RuleBasedStateMachine):
         gc.collect()  # an exception that was caught may still hold a handle
         for client in {same, elsewhere}:
             delete_collected(client)
-        named = {b"a", b"\xff{b}", b"c"}
+        named = {b"{b}a", b"a", b"\xff{b}", b"c"}
         left = {key for client in (same, elsewhere) for key in raw_keys(client)}
         given = {key for key in left if b":given:" in key}
         assert left - given <= named, left
@@ -554,7 +557,7 @@ def test_every_call_does_what_it_does_with_builtin_sets(
         run_state_machine_as_test(seed(number)(Machine), settings=own)
     finally:
         with capsys.disabled():
-            kind = f"{server.kind}, RESP{client.connection_pool.connection_kwargs['protocol']}"
+            kind = f"{server.kind}, RESP{settings_of(client)['protocol']}"
             print(f"\nstate machine of sets on {kind}: {Machine.steps} steps, seed {number}")
 
 

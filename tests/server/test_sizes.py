@@ -31,7 +31,7 @@ MakeNumbers = Callable[..., Numbers]
 
 @pytest.fixture
 def recorder(server: TestServer, client: redis.Redis) -> Iterator[RecordingProxy]:
-    with RecordingProxy(server.port) as proxy:
+    with RecordingProxy(*server.ports) as proxy:
         yield proxy
 
 

@@ -81,7 +81,7 @@ def test_sets_and_clients_share_no_slot(client: redis.Redis, make_client: MakeCl
 @pytest.fixture
 def failing(client: redis.Redis, server: TestServer, make_client: MakeClient) -> Any:
     """A client without retries that has lost the reply of a pop, of the item "0"."""
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         lossy = behind(proxy, make_client, client, 0)
         jobs: SortedSet[str] = SortedSet(lossy, "jobs", float)
         jobs.update(map(str, range(3)))
@@ -127,7 +127,7 @@ def test_insert_repeated_tells_of_large_items_again(
     client: redis.Redis, server: TestServer, make_client: MakeClient
 ) -> None:
     items = ["x" * 39, "y" * 40, "z" * 5_000, "short"]
-    with LossyProxy(server.port) as proxy:
+    with LossyProxy(*server.ports) as proxy:
         jobs = jobs_of(behind(proxy, make_client, client, 0))
         loaded(client)
         proxy.lose("EVAL", 1)

@@ -90,16 +90,23 @@ def add_plainly(jobs: Strings) -> None:
     jobs._runner.client.zadd("jobs", {"a": 0})
 
 
+def beside(jobs: Strings) -> Strings:
+    """A set in the same slot of a cluster."""
+    return SortedSet(jobs._runner.client, "{jobs}x")
+
+
 WAYS: dict[str, Callable[[Strings], Any]] = {
     "add": lambda jobs: jobs.add("a"),
     "update": lambda jobs: jobs.update(["a"]),
     "insert": lambda jobs: jobs.insert("a"),
     "a plain ZADD": add_plainly,
     "a plain ZINCRBY": lambda jobs: jobs._runner.client.zincrby("jobs", 1, "a"),
-    "a renamed key": lambda jobs: SortedSet[str](jobs._runner.client, "x").rename("jobs"),
-    "a combination": lambda jobs: SortedSet[str](jobs._runner.client, "x").union([], into="jobs"),
-    "a copy": lambda jobs: SortedSet[str](jobs._runner.client, "x").copy(into="jobs"),
-    "a script of algebra": lambda jobs: jobs.update(SortedSet[str](jobs._runner.client, "x")),
+    "a renamed key": lambda jobs: beside(jobs).rename("jobs"),
+    "a combination": lambda jobs: beside(jobs).union(
+        [], into="jobs"
+    ),
+    "a copy": lambda jobs: beside(jobs).copy(into="jobs"),
+    "a script of algebra": lambda jobs: jobs.update(beside(jobs)),
 }
 
 
@@ -107,13 +114,13 @@ WAYS: dict[str, Callable[[Strings], Any]] = {
 def test_whatever_adds_an_item_wakes_who_waits(
     client: redis.Redis, make_client: MakeClient, jobs: Strings, way: str
 ) -> None:
-    SortedSet[str](client, "x").add("a")
+    SortedSet[str](client, "{jobs}x").add("a")
     waiting = Call(SortedSet[str](make_client(), "jobs").pop, timeout=None)
     wait_for_watchers(client, 1)
     WAYS[way](jobs)
     assert waiting.result() == "a"
     wait_for_watchers(client, 0)
-    client.delete("x")
+    client.delete("{jobs}x")
     assert keys(client) == set()
 
 
@@ -164,7 +171,7 @@ def test_changes_of_other_sets_wake_nobody(
     wait_for_watchers(client, 1)
     other = make_client()
     for name in ("jobs2", "job", "jobs:x", "{jobs}"):
-        other.zadd(name, {"x": 1})
+        other.zadd(name, {"{jobs}x": 1})
     with round_trips(client) as count:
         time.sleep(0.2)
     assert count.value == 0
