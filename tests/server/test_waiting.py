@@ -102,9 +102,7 @@ WAYS: dict[str, Callable[[Strings], Any]] = {
     "a plain ZADD": add_plainly,
     "a plain ZINCRBY": lambda jobs: jobs._runner.client.zincrby("jobs", 1, "a"),
     "a renamed key": lambda jobs: beside(jobs).rename("jobs"),
-    "a combination": lambda jobs: beside(jobs).union(
-        [], into="jobs"
-    ),
+    "a combination": lambda jobs: beside(jobs).union([], into="jobs"),
     "a copy": lambda jobs: beside(jobs).copy(into="jobs"),
     "a script of algebra": lambda jobs: jobs.update(beside(jobs)),
 }

@@ -13,7 +13,8 @@ from redset._protocol.durability import Confirmations, check_durable, strictest
 from redset._protocol.encoding import Encoding
 from redset._protocol.keys import companion, is_temporary, leasing_keys
 from redset._protocol.replies import Confirmed
-from redset._transport.connection import confirmations_after, without_script
+from redset._transport.connection import without_script
+from redset._transport.through_client import confirmations_after
 from redset.codecs import ValueSerializer
 from redset.exceptions import RedsetError
 
