@@ -14,6 +14,7 @@ from redset._plans.operands import (
     LocalOperand,
     Ready,
     StoredOperand,
+    check_new_name,
     joined,
     new_result,
     renewals_of,
@@ -26,7 +27,7 @@ from redset._protocol import commands
 from redset._protocol.commands import FLAGS, Operand
 from redset._protocol.config import Plan, SetConfig
 from redset._protocol.idempotency import REPLY_TTL
-from redset._protocol.keys import check_name, companion, leasing_keys
+from redset._protocol.keys import companion, leasing_keys
 from redset._protocol.sources import chained
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def combined(
         if into is None:
             target = new_result(config)
         else:
-            key = check_name(into)
+            key = check_new_name(config, into)
             slot = stack.enter_context(config.requests.store.acquire())
             target = Destination(key, "lasting", slot=slot)
         yield from combine(config, operation, everyone, target, conflict=conflict, weights=factors)

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_conflict
+from redset._plans.operands import check_new_name
 from redset._plans.readonly import ask_reader
 from redset._plans.single import ADMIT_AT_ONCE, admit
 from redset._protocol import commands
@@ -15,7 +16,6 @@ from redset._protocol.config import Plan, SetConfig, ask
 from redset._protocol.constants import RESULT_SECONDS
 from redset._protocol.idempotency import REPLY_TTL
 from redset._protocol.keys import (
-    check_name,
     leasing_keys,
     moved_key,
     owner_of,
@@ -145,7 +145,7 @@ def clear(config: SetConfig[T]) -> Plan[bool]:
 
 def rename(config: SetConfig[T], new_name: str | bytes) -> Plan[bytes]:
     """Rename the set and its companion keys; return the new key."""
-    new = check_name(new_name, config.key)
+    new = check_new_name(config, new_name, config.key)
     alive = [] if config.liveness_key is None else [config.liveness_key]
     # A failed call is repeated with its slot: if the server had renamed the set already, a new
     # request would not find it.

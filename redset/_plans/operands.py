@@ -13,8 +13,10 @@ from redset._protocol.config import SetConfig
 from redset._protocol.constants import GRACE_SECONDS, RESULT_SECONDS
 from redset._protocol.encoding import Encoding
 from redset._protocol.idempotency import IdempotencySlot
-from redset._protocol.keys import companion, lasting_set_of, slot_of
+from redset._protocol.keys import check_name, companion, lasting_set_of, slot_of
 from redset._protocol.sources import LARGE, ItemSource, chained, noticed
+from redset._support.words import shown
+from redset.exceptions import InvalidValueError
 
 T = TypeVar("T")
 
@@ -149,6 +151,20 @@ def noticed_operand(
         )
 
     return LocalOperand(noticed(source, notice))
+
+
+def check_new_name(config: SetConfig[Any], new_name: object, own: bytes = b"") -> bytes:
+    """Return the key of a set called *new_name* that the server makes of this one.
+
+    The *own* key of the set is always accepted.
+    """
+    key = check_name(new_name, own)
+    if config.in_cluster and slot_of(key) != slot_of(config.key):
+        raise InvalidValueError(
+            f"redset {shown(config.name)}: a cluster keeps {shown(new_name)} in another slot, and "
+            "the server can't make that set of this one; give both names the same {tag}"
+        )
+    return key
 
 
 def why_apart(config: SetConfig[Any], other: SetConfig[Any], *, cluster: bool) -> str:

@@ -107,6 +107,8 @@ class SetConfig(Generic[T]):
     score_clock: Clock | None = None
     # Which copies of a change each call waits for; not of a result, which is temporary.
     durable: Durable | None = None
+    # Whether the keys of one command must share a cluster slot.
+    in_cluster: bool = False
     # The idempotency slots of this set's calls.
     requests: SetSlots = field(default=_UNBOUND, compare=False)
 

@@ -61,7 +61,9 @@ class BaseRunner(Generic[T]):
 
     def bind(self, config: SetConfig[T]) -> None:
         """Send the plans of *config* from now on, over a connection for that set."""
-        self.config = replace(config, requests=self._slots(config))
+        self.config = replace(
+            config, requests=self._slots(config), in_cluster=compat.is_cluster(self.client)
+        )
         # A result is temporary.
         self.durable = None if config.is_result else config.durable
         self.connection = self._connect()

@@ -232,3 +232,34 @@ def test_a_set_over_a_cluster_s_client_can_be_pickled(client: Any) -> None:
     assert set(copy) == set(range(10))
     assert type(copy._runner.client) is Client
     copy._runner.client.close()
+
+
+def test_a_name_in_another_slot_is_refused_before_anything_is_sent(client: Any) -> None:
+    numbers: RedisSortedSet[int] = RedisSortedSet(client, "numbers")
+    numbers.update(range(3))
+    for refused in (
+        lambda: numbers.rename("elsewhere"),
+        lambda: numbers.copy(into="elsewhere"),
+        lambda: numbers.union([7], into=b"elsewhere"),
+    ):
+        with pytest.raises(ValueError, match=r"'elsewhere'.* in another slot.*same \{tag\}"):
+            refused()
+    assert set(numbers.copy(into="{numbers}:kept")) == {0, 1, 2}
+    numbers.rename("{numbers}:new")
+    assert (numbers.name, len(numbers)) == ("{numbers}:new", 3)
+    check_by_hand(client)
+
+
+def test_sets_of_different_slots_are_combined_in_the_slot_of_the_left_one(client: Any) -> None:
+    one, other = (RedisSortedSet[int](client, name) for name in ("a", "b"))
+    one.update(range(5))
+    other.update(range(3, 8))
+    assert set(one | other) == set(range(8))
+    assert set(one & other) == {3, 4}
+    assert set(one - other) == {0, 1, 2}
+    assert set(one ^ other) == {0, 1, 2, 5, 6, 7}
+    assert (one.isdisjoint(other), one <= other, one == other) == (False, False, False)
+    one |= other
+    assert set(one) == set(range(8))
+    other &= one
+    assert set(other) == set(range(3, 8))
