@@ -893,9 +893,10 @@ class SetMethods(BaseSet[T]):
                 set), ``"replace"``, ``"min"``, ``"max"``, ``"sum"``.
             weights: a finite factor for the scores of this set and of each other, with
                 ``"min"``, ``"max"`` and ``"sum"``.
-            into: the name of a lasting set to make; an existing set of that name is replaced
-                with its companion keys, and its leases are lost, unless it is an operand itself. If
-                ``None``, the set is a *result*, which is deleted with its handle.
+            into: the name of a lasting set to make, in a cluster one of the same slot; an existing
+                set of that name is replaced with its companion keys, and its leases are lost,
+                unless it is an operand itself. If ``None``, the set is a *result*, which is deleted
+                with its handle.
 
         Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``, or 0 times ``inf``; nothing has
         been changed then.
