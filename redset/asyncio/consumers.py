@@ -228,9 +228,6 @@ async def _consume(
     finally:
         try:
             if lease is not None and not lease._in_forked_child():
-                # asyncio
-                # A task that is cancelled here has done its work: the items must still be settled.
-                # end
                 await run_shielded(_leave(work, lease, at_hand))
         finally:
             reuse.end()
@@ -240,6 +237,9 @@ async def _consume(
 
 async def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
     """Settle what is left of the last lease; if there is an *error*, the current item failed."""
+    # asyncio
+    # A task that is cancelled here has done its work: the items must still be settled (shielded).
+    # end
     lease._end_renewal()
     delay = 0.0
     try:
