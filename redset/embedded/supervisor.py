@@ -42,6 +42,20 @@ LONGEST_SOCKET_PATH = 103  # bytes; Linux takes 107, macOS 103
 LONGEST_SHUTDOWN = 30.0  # seconds that a server has to write its data
 ALREADY_RUNNING = 75  # exit status: another supervisor or its server still lives
 
+# For a server that allocates memory by glibc, as that of the `embedded` extra. By default, glibc
+# collects the small pieces that are freed, and sorts them all in some later command, of any client;
+# and it may clear the whole of a large table at once. With a million members, each takes tens of
+# milliseconds. Here pieces are sorted as they are freed, and the kernel clears a table (of more
+# than 4 MiB) page by page, when it is used. The last setting is what glibc itself sets if large
+# pieces are used often; without it, memory is returned to the kernel after each.
+MEMORY = ":".join(
+    [
+        "glibc.malloc.mxfast=0",
+        "glibc.malloc.mmap_threshold=4194304",
+        "glibc.malloc.trim_threshold=67108864",
+    ]
+)
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -157,6 +171,7 @@ def _run(binary: str, lock: int, directory: str, *, keep: bool) -> int:
     options += ["--appendonly", "yes" if keep else "no"]
     server = subprocess.Popen(  # noqa: S603 - the binary is the one that the member found
         [binary, *options],
+        env={"GLIBC_TUNABLES": MEMORY, **os.environ},
         pass_fds=[lock],
         preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs yet
     )

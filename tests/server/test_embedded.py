@@ -19,14 +19,14 @@ from pathlib import Path
 import pytest
 
 import redset
-from redset.embedded import Server, shared_server
+from redset.embedded import Server, shared_server, supervisor
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
 
 _MEMBER = """
 import os, signal, sys, redset
-from redset.embedded import Server, shared_server
+from redset.embedded import Server, shared_server, supervisor
 client = redset.connect(*sys.argv[1:])
 print(client.info("server")["process_id"], flush=True)
 for line in sys.stdin:
@@ -102,7 +102,10 @@ def temporary(directory: Path) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    unwanted = ("REDIS_URL", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    unwanted = (
+        *("REDIS_URL", "GLIBC_TUNABLES"),
+        *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
+    )
     root = str(Path(redset.__file__).parent.parent)
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     return kept | {"PYTHONPATH": root}
@@ -155,6 +158,21 @@ def test_a_private_server_listens_on_no_port_and_saves_nothing() -> None:
         assert client.config_get("port") == {"port": "0"}
         assert client.config_get("save") == {"save": ""}
         assert client.config_get("appendonly") == {"appendonly": "no"}
+
+
+@pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
+def test_a_server_frees_memory_piece_by_piece_unless_the_environment_says_how(
+    make_member: MakeMember, own: str | None
+) -> None:
+    pid = make_member(environment=None if own is None else {"GLIBC_TUNABLES": own}).hear()
+    # Some versions of glibc cut the text in place, where it is seen here.
+    given = Path(f"/proc/{pid}/environ").read_bytes().replace(b"\0", b":")
+    assert f"GLIBC_TUNABLES={own or supervisor.MEMORY}:".encode() in given
+
+
+def test_the_document_names_the_settings_of_memory_that_a_server_is_started_with() -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "servers.md"
+    assert f"\nGLIBC_TUNABLES={supervisor.MEMORY}\n" in document.read_text()
 
 
 def test_two_private_servers_share_nothing() -> None:
