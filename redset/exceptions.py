@@ -127,8 +127,8 @@ class NotDurable(RedsetError, RuntimeError):
         if self.disk is not None:
             known.append("its disk" if self.disk else "not its disk")
         return (
-            f"redset {shown(self.name)}: the call was done at the server, and confirmed in time by "
-            f"{' and '.join(known)}; don't repeat it: its result is in the attribute `result`"
+            f"redset {shown(self.name)}: the change was made, and confirmed in time by: "
+            f"{', '.join(known)}; don't repeat the call, what it returns is in `result`"
         )
 
 

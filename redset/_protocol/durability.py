@@ -102,7 +102,7 @@ class Confirmations:
         """Return whether *batch* changes something that must last."""
         return any(command.changes() for command in batch)
 
-    def commands(self) -> list[Command[Any]]:
+    def confirming(self) -> list[Command[Any]]:
         """Return the commands to send after a batch; `record` takes their replies."""
         durable = self._durable
         seconds = MS if self._fewest is not None else durable.timeout

@@ -102,7 +102,7 @@ class DurableConnection:
             return self._connection.execute(batch)
         if not call.is_supported:
             call.support(*self._connection.execute(call.probe()))
-        *replies, refused, confirmed = self._connection.execute([*batch, *call.commands()])
+        *replies, refused, confirmed = self._connection.execute([*batch, *call.confirming()])
         call.record(batch, replies, refused, confirmed)
         return replies
 
@@ -124,7 +124,7 @@ class AsyncDurableConnection:
             return await self._connection.execute(batch)
         if not call.is_supported:
             call.support(*await self._connection.execute(call.probe()))
-        *replies, refused, confirmed = await self._connection.execute([*batch, *call.commands()])
+        *replies, refused, confirmed = await self._connection.execute([*batch, *call.confirming()])
         call.record(batch, replies, refused, confirmed)
         return replies
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -375,6 +376,40 @@ def test_a_consumer_that_is_stopped_raises_after_its_acknowledgements(
     assert (list(plain), plain.stats().leased) == ([2, 3], 0)
 
 
+def test_an_attempt_that_failed_is_released_and_the_loop_goes_on(
+    client: redis.Redis, stop: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers: Numbers = RedisSortedSet(client, "vital", durable=HEALTHY)
+    numbers.add_scored({1: 1, 2: 2})
+    loop = numbers.consume(2, timeout=0, retry_delay=100, on_error=lambda item, error: None)
+    assert next(loop) == 1
+    stop()
+    hurry(numbers)
+    with loop.attempt():
+        raise ZeroDivisionError
+    assert "0 of 1 replicas" in caplog.text
+    assert next(loop) == 2
+    assert RedisSortedSet[Any](client, "vital").stats().delayed == 1
+
+
+def test_a_server_that_becomes_a_replica_during_the_wait_costs_no_item(
+    make_client: MakeClient,
+) -> None:
+    with TestServer.start(KIND) as other, TestServer.start(KIND) as demoted:
+        numbers = filled(make_client(unix_socket_path=demoted.unix_socket, **PATIENT), "vital")
+        one = make_client(unix_socket_path=demoted.unix_socket)
+        vital: Numbers = RedisSortedSet(numbers._runner.client, "vital", durable=HEALTHY)
+        assert numbers.pop() == 1  # the server knows the script from then on
+        with ThreadPoolExecutor(1) as pool:
+            popped = pool.submit(vital.pop)
+            until(lambda: one.info("clients")["blocked_clients"])
+            one.execute_command("REPLICAOF", "127.0.0.1", other.port)
+            with pytest.raises(NotDurable) as caught:
+                popped.result()
+    assert caught.value.result == 2
+    assert "UNBLOCKED" in str(caught.value.__cause__)
+
+
 def test_a_block_that_failed_raises_its_own_error(
     client: redis.Redis, stop: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -707,7 +742,7 @@ def test_a_disk_that_has_not_confirmed_in_time_is_told(on_disk: redis.Redis) -> 
     error = caught.value
     assert (error.result, error.replicas, error.wanted, error.disk) == (2, 0, 0, False)
     on_disk.config_set("appendfsync", "always")
-    with pytest.raises(NotDurable, match="0 of 1 replicas and its disk") as caught:
+    with pytest.raises(NotDurable, match="0 of 1 replicas, its disk") as caught:
         both.pop()
     assert (caught.value.result, caught.value.disk) == (1, True)
 

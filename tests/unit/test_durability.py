@@ -158,7 +158,7 @@ NoScriptError.__module__ = "redis.exceptions"
 
 def test_what_confirms_a_change_is_sent_again_with_it() -> None:
     call = Confirmations("jobs", KEY, Durable(replicas=1))
-    batch = [CHANGING["add"], CHANGING["take"], *call.commands()]
+    batch = [CHANGING["add"], CHANGING["take"], *call.confirming()]
     assert without_script(batch, [1, NoScriptError(), None, 1]) == [1, 2, 3]
     assert without_script(batch, [1, [], None, 1]) == []
     assert confirmations_after(batch[:2], 0) == []
