@@ -113,13 +113,10 @@ class TestServer:
     def launch(self) -> None:
         """Start the process of a server that is down, and wait until it answers."""
         log = self.directory / "log"
-        command = [binary(self.kind), "--bind", "127.0.0.1", "--port", self.port]
-        command += ["--unixsocket", self.unix_socket, "--dir", self.directory, "--logfile", log]
-        command += ["--save", "", "--appendonly", "no"]
-        # By default a replica is kept waiting for five seconds, in case that more of them come.
-        command += ["--repl-diskless-sync-delay", "0", *self.flags]
         self._process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [str(word) for word in self._command(log)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -128,6 +125,13 @@ class TestServer:
                 self.stop()
                 raise RuntimeError(f"{self.kind} on port {self.port} did not start; log: {said}")
             time.sleep(0.01)
+
+    def _command(self, log: Path) -> list[object]:
+        command: list[object] = [binary(self.kind), "--bind", "127.0.0.1", "--port", self.port]
+        command += ["--unixsocket", self.unix_socket, "--dir", self.directory, "--logfile", log]
+        command += ["--save", "", "--appendonly", "no"]
+        # By default a replica is kept waiting for five seconds, in case that more of them come.
+        return [*command, "--repl-diskless-sync-delay", "0", *self.flags]
 
     def _answers(self) -> bool:
         # The port is asked as well: another process may have bound it first.
