@@ -86,8 +86,9 @@ def error_code(error: BaseException) -> str:
     if not is_reply(error):
         return ""
     text = str(error)
-    # If a script fails, Redis 6.2 names the line of the script before the error.
-    in_script = re.search(r"@user_script: ?\d+: (.*)", text)
+    # If a script fails, Redis 6.2 names the line of the script before the error: twice, with the
+    # error as it is in the protocol ("-READONLY"), if the server refused a command of the script.
+    in_script = re.search(r".*@user_script: ?\d+: -?(.*)", text)
     word = (in_script[1] if in_script else text).partition(" ")[0]
     # The libraries remove the code "ERR", which most errors have.
     return word if word.isupper() else "ERR"

@@ -11,6 +11,7 @@ from redset._transport.async_cluster import AsyncSlotRoute
 from redset._transport.async_watch import AsyncKeySubscription
 from redset._transport.connection import (
     is_async,
+    known_run_id,
     parsed,
     run_ids,
     same_address,
@@ -82,15 +83,14 @@ async def same_server(one: AsyncClientConnection, other: AsyncClientConnection) 
 
 
 async def _run_id(connection: AsyncClientConnection) -> str:
-    known = run_ids.get(connection.client)
+    client = connection.client
+    known = known_run_id(client)
     if known is None:
         try:
-            [known] = await AsyncClientConnection(connection.client).execute(
-                [commands.server_info()]
-            )
+            [known] = await AsyncClientConnection(client).execute([commands.server_info()])
         except Exception as error:
             known = unknown_server(error)
-        run_ids[connection.client] = known
+        run_ids[client] = compat.known_master(client), known
     return known
 
 

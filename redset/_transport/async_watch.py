@@ -229,6 +229,9 @@ class SharedSubscription:
                     await self._until_stirred(math.inf)
                 elif self._stale:
                     await asyncio.sleep(self._backoff.seconds())
+                    if self._loop.time() >= self._looked + watch.RECHECK_INTERVAL:
+                        await self._ask_for_master()
+                    self._check_master()
                     await self._look()
                 else:
                     await self._until_stirred(self._expected())
@@ -286,6 +289,19 @@ class SharedSubscription:
         self._contended = self._found = False
         for line, (ready, seconds) in zip(lines, found, strict=True):
             line.learn(ready, self._looked + seconds)
+
+    async def _ask_for_master(self) -> None:
+        """Do what `redset._transport.watch.KeySubscription` does before it looks again."""
+        if compat.follows_master(self._pool):
+            try:
+                await compat.ask_for_master(self._pool)
+            except Exception as error:
+                if not client_errors.is_disconnected(error):  # no Sentinel knows
+                    raise
+
+    def _check_master(self) -> None:
+        if compat.follows_master(self._pool) and compat.left_master(self._pool, self._connection):
+            raise NoSubscriptionError("another server is the master now")
 
     async def _send(self, words: Sequence[Words]) -> None:
         packed = self._connection.pack_commands(words)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from redset._protocol import client_errors
-from redset._protocol.client_errors import LIBRARIES, library_of
+from redset._protocol.client_errors import LIBRARIES, is_read_only, library_of
 
 R = TypeVar("R")
 
@@ -493,12 +493,38 @@ def idle_connections_of_node(node: Any) -> Any:
     return node._free
 
 
+# Masters that Sentinels name
+
+
+def follows_master(pool: Any) -> bool:
+    """Return whether Sentinels tell *pool* which server is the master that it connects to."""
+    return bool(getattr(pool, "is_master", False)) and hasattr(pool, "sentinel_manager")
+
+
+def known_master(client: Any) -> Any:
+    """Return the address of the master that Sentinels named last; ``None`` without Sentinels."""
+    pool = pool_of(client)
+    return pool.master_address if follows_master(pool) else None
+
+
+def left_master(pool: Any, connection: Any) -> bool:
+    """Return whether *connection*, of a pool that follows a master, is one of another server."""
+    return bool(pool.master_address != (connection.host, connection.port))
+
+
+def ask_for_master(pool: Any) -> Any:
+    """Ask the Sentinels which server is the master of *pool*, which then closes idle connections.
+
+    For an asyncio client, returns an awaitable. Raises the client's ConnectionError if no Sentinel
+    knows.
+    """
+    return pool.get_master_address()
+
+
 # Retries, as the client itself would do them
 
 
-def call_with_retry(
-    client: Any, connection: Any, first: Exception, again: Callable[[], R], *, batch: bool
-) -> R:
+def call_with_retry(client: Any, connection: Any, first: Exception, again: Callable[[], R]) -> R:
     """Continue as *client* would after a first attempt that failed with *first*.
 
     The client's own `Retry` decides which errors are retried, how often, and after which pauses.
@@ -508,44 +534,76 @@ def call_with_retry(
     def attempt() -> R:
         if failed:
             raise failed.pop()
+        connect = _connect_to_master(connection)
+        if connect is not None:
+            connect()
         return again()
 
     def fail(error: Exception) -> None:
         connection.disconnect()
-        if not _repeats(client, connection, error, batch=batch):
+        if not _repeats(client, connection, error):
             raise error
 
     return cast(R, connection.retry.call_with_retry(attempt, fail))
 
 
-async def call_with_retry_async(
-    client: Any, connection: Any, attempt: Callable[[], Any], *, batch: bool
-) -> Any:
+async def call_with_retry_async(client: Any, connection: Any, attempt: Callable[[], Any]) -> Any:
     """Do what `call_with_retry` does, for asyncio, including the first attempt."""
+
+    async def attempt_at_master() -> Any:
+        connect = _connect_to_master(connection)
+        if connect is not None:
+            await connect()
+        return await attempt()
 
     async def fail(error: Exception) -> None:
         await connection.disconnect()
-        if not _repeats(client, connection, error, batch=batch):
+        if not _repeats(client, connection, error):
             raise error
 
-    return await connection.retry.call_with_retry(attempt, fail)
+    return await connection.retry.call_with_retry(attempt_at_master, fail)
 
 
-def _repeats(client: Any, connection: Any, error: Exception, *, batch: bool) -> bool:
+def _connect_to_master(connection: Any) -> Callable[[], Any] | None:
+    """Return what opens *connection*, if it is closed, at the master that Sentinels name now.
+
+    ``None`` without Sentinels. redis-py 7.1 and later would open it at the address of before, when
+    it sends a command again.
+    """
+    connect: Callable[[], Any] | None = getattr(connection, "_connect_retry", None)
+    return connect
+
+
+def _repeats(client: Any, connection: Any, error: Exception) -> bool:
     """Return whether *client* retries after an *error* that its `Retry` knows."""
     if not hasattr(client, "_disconnect_raise"):
         return True
-    # Before version 6, only errors that the user named are retried, in pipelines only timeouts.
+    # Before version 6, only errors that the user named are retried. Of these, pipelines retry only
+    # timeouts, as a user's commands may not be safe to repeat: those of redset's batches are.
     named = tuple(getattr(connection, "retry_on_error", None) or ())
-    if not batch:
-        return isinstance(error, named)
-    timeout = exceptions_of(client).TimeoutError
-    return timeout in named and isinstance(error, timeout)
+    return isinstance(error, named)
 
 
 def repeats_reply(connection: Any, reply: Exception) -> bool:
     """Return whether the user named *reply*, an error of the server, as a reason to retry."""
     return isinstance(reply, getattr(connection.retry, "_supported_errors", ()))
+
+
+def plain_reply(connection: Any, reply: Exception) -> Exception:
+    """Return what the client makes of *reply* if a plain command, not a script, receives it.
+
+    Redis 6.2 tells inside of the error of a script that it is a read-only replica. The client
+    doesn't see that, and would go on to use the connection of a master that was demoted.
+    """
+    if type(reply).__name__ != "ResponseError" or not is_read_only(reply):
+        return reply
+    exceptions = exceptions_of(connection)
+    if getattr(getattr(connection, "connection_pool", None), "is_master", False):
+        error = exceptions.ConnectionError("The previous master is now a slave")
+    else:
+        error = exceptions.ReadOnlyError(str(reply))
+    error.__cause__ = reply.with_traceback(None)
+    return cast(Exception, error)
 
 
 # Locks

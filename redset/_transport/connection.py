@@ -164,8 +164,8 @@ def parsed(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[Any]:
     return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
 
 
-# The ``run_id`` of each client's server.
-run_ids: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+# The ``run_id`` of each client's server, and the master that it was of: see `known_run_id`.
+run_ids: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()
 
 
 def same_server(one: ClientConnection, other: ClientConnection) -> bool:
@@ -192,14 +192,24 @@ def same_address(one: Any, other: Any) -> bool | None:
     return None if places[0]["db"] == places[1]["db"] else False
 
 
+def known_run_id(client: Any) -> str | None:
+    """Return the ``run_id`` of the server of *client*; ``None`` if it has to be asked for.
+
+    After a failover, the client of a Sentinel's master has another server.
+    """
+    master, known = run_ids.get(client, (None, None))
+    return known if master == compat.known_master(client) else None
+
+
 def _run_id(connection: ClientConnection) -> str:
-    known = run_ids.get(connection.client)
+    client = connection.client
+    known = known_run_id(client)
     if known is None:
         try:
-            [known] = ClientConnection(connection.client).execute([commands.server_info()])
+            [known] = ClientConnection(client).execute([commands.server_info()])
         except Exception as error:
             known = unknown_server(error)
-        run_ids[connection.client] = known
+        run_ids[client] = compat.known_master(client), known
     return known
 
 

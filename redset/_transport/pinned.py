@@ -39,11 +39,13 @@ Evict = Callable[[Any], bool]
 class PinnedConnection:
     """A connection that redset has acquired from a pool, in use by one call or by none."""
 
-    __slots__ = ("_follows_pushes", "_orphans", "_poll", "_socket", "connection")
+    __slots__ = ("_follows_pushes", "_orphans", "_poll", "_pool", "_socket", "connection")
 
     def __init__(self, connections: "PinnedConnections", connection: Any) -> None:
         # Not *connections* itself: no cycle, so a dropped client's sockets are closed at once.
         self._orphans, self._follows_pushes = connections.orphans, connections.follows_pushes
+        # The pool that Sentinels tell of its master; ``None`` for any other pool.
+        self._pool = connections.pool_of_master
         self.connection = connection
         self._socket: Any = _CLOSED
         self._poll: Any = None
@@ -64,7 +66,14 @@ class PinnedConnection:
 
         An idle connection is readable only if the server closed it, or pushed something.
         """
-        return compat.socket_of(self.connection) is self._socket and not self._poll.poll(0)
+        if compat.socket_of(self.connection) is not self._socket or self._poll.poll(0):
+            return False
+        return self._pool is None or not self._left_master()
+
+    def _left_master(self) -> bool:
+        """Return whether Sentinels name another master: the one before may leave it open."""
+        pool = None if self._pool is None else self._pool()
+        return pool is not None and compat.left_master(pool, self.connection)
 
     def renew(self) -> None:
         """Make a connection healthy again, by reading pushed messages or by reconnecting."""
@@ -75,7 +84,8 @@ class PinnedConnection:
             except Exception:
                 connection.disconnect()
             same_socket = compat.socket_of(connection) is self._socket
-            if same_socket and not compat.should_reconnect(connection):
+            moves = compat.should_reconnect(connection) or self._left_master()
+            if same_socket and not moves:
                 return
         connection.disconnect()
         connection.connect()
@@ -103,6 +113,7 @@ class PinnedConnections:
         if not compat.may_stay_pinned(pool):
             self.keeps = 0
         self.follows_pushes = compat.follows_pushes(pool)
+        self.pool_of_master = self._pool if compat.follows_master(pool) else None
         self._reply_error = compat.exceptions_of(pool).ResponseError
         # The last connection that was put back is the first to be taken; both steps are atomic.
         self._idle: deque[PinnedConnection] = deque()
@@ -125,9 +136,7 @@ class PinnedConnections:
             try:
                 reply = connection.read_response(disable_decoding=True)
             except self._reply_error as error:
-                if compat.repeats_reply(connection, error):
-                    raise
-                reply = error.with_traceback(None)  # as in `exchange`
+                reply = self._final_reply(connection, error)
         except BaseException as error:
             [reply] = self._recover(client, pinned, error, [packed], [])
         if len(self._idle) >= self.keeps:
@@ -165,11 +174,21 @@ class PinnedConnections:
             except self._reply_error as error:
                 # Its traceback would refer to this frame, which refers to it: a dropped result
                 # would stay until a garbage collection.
-                replies.append(error.with_traceback(None))
-                if repeat is None and compat.repeats_reply(connection, error):
-                    repeat = error
+                reply = compat.plain_reply(connection, error).with_traceback(None)
+                if not isinstance(reply, self._reply_error):
+                    raise reply from error
+                replies.append(reply)
+                if repeat is None and compat.repeats_reply(connection, reply):
+                    repeat = reply
         if repeat is not None:
             raise repeat
+
+    def _final_reply(self, connection: Any, error: Exception) -> Any:
+        """Return *error*, a reply, without its traceback; raise it if the call is to be retried."""
+        reply = compat.plain_reply(connection, error)
+        if not isinstance(reply, self._reply_error) or compat.repeats_reply(connection, reply):
+            raise reply
+        return reply.with_traceback(None)  # as in `exchange`
 
     def _recover(
         self,
@@ -186,11 +205,9 @@ class PinnedConnections:
             if isinstance(error, self._reply_error) and not replies:
                 replies = [error]
             repetition = _Repetition(self, pinned.connection, batch, replies)
-            is_batch = len(batch) > 1 + len(confirming_places(batch))
+            connection = pinned.connection
             try:
-                return compat.call_with_retry(
-                    client, pinned.connection, error, repetition.again, batch=is_batch
-                )
+                return compat.call_with_retry(client, connection, error, repetition.again)
             except self._reply_error:
                 if repetition.replies is None:
                     raise

@@ -233,7 +233,7 @@ async def send_batch(client: Any, requests: list[PendingRequest]) -> list[Any]:
     is_clean = False
     try:
         replies: list[Any] = await compat.call_with_retry_async(
-            client, connection, repetition.attempt, batch=repetition.is_batch()
+            client, connection, repetition.attempt
         )
         is_clean = True
         return replies
@@ -276,13 +276,6 @@ class Repetition:
                 raise reply
         return self.replies
 
-    def is_batch(self) -> bool:
-        """Return whether a request has several commands, beside those that confirm a change."""
-        return self.number > len(self._requests) and any(
-            len(request.batch) > 1 + len(confirmations_after(request.batch, 0))
-            for request in self._requests
-        )
-
     def _open_places(self) -> list[int]:
         places: list[int] = []
         start = 0
@@ -307,12 +300,20 @@ async def _acquire(pool: Any) -> Any:
     waited, pause = 0.0, FIRST_PAUSE
     while True:
         try:
-            return await compat.borrow_async(pool)
+            return await _borrow(pool)
         except Exception as error:
             if not client_errors.is_exhausted(error) or waited > ACQUIRE_TIMEOUT:
                 raise
         await asyncio.sleep(pause)
         waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
+
+
+async def _borrow(pool: Any) -> Any:
+    connection = await compat.borrow_async(pool)
+    if compat.follows_master(pool) and compat.left_master(pool, connection):
+        # In use when the pool learned of another master. It connects to that one when it is used.
+        await connection.disconnect(nowait=True)
+    return connection
 
 
 async def write_and_read(connection: Any, packed: list[bytes], number: int) -> list[Any]:
@@ -335,7 +336,9 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
                     reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
                 except errors.ResponseError as error:
                     # Its traceback refers to this frame, and the frame to the error: a cycle.
-                    reply = error.with_traceback(None)
+                    reply = compat.plain_reply(connection, error).with_traceback(None)
+                    if not isinstance(reply, errors.ResponseError):
+                        raise reply from error
                 replies.append(reply)
                 if read_timeout is not None and now() > due:
                     due = now() + read_timeout / 4

@@ -446,6 +446,8 @@ class KeySubscription:
         while True:
             if not self._armed:
                 self._rest(min(self._backoff.seconds(), end - time.monotonic()))
+                if time.monotonic() >= self._looked + RECHECK_INTERVAL:
+                    self._ask_for_master()
                 with self._use:
                     self._check()
                     self._look([outlook])
@@ -505,6 +507,17 @@ class KeySubscription:
             raise NoSubscriptionError("the connection was needed for something else")
         if compat.socket_of(self._connection) is not self._socket:
             raise NoSubscriptionError("the connection was closed by another thread")
+        if compat.follows_master(self._pool) and compat.left_master(self._pool, self._connection):
+            raise NoSubscriptionError("another server is the master now")
+
+    def _ask_for_master(self) -> None:
+        """Learn whether the server, which may be isolated or a replica now, is still the master."""
+        if compat.follows_master(self._pool):
+            try:
+                compat.ask_for_master(self._pool)
+            except Exception as error:
+                if not client_errors.is_disconnected(error):  # no Sentinel knows
+                    raise
 
     def _rest(self, seconds: float) -> None:
         """Sleep for *seconds*, or until there is something to read or the connection is evicted."""

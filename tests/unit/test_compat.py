@@ -202,6 +202,45 @@ def test_pools_and_connections_have_what_is_probed(client: Any) -> None:
     assert compat.address_of(client)["port"] == 1
 
 
+@pytest.mark.parametrize("package", ["sentinel", "asyncio.sentinel"])
+def test_pools_know_the_master_that_sentinels_name(library: str, package: str) -> None:
+    """`follows_master`, `known_master`, `left_master`, `_connect_to_master`, `plain_reply`."""
+    sentinel = module(library, package).Sentinel([("127.0.0.1", 1)])
+    client = sentinel.master_for("service", db=0)
+    pool = client.connection_pool
+    assert compat.follows_master(pool)
+    assert not compat.follows_master(sentinel.slave_for("service", db=0).connection_pool)
+    assert compat.known_master(client) is None
+    connection = pool.make_connection()
+    connection.host, connection.port = "127.0.0.1", 2
+    pool = connection.connection_pool
+    pool.master_address = ("127.0.0.1", 2)
+    assert not compat.left_master(client.connection_pool, connection)
+    pool.master_address = ("127.0.0.1", 3)
+    assert compat.left_master(client.connection_pool, connection)
+    assert compat.known_master(client) == ("127.0.0.1", 3)
+    assert compat._connect_to_master(connection) == connection._connect_retry
+    refused = compat.exceptions_of(connection).ResponseError(
+        "Error running script: @user_script:1: @user_script: 1: -READONLY You can't write"
+    )
+    reply = compat.plain_reply(connection, refused)
+    assert client_errors.is_disconnected(reply)
+    assert reply.__cause__ is refused
+
+
+def test_a_script_that_a_replica_refuses_is_an_error_of_its_own(client: Any) -> None:
+    """`plain_reply`: with Redis 6.2 it would not be the error that `retry_on_error` names."""
+    connection = compat.pool_of(client).make_connection()
+    errors = compat.exceptions_of(connection)
+    refused, other = (
+        errors.ResponseError(f"Error running script: @user_script:1: @user_script: 1: {text}")
+        for text in ("-READONLY You can't write against a read only replica.", "-OOM")
+    )
+    assert type(compat.plain_reply(connection, refused)) is errors.ReadOnlyError
+    assert compat.plain_reply(connection, other) is other
+    assert compat._connect_to_master(connection) is None
+
+
 def test_the_lock_of_a_pool_is_reentrant_once_a_connection_was_asked_for(client: Any) -> None:
     pool = compat.pool_of(client)
     compat._make_reentrant(pool)
