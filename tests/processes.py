@@ -17,16 +17,21 @@ def in_processes(
     work: Callable[..., R],
     *arguments: Any,
     patience: float = PATIENCE_SECONDS,
+    numbered: bool = False,
 ) -> list[R]:
     """Run ``work(*arguments)`` in *number* processes that start it together; give all results.
 
     *method* is how processes start: with ``spawn`` work and arguments are pickled, with ``fork``
-    they are inherited. *patience* is how many seconds to wait for each result.
+    they are inherited. *patience* is how many seconds to wait for each result. If *numbered*, the
+    first argument is the number of the process.
     """
     context: Any = multiprocessing.get_context(method)
     outcomes, start = context.Queue(), context.Barrier(number)
-    options = {"target": _report, "args": (outcomes, start, work, arguments), "daemon": True}
-    processes = [context.Process(**options) for _ in range(number)]
+    processes = []
+    for place in range(number):
+        given = (place, *arguments) if numbered else arguments
+        about = (outcomes, start, work, given)
+        processes.append(context.Process(target=_report, args=about, daemon=True))
     for process in processes:
         process.start()
     results = []
@@ -83,7 +88,9 @@ class Mortals:
             process.join()
 
 
-def _report(outcomes: Any, start: Any, work: Callable[..., Any], arguments: tuple[Any]) -> None:
+def _report(
+    outcomes: Any, start: Any, work: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
     try:
         start.wait(PATIENCE_SECONDS)
         outcomes.put((None, work(*arguments)))
