@@ -214,7 +214,7 @@ def test_a_node_that_hangs_holds_up_its_own_sets_only(report: Report) -> None:
             Jobs(client, bad).add(1)
             cluster.pause(hanging)
             failing = [threads.submit(outcome_of, Jobs(client, bad)) for _ in range(2)]
-            during = []
+            during: list[int] = []
             while not all(each.done() for each in failing) or len(during) < 10:
                 during.append(calls_in(sets, 0.1))
             cluster.resume(hanging)
@@ -230,7 +230,7 @@ def test_a_node_that_hangs_holds_up_its_own_sets_only(report: Report) -> None:
             f"after; its own sets: "
             + ", ".join(f"{type(error).__name__} after {pause:.1f} s" for error, pause in errors)
         )
-    assert all(is_client_error(error) for error, _ in errors), errors
+    assert all(error is not None and is_client_error(error) for error, _ in errors), errors
     assert middle > statistics.median([*before, *after]) / 10
 
 
