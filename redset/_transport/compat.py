@@ -422,8 +422,24 @@ def client_of_node(client: Any, node: Any) -> Any:
 
 
 def node_of_redirection(client: Any, reply: Any) -> Any:
-    """Return the node that *reply* (ASK) names; ``None`` if a cluster's *client* lacks it."""
-    return client.get_node(host=reply.host, port=reply.port)
+    """Return the node that *reply* (ASK) names; ``None`` if it names no address.
+
+    A node that is new in the cluster has no slots yet, so that the *client* has not heard of it. It
+    belongs to the client from now on, which closes its connections.
+    """
+    manager = client.nodes_manager
+    host, port = reply.host, reply.port
+    if not host:
+        return None
+    if hasattr(manager, "remap_host_port"):
+        host, port = manager.remap_host_port(host, port)
+    known = client.get_node(host=host, port=port)
+    if known is not None:
+        return known
+    [kind] = {type(node) for node in manager.nodes_cache.values()}
+    options = manager.connection_kwargs if is_asyncio(client) else {}
+    node = kind(host, port, "primary", **options)
+    return manager.nodes_cache.setdefault(node.name, node)
 
 
 def client_of_redirection(client: Any, reply: Any) -> Any:

@@ -38,10 +38,10 @@ def client(nodes: TestCluster) -> Iterator[Any]:
 class Move:
     """The move of one slot, in three steps: announced, the keys moved, done."""
 
-    def __init__(self, nodes: TestCluster, slot: int = SLOT) -> None:
-        self._nodes, self._slot = nodes, slot
-        self.source = nodes.node_of(slot)
-        [self.to] = [node for node in nodes.nodes if node is not self.source]
+    def __init__(self, nodes: TestCluster, to: ClusterNode | None = None) -> None:
+        self._slot = SLOT
+        self.source = nodes.node_of(SLOT)
+        self.to = to or next(node for node in nodes.nodes if node is not self.source)
 
     def announce(self) -> None:
         self.to.call("CLUSTER", "SETSLOT", self._slot, "IMPORTING", self.source.node_id)
@@ -206,6 +206,80 @@ def test_asyncio_calls_go_straight_to_the_new_node_once_moved(
             monkeypatch.setattr(AsyncSlotRoute, "_learn", refuse)
             assert await numbers.pop() == 0
             assert len([number async for number in numbers]) == 99
+
+    asyncio.run(use())
+
+
+# A node that is new
+
+
+@pytest.fixture(scope="module")
+def wide_nodes() -> Iterator[TestCluster]:
+    """Two masters, and a third one without slots, of which no client hears."""
+    with TestCluster.start("valkey-9.1", masters=2) as found:
+        # Otherwise a master whose slots are gone becomes a replica.
+        flags = ("--cluster-enabled", "yes", "--cluster-allow-replica-migration", "no")
+        new = ClusterNode.start("valkey-9.1", *flags)
+        for node in found.nodes:
+            node.call("CLUSTER", "MEET", "127.0.0.1", new.port)
+        found.nodes.append(new)
+        found.settle()
+        yield found
+
+
+@pytest.fixture
+def wider(wide_nodes: TestCluster) -> Iterator[Move]:
+    """A move to the node that has no slots, which has none again after it."""
+    move = Move(wide_nodes, to=wide_nodes.nodes[-1])
+    yield move
+    move.finish()
+    Move(wide_nodes, to=move.source).do()
+    wide_nodes.settle()
+
+
+@pytest.fixture
+def wide_client(wide_nodes: TestCluster) -> Iterator[Any]:
+    made = redis.cluster.RedisCluster(host="127.0.0.1", port=wide_nodes.nodes[0].port)
+    wide_nodes.flush()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("moved", ["nothing", "all keys", "all"])
+def test_calls_follow_a_slot_to_a_node_that_is_new(
+    wide_client: Any, wider: Move, moved: str
+) -> None:
+    numbers: RedisSortedSet[int] = RedisSortedSet(wide_client, NAME)
+    numbers.update(range(100))
+    wider.announce()
+    if moved != "nothing":
+        wider.move_keys()
+    if moved == "all":
+        wider.finish()
+    mover = in_a_moment(wider.finish)
+    everything(numbers)
+    mover.join()
+
+
+@pytest.mark.parametrize("moved", ["nothing", "all keys", "all"])
+def test_asyncio_calls_follow_a_slot_to_a_node_that_is_new(
+    wide_client: Any, wider: Move, moved: str
+) -> None:
+    RedisSortedSet[int](wide_client, NAME).update(range(100))
+
+    async def use() -> None:
+        port = wider.source.port
+        async with redis.asyncio.RedisCluster(host="127.0.0.1", port=port) as alike:
+            numbers: redset.asyncio.RedisSortedSet[int] = redset.asyncio.RedisSortedSet(alike, NAME)
+            assert await numbers.size() == 100
+            wider.announce()
+            if moved != "nothing":
+                wider.move_keys()
+            if moved == "all":
+                wider.finish()
+            mover = in_a_moment(wider.finish)
+            await everything_async(numbers)
+            mover.join()
 
     asyncio.run(use())
 
