@@ -13,6 +13,7 @@ import pytest
 
 from redset._protocol import client_errors
 from redset._transport import compat
+from redset._transport.compat import observers, pools, retries
 
 LIBRARIES = ["redis", "valkey"]
 
@@ -59,7 +60,7 @@ def test_original_execute_is_found_behind_a_wrapper(
 
     traced.__wrapped__ = plain  # type: ignore[attr-defined]
     monkeypatch.setattr(kind, "execute_command", traced)
-    compat._originals.pop(kind, None)
+    observers._originals.pop(kind, None)
     original = compat.original_execute(client)
     assert original is plain
     assert not compat.is_untouched(client, original)
@@ -126,13 +127,13 @@ def test_a_users_own_execute_command_has_no_original(client: Any) -> None:
 
 def test_pipelines_have_an_execute_of_their_own(client: Any, async_client: Any) -> None:
     for each in (client, async_client):
-        pipeline = compat._pipeline_class(type(each))
+        pipeline = observers._pipeline_class(type(each))
         assert "execute" in vars(pipeline)
 
 
 def test_metrics_are_off_and_can_be_asked_for() -> None:
-    assert compat._metrics_are_on() is False
-    recorder = compat._recorder
+    assert observers._metrics_are_on() is False
+    recorder = observers._recorder
     if recorder is not False:
         recorder.get_observability_instance()
         assert hasattr(recorder._observability_instance, "_provider_manager")
@@ -219,7 +220,7 @@ def test_pools_know_the_master_that_sentinels_name(library: str, package: str) -
     pool.master_address = ("127.0.0.1", 3)
     assert compat.left_master(client.connection_pool, connection)
     assert compat.known_master(client) == ("127.0.0.1", 3)
-    assert compat._connect_to_master(connection) == connection._connect_retry
+    assert retries._connect_to_master(connection) == connection._connect_retry
     refused = compat.exceptions_of(connection).ResponseError(
         "Error running script: @user_script:1: @user_script: 1: -READONLY You can't write"
     )
@@ -238,12 +239,12 @@ def test_a_script_that_a_replica_refuses_is_an_error_of_its_own(client: Any) -> 
     )
     assert type(compat.plain_reply(connection, refused)) is errors.ReadOnlyError
     assert compat.plain_reply(connection, other) is other
-    assert compat._connect_to_master(connection) is None
+    assert retries._connect_to_master(connection) is None
 
 
 def test_the_lock_of_a_pool_is_reentrant_once_a_connection_was_asked_for(client: Any) -> None:
     pool = compat.pool_of(client)
-    compat._make_reentrant(pool)
+    pools._make_reentrant(pool)
     assert type(pool._lock) is not type(threading.Lock())
     with pool._lock, pool._lock:
         pass

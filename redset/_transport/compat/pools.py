@@ -1,0 +1,206 @@
+"""The pools of clients, and what is known of their connections."""
+
+import inspect
+import select
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+from redset._protocol.client_errors import library_of
+from redset._transport.compat.kinds import is_cluster, pool_of
+
+R = TypeVar("R")
+
+
+def shared_by_client(client: Any, name: str, make: Callable[[], R]) -> R:
+    """Return the object that all users of *client* (or a pool) share under *name*; *make* it once.
+
+    The client itself keeps the object. A dictionary of such objects would keep a client alive if a
+    value refers to its own key.
+    """
+    try:
+        attributes = vars(client)
+    except TypeError:  # no attributes of its own: each caller makes its own
+        return make()
+    found = attributes.get(f"_redset_{name}")
+    return cast(R, attributes.setdefault(f"_redset_{name}", make()) if found is None else found)
+
+
+def can_be_pinned(client: Any) -> bool:
+    """Return whether *client* is a pool of connections that take packed commands as they are."""
+    pool = pool_of(client)
+    if pool is None or getattr(client, "connection", None) is not None or is_cluster(client):
+        return False
+    connection = getattr(pool, "connection_class", None)
+    return (
+        library_of(type(pool)) is not None
+        and connection is not None
+        and library_of(connection) is not None
+    )
+
+
+def may_stay_pinned(pool: Any) -> bool:
+    """Return whether a connection of *pool* may be kept between calls.
+
+    It may not if credentials are renewed while it is idle in the pool, nor with TLS, whose records
+    may arrive at any time, so that readable data says nothing about the connection.
+    """
+    kinds = {kind.__name__ for kind in pool.connection_class.__mro__}
+    return (
+        not any("SSL" in name for name in kinds)
+        and hasattr(select, "poll")
+        and pool.connection_kwargs.get("credential_provider") is None
+        and getattr(pool, "cache", None) is None
+    )
+
+
+def max_connections(pool: Any) -> int:
+    """Return how many connections *pool* may have."""
+    return int(getattr(pool, "max_connections", 2))
+
+
+def has_room(pool: Any) -> bool:
+    """Return whether *pool* could give another connection without waiting for one."""
+    if hasattr(pool, "pool"):  # BlockingConnectionPool has a queue of that name
+        return not pool.pool.empty()
+    created = getattr(pool, "_created_connections", 0)
+    return created < pool.max_connections or bool(pool._available_connections)
+
+
+def borrow(pool: Any) -> Any:
+    """Acquire a connection from *pool*, as this version of the client's library requires."""
+    _make_reentrant(pool)
+    connection = pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+    if hasattr(connection, "_current_command_cache_key"):
+        # Old versions would store the next reply in the client's cache, under another command.
+        connection._current_command_cache_key = None
+    return connection
+
+
+def has_idle(pool: Any) -> bool:
+    """Return whether an idle connection in *pool* was used before."""
+    if hasattr(pool, "pool"):
+        return any(connection is not None for connection in list(pool.pool.queue))
+    return bool(pool._available_connections)
+
+
+def borrow_async(pool: Any) -> Any:
+    """Return an awaitable that acquires a connection from *pool*, of an asyncio client."""
+    return pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+
+
+def _make_reentrant(pool: Any) -> None:
+    # Older versions guard a pool, and its event dispatcher, with locks that are not reentrant. A
+    # signal handler that uses the client in the middle of another call of its own thread would wait
+    # for such a lock until the process is killed.
+    for guarded in (pool, getattr(pool, "_event_dispatcher", None)):
+        make_lock_reentrant(guarded)
+
+
+def make_lock_reentrant(guarded: Any) -> None:
+    if type(getattr(guarded, "_lock", None)) is type(threading.Lock()):
+        guarded._lock = threading.RLock()
+
+
+_takes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def _takes_name(pool: Any) -> bool:
+    """Return whether *pool*, of an older client, requires the name of the command."""
+    kind = type(pool)
+    known = _takes.get(kind)
+    if known is None:
+        wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
+        known = _takes[kind] = wanted is not None and wanted.default is inspect.Parameter.empty
+    return known
+
+
+def socket_of(connection: Any) -> Any:
+    """Return the socket of a synchronous *connection*, ``None`` if it has none now."""
+    return connection._sock
+
+
+def protocol_of(connection: Any) -> str:
+    """Return ``"2"`` or ``"3"``: the version of RESP that *connection* speaks."""
+    return str(getattr(connection, "protocol", 2))
+
+
+def close_idle_connections(pool: Any) -> None:
+    """Close the idle connections of *pool*, one of which may be half-read."""
+    if hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none
+        if pool.pool.mutex.acquire(timeout=1.0):
+            try:
+                for connection in pool.pool.queue:
+                    if connection is not None:
+                        connection.disconnect()
+            finally:
+                pool.pool.mutex.release()
+    else:
+        pool.disconnect(inuse_connections=False)
+
+
+def follows_pushes(pool: Any) -> bool:
+    """Return whether the server may tell connections of *pool* that it moves (redis-py 7)."""
+    enabled = getattr(pool, "maint_notifications_enabled", None)
+    return bool(enabled is not None and enabled())
+
+
+def should_reconnect(connection: Any) -> bool:
+    """Return whether the server asked that *connection* reconnects, perhaps to another address."""
+    asked: Callable[[], bool] | None = getattr(connection, "should_reconnect", None)
+    return asked is not None and asked()
+
+
+def read_pushes(connection: Any) -> None:
+    """Read the messages that the server pushed to an idle *connection*; raise if it closed it."""
+    while connection.can_read(timeout=0):
+        connection.read_response(push_request=True, disconnect_on_error=False)
+
+
+# Masters that Sentinels name
+
+
+def follows_master(pool: Any) -> bool:
+    """Return whether Sentinels tell *pool* which server is the master that it connects to."""
+    return bool(getattr(pool, "is_master", False)) and hasattr(pool, "sentinel_manager")
+
+
+def known_master(client: Any) -> Any:
+    """Return the address of the master that Sentinels named last; ``None`` without Sentinels."""
+    pool = pool_of(client)
+    return pool.master_address if follows_master(pool) else None
+
+
+def left_master(pool: Any, connection: Any) -> bool:
+    """Return whether *connection*, of a pool that follows a master, is one of another server."""
+    return bool(pool.master_address != (connection.host, connection.port))
+
+
+def ask_for_master(pool: Any) -> Any:
+    """Ask the Sentinels which server is the master of *pool*, which then closes idle connections.
+
+    For an asyncio client, returns an awaitable. Raises the client's ConnectionError if no Sentinel
+    knows.
+    """
+    return pool.get_master_address()
+
+
+# Connections of asyncio
+
+
+def belongs_to_loop(connection: Any, loop: Any) -> bool:
+    """Return whether an asyncio *connection* may be used in *loop*; one without a socket may."""
+    reader = getattr(connection, "_reader", None)
+    return reader is None or getattr(reader, "_loop", loop) is loop
+
+
+def forget_other_loops(pool: Any, loop: Any, *, forked: bool) -> None:
+    """Drop idle connections of *pool* that belong to another loop or to a parent process.
+
+    They are not closed: that would take them from the loop, or the process, that is still using
+    them.
+    """
+    for connection in list(getattr(pool, "_available_connections", ())):
+        if forked or not belongs_to_loop(connection, loop):
+            connection._reader = connection._writer = None
