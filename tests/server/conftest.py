@@ -10,6 +10,7 @@ With ``REDSET_TEST_CLUSTER=1`` it is a cluster of three masters, and clients are
 
 import gc
 import importlib
+import itertools
 import os
 import tempfile
 import threading
@@ -26,11 +27,12 @@ import redis
 from redset._protocol import commands
 from redset._protocol.keys import companion
 from redset._transport import results
+from redset._transport.cluster import MOST_FAILURES
 from redset._transport.connection import ClientConnection
 from redset.embedded import shared_server
 from tests import cluster_clients
 from tests.cluster_clients import make_cluster_client
-from tests.clusters import ClusterNode, TestCluster
+from tests.clusters import ClusterNode, TestCluster, slot_of
 from tests.proxy import LossyProxy, Proxy
 from tests.server import one_server
 from tests.servers import TestServer
@@ -50,6 +52,12 @@ TAG = "{together}" if ON_CLUSTER else ""
 def companion_of(name: str, purpose: str) -> str:
     """The companion key of a set."""
     return companion(name.encode(), purpose).decode()
+
+
+def name_beside(name: str | bytes) -> str:
+    """Another name, in the same slot of a cluster."""
+    tags = (str(number) for number in itertools.count())
+    return next(f"{{{tag}}}beside" for tag in tags if slot_of(tag) == slot_of(name))
 
 
 def delete_collected(client: Any) -> None:
@@ -111,8 +119,9 @@ def cluster_address(server: TestServer, options: dict[str, Any]) -> dict[str, An
     if (proxy := Proxy.at(port)) is not None and proxy.port_of.keys() == set(server.ports):
         address["address_remap"] = lambda node: (node[0], proxy.port_of.get(node[1], node[1]))
         if isinstance(proxy, LossyProxy) and getattr(options.get("retry"), "_retries", None) == 0:
-            # What redset's own way could not deliver is sent once more, through the client.
-            proxy.loses_both = True
+            # Over a cluster, redset itself makes some attempts, until the client has learnt
+            # which node it is to ask.
+            proxy.attempts = MOST_FAILURES
     return address if proxy is not None or port in server.ports else None
 
 

@@ -390,7 +390,7 @@ def test_a_set_that_has_nothing_ready_and_changes_in_place_goes_with_the_rest(
     client: redis.Redis, place: str
 ) -> None:
     jobs = left_with(client, place)
-    jobs.update(filled(client, "other"))
+    jobs.update(filled(client, "{jobs}other"))
     assert len(jobs) == 6
     assert all_end(client)
 
@@ -451,18 +451,18 @@ def test_members_put_aside_go_by_what_the_set_is_now(client: redis.Redis) -> Non
 def test_rename_takes_the_time_along(client: redis.Redis) -> None:
     jobs, lease = in_all_places(client)
     jobs.expire(SECONDS)
-    filled(client, "new").expire(9)
-    jobs.rename("new")
-    assert (ends(client), len(ends(client, "new"))) == ({}, 9)
-    assert all_end(client, "new")
+    filled(client, "{jobs}new").expire(9)
+    jobs.rename("{jobs}new")
+    assert (ends(client), len(ends(client, "{jobs}new"))) == ({}, 9)
+    assert all_end(client, "{jobs}new")
     lease.release()
-    assert all_end(client, "new")
+    assert all_end(client, "{jobs}new")
 
 
 def test_what_replaces_a_set_stays(client: redis.Redis) -> None:
     target, _lease = in_all_places(client)
     target.expire(9)
-    other = filled(client, "other")
+    other = filled(client, "{jobs}other")
     other.expire(SECONDS)
     other.union(["q"], into="jobs")
     assert ends(client) == {"jobs": None}
@@ -471,7 +471,7 @@ def test_what_replaces_a_set_stays(client: redis.Redis) -> None:
     assert ends(client) == {"jobs": None}
     other.copy(into="jobs")
     assert ends(client) == {"jobs": None}
-    assert all_end(client, "other")
+    assert all_end(client, "{jobs}other")
 
 
 # Requests that are sent again
@@ -716,7 +716,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule()
     def rename_there_and_back(self) -> None:
-        self.jobs.rename("elsewhere")
+        self.jobs.rename("{jobs}elsewhere")
         self.jobs.rename("jobs")
 
     @rule()

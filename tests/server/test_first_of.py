@@ -16,10 +16,12 @@ import redset
 import redset._transport.watch
 from redset import FirstOf, RedisSortedSet, ScheduledSet, SortedSet
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
-from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.conftest import MakeClient, RoundTrips, companion_of
 from tests.server.test_waiting import WAIT, Call
 
-NAMES = ("urgent", "normal", "low")
+# On a cluster they share a slot.
+NAMES = ("urgent", "{urgent}normal", "{urgent}low")
+ALL = ", ".join(NAMES)
 
 Strings = RedisSortedSet[str]
 Sets = tuple[Strings, ...]
@@ -72,19 +74,19 @@ def test_pop_gives_an_item_of_the_first_set_that_has_one(sets: Sets, jobs: First
     normal.add("n1")
     source, item = jobs.pop()
     assert (source is normal, item) == (True, "n1")
-    assert named([jobs.pop()]) == [("low", "l1")]
+    assert named([jobs.pop()]) == [("{urgent}low", "l1")]
     urgent.add("u1")
-    assert named([jobs.pop(), jobs.pop()]) == [("urgent", "u1"), ("low", "l2")]
-    with pytest.raises(EmptySetError, match="'urgent, normal, low': pop from sets that are all"):
+    assert named([jobs.pop(), jobs.pop()]) == [("urgent", "u1"), ("{urgent}low", "l2")]
+    with pytest.raises(EmptySetError, match=rf"'{ALL}': pop from sets"):
         jobs.pop()
 
 
 def test_take_gives_items_of_the_first_set_only(sets: Sets, jobs: FirstOf[str]) -> None:
     sets[1].update(["n1", "n2", "n3"])
     sets[2].update(["l1"])
-    assert named(jobs.take(2)) == [("normal", "n1"), ("normal", "n2")]
-    assert named(jobs.take(5)) == [("normal", "n3")]
-    assert named(jobs.take(5)) == [("low", "l1")]
+    assert named(jobs.take(2)) == [("{urgent}normal", "n1"), ("{urgent}normal", "n2")]
+    assert named(jobs.take(5)) == [("{urgent}normal", "n3")]
+    assert named(jobs.take(5)) == [("{urgent}low", "l1")]
     assert jobs.take(5) == []
     sets[0].add("u1")
     assert jobs.take(0) == jobs.take(-1) == []
@@ -94,16 +96,19 @@ def test_take_gives_items_of_the_first_set_only(sets: Sets, jobs: FirstOf[str]) 
 def test_the_last_comes_from_the_first_set_too(sets: Sets, jobs: FirstOf[str]) -> None:
     for place, each in enumerate(sets[1:]):
         each.add_scored({"a": 1 + place, "b": 2 + place, "c": 3 + place, "d": 4 + place})
-    assert named([jobs.pop(last=True)]) == [("normal", "d")]
-    assert named(jobs.take(1, last=True)) == [("normal", "c")]
+    assert named([jobs.pop(last=True)]) == [("{urgent}normal", "d")]
+    assert named(jobs.take(1, last=True)) == [("{urgent}normal", "c")]
     assert list(jobs.lease(1, last=True)) == ["b"]
     assert list(sets[1]) == ["a"]
 
 
 def test_scores_come_with_the_items(sets: Sets, jobs: FirstOf[str]) -> None:
     sets[1].add_scored({"a": 1.5, "b": 2.5, "c": 3.5})
-    assert named([jobs.pop(with_scores=True)]) == [("normal", "a", 1.5)]
-    assert named(jobs.take(2, with_scores=True)) == [("normal", "b", 2.5), ("normal", "c", 3.5)]
+    assert named([jobs.pop(with_scores=True)]) == [("{urgent}normal", "a", 1.5)]
+    assert named(jobs.take(2, with_scores=True)) == [
+        ("{urgent}normal", "b", 2.5),
+        ("{urgent}normal", "c", 3.5),
+    ]
 
 
 def test_one_set_is_enough(sets: Sets) -> None:
@@ -115,10 +120,10 @@ def test_one_set_is_enough(sets: Sets) -> None:
 
 
 def test_many_items_come_in_steps_of_the_same_set(client: redis.Redis) -> None:
-    first, second = (RedisSortedSet[int](client, name, scorer=int) for name in ("a", "b"))
+    first, second = (RedisSortedSet[int](client, name, scorer=int) for name in ("a", "{a}b"))
     jobs = FirstOf(first, second)
     second.update(range(4_000))
-    assert named(jobs.take(2_500)) == [("b", number) for number in range(2_500)]
+    assert named(jobs.take(2_500)) == [("{a}b", number) for number in range(2_500)]
     with jobs.lease(1_200, ttl=60) as lease:
         assert list(lease) == list(range(2_500, 3_700))
         assert second.stats().leased == 1_200
@@ -128,16 +133,16 @@ def test_many_items_come_in_steps_of_the_same_set(client: redis.Redis) -> None:
 
 def test_an_item_is_due_by_the_clock_of_its_own_set(client: redis.Redis) -> None:
     now = {"early": 100.0, "late": 200.0}
-    early: ScheduledSet[str] = ScheduledSet(client, "early", clock=lambda: now["early"])
+    early: ScheduledSet[str] = ScheduledSet(client, "{late}early", clock=lambda: now["early"])
     late: ScheduledSet[str] = ScheduledSet(client, "late", clock=lambda: now["late"])
-    plain: SortedSet[str] = SortedSet(client, "plain")
+    plain: SortedSet[str] = SortedSet(client, "{late}plain")
     for each in (early, late, plain):
         each.add("at 150", score=150)
     jobs = FirstOf(early, late, plain)
     assert named([jobs.pop()]) == [("late", "at 150")]
     now["early"] = 150.0
     assert list(jobs.lease(9)) == ["at 150"]
-    assert named(jobs.take(9)) == [("plain", "at 150")]
+    assert named(jobs.take(9)) == [("{late}plain", "at 150")]
     assert early.stats().leased == 1
 
 
@@ -148,7 +153,7 @@ def test_a_lease_is_one_of_the_set_that_had_something(sets: Sets, jobs: FirstOf[
     sets[1].update(["n1", "n2"])
     sets[2].add("l1")
     with jobs.lease(5, ttl=60, worker="me") as lease:
-        assert (lease.source.name, list(lease)) == ("normal", ["n1", "n2"])
+        assert (lease.source.name, list(lease)) == ("{urgent}normal", ["n1", "n2"])
         assert [each.worker for each in sets[1].leased()] == ["me", "me"]
         lease.release("n2")
     assert [each.stats()[:3] for each in sets] == [(0, 0, 0), (1, 1, 0), (1, 1, 0)]
@@ -165,12 +170,12 @@ def test_a_lease_of_nothing_is_empty(sets: Sets, jobs: FirstOf[str]) -> None:
 def test_each_set_has_its_own_limit_of_deliveries_and_its_own_dead(client: redis.Redis) -> None:
     once, often = (
         RedisSortedSet[str](client, name, max_deliveries=most)
-        for name, most in (("once", 1), ("often", 2))
+        for name, most in (("once", 1), ("{once}often", 2))
     )
     jobs = FirstOf(once, often)
     once.add("a")
     often.add("b")
-    for source in ("once", "often", "often"):
+    for source in ("once", "{once}often", "{once}often"):
         lease = jobs.lease(1)
         assert lease.source.name == source
         lease.release(error="no")
@@ -204,8 +209,8 @@ def test_a_consumer_is_given_what_is_most_urgent_next(sets: Sets, jobs: FirstOf[
         if item in {"n1", "l1"}:
             urgent.add(f"after {item}")
     assert seen == [
-        *(("normal", "n1"), ("urgent", "after n1"), ("normal", "n2")),
-        *(("low", "l1"), ("urgent", "after l1"), ("low", "l2")),
+        *(("{urgent}normal", "n1"), ("urgent", "after n1"), ("{urgent}normal", "n2")),
+        *(("{urgent}low", "l1"), ("urgent", "after l1"), ("{urgent}low", "l2")),
     ]
     assert [sum(each.stats()) for each in sets] == [0, 0, 0]
 
@@ -214,12 +219,12 @@ def test_a_batch_is_of_one_set(sets: Sets, jobs: FirstOf[str]) -> None:
     sets[1].update(["n1", "n2", "n3"])
     sets[2].update(["l1"])
     work = jobs.consume(2, timeout=0)
-    assert named(list(islice(work, 2))) == [("normal", "n1"), ("normal", "n2")]
+    assert named(list(islice(work, 2))) == [("{urgent}normal", "n1"), ("{urgent}normal", "n2")]
     sets[0].add("u1")
     assert named([next(work)]) == [("urgent", "u1")]
     assert work.lease.source.name == "urgent"
     assert sets[1].stats().leased == 0
-    assert named(list(work)) == [("normal", "n3"), ("low", "l1")]
+    assert named(list(work)) == [("{urgent}normal", "n3"), ("{urgent}low", "l1")]
 
 
 def test_what_asks_the_sets_takes_one_round_trip_whichever_has_something(
@@ -289,10 +294,10 @@ def test_an_attempt_that_fails_is_of_the_set_of_its_item(
     assert told == [
         ("urgent", "bad", "urgent 1"),
         ("urgent", "bad", "urgent 2"),
-        ("normal", "bad", "normal 1"),
-        ("normal", "bad", "normal 2"),
+        ("{urgent}normal", "bad", "{urgent}normal 1"),
+        ("{urgent}normal", "bad", "{urgent}normal 2"),
     ]
-    assert done == [("normal", "good")]
+    assert done == [("{urgent}normal", "good")]
     assert [list(first.dead_items), list(second.dead_items)] == [["bad"], ["bad"]]
     for each in (first, second):
         each.requeue()
@@ -327,15 +332,15 @@ def test_a_renamed_set_is_told_what_is_done(client: redis.Redis, sets: Sets) -> 
     sets[1].update(["n1", "n2"])
     work = jobs.consume(timeout=0)
     next(work)
-    RedisSortedSet[str](client, "normal").rename("other")
+    RedisSortedSet[str](client, "{urgent}normal").rename("{urgent}other")
     sets[2].add("l1")
-    assert named(list(work)) == [("low", "l1")]
-    other: Strings = RedisSortedSet(client, "other")
+    assert named(list(work)) == [("{urgent}low", "l1")]
+    other: Strings = RedisSortedSet(client, "{urgent}other")
     assert other.stats()[:3] == (1, 1, 0)
     # A handle that was renamed itself is asked under its new name.
-    sets[2].rename("lowest")
+    sets[2].rename("{urgent}lowest")
     sets[2].add("l2")
-    assert named([jobs.pop()]) == [("lowest", "l2")]
+    assert named([jobs.pop()]) == [("{urgent}lowest", "l2")]
 
 
 def test_what_was_lost_while_a_loop_worked_is_logged_and_the_loop_goes_on(
@@ -349,7 +354,7 @@ def test_what_was_lost_while_a_loop_worked_is_logged_and_the_loop_goes_on(
             sets[2].cancel("l1")
             sets[0].add("u1")
     assert seen == ["l1", "u1", "l2"]
-    assert "'low'" in caplog.text
+    assert "'{urgent}low'" in caplog.text
     assert "l1" in caplog.text
 
 
@@ -371,7 +376,7 @@ def test_pop_gives_none_for_what_it_can_not_deserialize(
     assert named([jobs.pop()]) == [("urgent", None)]
     assert sets[0].stats().undecodable == 1
     assert "'urgent': can't deserialize" in caplog.text
-    assert named([jobs.pop()]) == [("normal", "n1")]
+    assert named([jobs.pop()]) == [("{urgent}normal", "n1")]
     client.zadd("urgent", {b"\xc1poison": 7})
     assert named([jobs.pop(with_scores=True)]) == [("urgent", None, 7.0)]
 
@@ -382,7 +387,7 @@ def test_what_waits_goes_on_past_what_it_can_not_deserialize(client: redis.Redis
     sets[1].update(["n1", "n2", "n3"])
     assert jobs.take(5) == []
     client.zadd("urgent", {b"\xc1poison": 0})
-    assert named(jobs.take(1, timeout=WAIT)) == [("normal", "n1")]
+    assert named(jobs.take(1, timeout=WAIT)) == [("{urgent}normal", "n1")]
     assert sets[0].stats().undecodable == 1
     for _ in range(2):
         client.zadd("urgent", {b"\xc1poison": 0})
@@ -390,7 +395,7 @@ def test_what_waits_goes_on_past_what_it_can_not_deserialize(client: redis.Redis
         assert sets[0].discard_dead(reason="undecodable") == 1
     client.zadd("urgent", {b"\xc1poison": 0})
     sets[2].add("l1")
-    assert named(list(jobs.consume(timeout=0))) == [("low", "l1")]
+    assert named(list(jobs.consume(timeout=0))) == [("{urgent}low", "l1")]
     assert [letter.reason for letter in sets[0].dead_letters()] == ["undecodable"]
 
 
@@ -401,14 +406,14 @@ def test_what_a_set_with_an_end_hands_out_ends_with_it(client: redis.Redis) -> N
     sets[1].expire(1_000)
     held = jobs.lease(2, ttl=60)
     for purpose in ("leased", "held"):
-        assert 0 < client.pttl(f"{{normal}}:{purpose}") <= 1_000_000
+        assert 0 < client.pttl(companion_of("{urgent}normal", purpose)) <= 1_000_000
     held.release()
-    assert 0 < client.pttl("normal") <= 1_000_000
+    assert 0 < client.pttl("{urgent}normal") <= 1_000_000
     assert len(jobs.take(2)) == 2
-    client.zadd("low", {b"\xc1poison": 0})
+    client.zadd("{urgent}low", {b"\xc1poison": 0})
     sets[2].expire(1_000)
-    assert named([jobs.pop()]) == [("low", None)]
-    assert 0 < client.pttl("{low}:undecodable") <= 1_000_000
+    assert named([jobs.pop()]) == [("{urgent}low", None)]
+    assert 0 < client.pttl(companion_of("{urgent}low", "undecodable")) <= 1_000_000
     assert [client.pttl(name) for name in NAMES] == [-2, -2, -2]
 
 
@@ -477,7 +482,7 @@ def test_an_item_that_becomes_due_in_any_set_is_taken_then(client: redis.Redis, 
 def test_nothing_came_in_time(
     client: redis.Redis, sets: Sets, jobs: FirstOf[str], timeout: float
 ) -> None:
-    later: ScheduledSet[str] = ScheduledSet(client, "later")
+    later: ScheduledSet[str] = ScheduledSet(client, "{urgent}later")
     later.add("in an hour", time.time() + 3_600)
     jobs = FirstOf(*sets, later)
     with pytest.raises(KeyError):
@@ -503,7 +508,7 @@ def test_a_wait_costs_no_more_than_that_for_one_set(
         time.sleep(0.2)
     assert count.value <= 3  # what was added
     jobs.sets[2].add("a")
-    assert named([waiting.result()]) == [("low", "a")]
+    assert named([waiting.result()]) == [("{urgent}low", "a")]
 
 
 def test_one_item_more_wakes_one_and_many_wake_as_many(
@@ -610,6 +615,7 @@ def test_bad_sets_are_named_before_anything_is_sent(
     client: redis.Redis, make_client: MakeClient, sets: Sets, round_trips: RoundTrips
 ) -> None:
     made: Any = FirstOf
+    other: Strings = RedisSortedSet(make_client(), "{urgent}other")
     with sets[0] | sets[1] as result, round_trips(client) as count:
         with pytest.raises(InvalidValueError, match="FirstOf: no sets were given; give at least"):
             made()
@@ -619,10 +625,11 @@ def test_bad_sets_are_named_before_anything_is_sent(
             made(sets[0], "jobs")
         with pytest.raises(InvalidTypeError, match=r"this is a result.*rename"):
             made(sets[0], result)
-        with pytest.raises(InvalidValueError, match=r"'normal'.*given this set twice"):
-            made(*sets, RedisSortedSet(client, "normal"))
-        other: Strings = RedisSortedSet(make_client(), "other")
-        with pytest.raises(InvalidTypeError, match=r"'other'.*another client than 'urgent'.*make"):
+        with pytest.raises(InvalidValueError, match=r"'{urgent}normal'.*given this set twice"):
+            made(*sets, RedisSortedSet(client, "{urgent}normal"))
+        with pytest.raises(
+            InvalidTypeError, match=r"'{urgent}other'.*another client than 'urgent'.*make"
+        ):
             made(sets[0], other)
         many = [RedisSortedSet[str](client, str(number)) for number in range(101)]
         with pytest.raises(InvalidValueError, match=r"at most 100 sets.*got 101"):
@@ -631,12 +638,12 @@ def test_bad_sets_are_named_before_anything_is_sent(
 
 
 def test_a_hundred_sets_can_be_asked(client: redis.Redis) -> None:
-    many = [RedisSortedSet[str](client, f"set {number:03}") for number in range(100)]
+    many = [RedisSortedSet[str](client, f"{{set}}{number:03}") for number in range(100)]
     jobs = FirstOf(*many)
     many[-1].update(["a", "b", "c", "d"])
-    assert named([jobs.pop()]) == [("set 099", "a")]
+    assert named([jobs.pop()]) == [("{set}099", "a")]
     assert list(jobs.lease(1, timeout=WAIT)) == ["b"]
-    assert named(list(jobs.consume(500, timeout=0))) == [("set 099", "c"), ("set 099", "d")]
+    assert named(list(jobs.consume(500, timeout=0))) == [("{set}099", "c"), ("{set}099", "d")]
 
 
 def test_bad_arguments_are_named_before_anything_is_sent(
@@ -670,19 +677,19 @@ def test_bad_arguments_are_named_before_anything_is_sent(
 def test_a_key_of_another_type_is_an_error_that_names_the_sets(
     client: redis.Redis, sets: Sets, jobs: FirstOf[str]
 ) -> None:
-    client.set("normal", "text")
+    client.set("{urgent}normal", "text")
     sets[0].add("a")
     assert named([jobs.pop()]) == [("urgent", "a")]
     for call in (jobs.pop, jobs.lease, lambda: next(jobs.consume())):
-        with pytest.raises(redset.KeyTypeError, match="'urgent, normal, low': the key of one"):
+        with pytest.raises(redset.KeyTypeError, match=rf"'{ALL}': the key of one"):
             call()
 
 
 def test_it_shows_its_sets_and_goes_to_other_processes(
     client: redis.Redis, sets: Sets, jobs: FirstOf[str]
 ) -> None:
-    assert repr(jobs) == "<redset.FirstOf 'urgent', 'normal', 'low'>"
+    assert repr(jobs) == "<redset.FirstOf 'urgent', '{urgent}normal', '{urgent}low'>"
     sets[2].add("a")
     copied: FirstOf[str] = pickle.loads(pickle.dumps(jobs))
     assert [each.name for each in copied.sets] == list(NAMES)
-    assert named([copied.pop()]) == [("low", "a")]
+    assert named([copied.pop()]) == [("{urgent}low", "a")]

@@ -82,7 +82,7 @@ def test_an_item_is_moved_with_its_score(
     item: str,
     conflict: Any,
 ) -> None:
-    ours, other = made(client, "ours", given), made(client, "other", there)
+    ours, other = made(client, "ours", given), made(client, "{ours}other", there)
     model, target = dict(given), dict(there)
     assert ours.move(item, other, on_conflict=conflict) is (item in model)
     if item in model:
@@ -100,13 +100,13 @@ def test_a_move_to_the_set_itself_changes_nothing(client: redis.Redis) -> None:
 
 def test_other_serializers_and_items(client: redis.Redis) -> None:
     documents: RedisSortedSet[Any] = RedisSortedSet(client, "d", serializer=JSONSerializer())
-    done: RedisSortedSet[Any] = RedisSortedSet(client, "done", serializer=JSONSerializer())
+    done: RedisSortedSet[Any] = RedisSortedSet(client, "{d}done", serializer=JSONSerializer())
     documents.add({"id": 1, "at": 2}, 7)
     assert documents.move({"at": 2, "id": 1}, done)
     assert done.replace({"id": 1, "at": 2}, [1]) == 7.0
     assert list(done) == [[1]]
     later: ScheduledSet[str] = ScheduledSet(client, "later", clock=lambda: 100.0)
-    texts: SortedSet[str] = SortedSet(client, "texts")
+    texts: SortedSet[str] = SortedSet(client, "{later}texts")
     later.add("then", 200)
     assert later.update_score("then", 100) == 100.0
     assert later.move("then", texts)
@@ -121,7 +121,7 @@ def test_where_it_cannot_go_is_refused(
 ) -> None:
     ours = made(client, "ours", {"a": 1})
     others: list[Any] = [
-        SortedSet[str](client, "texts"),
+        SortedSet[str](client, "{ours}texts"),
         RedisSortedSet[str](make_client(db=1), "ours"),
         {"b"},
         "other",
@@ -132,21 +132,24 @@ def test_where_it_cannot_go_is_refused(
             ours.move("a", other)
     with ours.copy() as result, pytest.raises(InvalidTypeError, match="lasting set"):
         ours.move("a", result)
-    unique: RedisSortedSet[str] = RedisSortedSet(client, "unique", unique="until_acked")
-    with pytest.raises(InvalidTypeError, match="'unique'"):
+    unique: RedisSortedSet[str] = RedisSortedSet(client, "{ours}unique", unique="until_acked")
+    with pytest.raises(InvalidTypeError, match="unique'"):
         ours.move("a", unique)
-    with pytest.raises(InvalidTypeError, match="'unique'"):
+    with pytest.raises(InvalidTypeError, match="unique'"):
         unique.replace("a", "b")
     with pytest.raises(InvalidValueError, match="on_conflict"):
         ours.move("a", ours, on_conflict="less")  # type: ignore[arg-type,unused-ignore]
-    client.set("text", "x")
+    client.set("{ours}text", "x")
     with pytest.raises(KeyTypeError):
-        ours.move("a", RedisSortedSet[str](client, "text"))
+        ours.move("a", RedisSortedSet[str](client, "{ours}text"))
     assert list(ours.items()) == [("a", 1.0)]
 
 
 def test_a_score_that_cannot_be_kept_is_refused(client: redis.Redis) -> None:
-    ours, other = made(client, "ours", {"a": math.inf}), made(client, "other", {"a": -math.inf})
+    ours, other = (
+        made(client, "ours", {"a": math.inf}),
+        made(client, "{ours}other", {"a": -math.inf}),
+    )
     for wrong in (math.nan, 2**53 + 1, "1", None):
         with pytest.raises((ValueError, TypeError), match="'a'"):
             ours.update_score("a", wrong)  # type: ignore[arg-type,unused-ignore]
@@ -158,7 +161,7 @@ def test_a_score_that_cannot_be_kept_is_refused(client: redis.Redis) -> None:
 
 
 def test_each_is_one_round_trip(client: redis.Redis, round_trips: RoundTrips) -> None:
-    ours, other = made(client, "ours", {"a": 1, "b": 2}), made(client, "other", {})
+    ours, other = made(client, "ours", {"a": 1, "b": 2}), made(client, "{ours}other", {})
     with round_trips(client) as count:
         for conflict in CONFLICTS:
             ours.update_score("a", 3, on_conflict=conflict)  # type: ignore[arg-type,unused-ignore]
@@ -171,11 +174,14 @@ def test_each_is_one_round_trip(client: redis.Redis, round_trips: RoundTrips) ->
 def test_a_lost_reply_hides_nothing(
     client: redis.Redis, server: TestServer, make_client: MakeClient, retries: int
 ) -> None:
-    warm = made(client, "other", {"a": 5, "b": 5})
+    warm = made(client, "{ours}other", {"a": 5, "b": 5})
     warm.replace("a", "a")
     with LossyProxy(*server.ports) as proxy:
         lossy = behind(proxy, make_client, client, retries)
-        ours, other = made(lossy, "ours", {"a": 1, "b": 2}), made(lossy, "other", {"a": 5, "b": 5})
+        ours, other = (
+            made(lossy, "ours", {"a": 1, "b": 2}),
+            made(lossy, "{ours}other", {"a": 5, "b": 5}),
+        )
         proxy.lose("EVAL", 1, 2)
         if not retries:
             with pytest.raises(connection_error(client)):

@@ -112,6 +112,8 @@ def test_readings_are_what_builtin_sets_and_dicts_of_scores_say(
         return scores.get(item, 0.0)
 
     sets = {"server": client, "elsewhere": make_client(db=1)}
+    for each in sets.values():
+        each.flushall()
     ours = filled(client, "0", parts[0], scorer=score_of)
     operands: list[Any] = []
     for place, part in enumerate(parts[1:], start=1):
@@ -144,7 +146,7 @@ def test_readings_are_what_builtin_sets_and_dicts_of_scores_say(
 
 
 def trio(client: Any) -> list[Redset]:
-    return [RedisSortedSet(client, name) for name in ("one", "two", "three")]
+    return [RedisSortedSet(client, name) for name in ("one", "{one}two", "{one}three")]
 
 
 def fill(client: redis.Redis) -> None:

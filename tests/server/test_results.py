@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import itertools
 import math
 import os
 import pickle
@@ -36,9 +35,14 @@ from redset._protocol.idempotency import IdempotencySlot
 from redset._protocol.keys import leasing_keys
 from redset._transport.connection import ClientConnection
 from redset._transport.renewals import renewer_of
-from tests.clusters import slot_of
 from tests.proxy import LossyProxy
-from tests.server.conftest import MakeClient, RoundTrips, companion_of, delete_collected
+from tests.server.conftest import (
+    MakeClient,
+    RoundTrips,
+    companion_of,
+    delete_collected,
+    name_beside,
+)
 from tests.server.test_lost_replies import behind
 from tests.servers import TestServer
 
@@ -987,12 +991,6 @@ STEPS: dict[str, Callable[[Any, int], Any]] = {
     "sum": lambda acc, number: acc.union({number}, on_conflict="sum"),
     "pickle": lambda acc, number: pickle.loads(pickle.dumps(acc)) | {number},
 }
-
-
-def name_beside(name: str) -> str:
-    """Another name, in the same slot of a cluster."""
-    tags = (str(number) for number in itertools.count())
-    return next(f"{{{tag}}}kept" for tag in tags if slot_of(tag) == slot_of(name))
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)

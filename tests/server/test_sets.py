@@ -22,7 +22,7 @@ from redset import (
     TimeSortedSet,
 )
 from redset._protocol.keys import companion
-from tests.server.conftest import RoundTrips
+from tests.server.conftest import RoundTrips, name_beside
 
 KINDS = [RedisSortedSet, SortedSet, TimeSortedSet, ScheduledSet]
 
@@ -355,12 +355,14 @@ def test_a_name_is_one_key_as_text_and_as_bytes(client: redis.Redis, name: Any) 
     assert client.zcard(key) == 1
     for same in (RedisSortedSet[Any](client, jobs.key), pickle.loads(pickle.dumps(jobs))):
         assert (same.key, same.name, list(same)) == (key, jobs.name, [1])
-    assert list(jobs.copy(into=b"\xfe")) == list(RedisSortedSet[Any](client, b"\xfe")) == [1]
-    assert list(jobs.union([2], into=b"\xfe") & {1}) == [1]
+    beside = name_beside(key)
+    other, third = beside.encode() + b"\xfe", beside.encode() + b"\xfd"
+    assert list(jobs.copy(into=other)) == list(RedisSortedSet[Any](client, other)) == [1]
+    assert list(jobs.union([2], into=other) & {1}) == [1]
     with jobs.lock:
         assert client.exists(companion(key, "lock"))
-    jobs.rename(b"\xfd")
-    assert (jobs.key, jobs.name, list(jobs)) == (b"\xfd", "\\xfd", [1])
+    jobs.rename(third)
+    assert (jobs.key, jobs.name, list(jobs)) == (third, f"{beside}\\xfd", [1])
     jobs.rename(name)
     assert (jobs.key, list(jobs)) == (key, [1])
 

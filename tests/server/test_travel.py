@@ -28,14 +28,14 @@ def test_a_large_set_of_another_serializer_or_server_is_said_to_travel(
 ) -> None:
     caplog.set_level(logging.WARNING, "redset")
     ours = made(RedisSortedSet, client, "ours", 3)
-    texts = made(SortedSet, client, "texts", LARGE + 1)
+    texts = made(SortedSet, client, "{ours}texts", LARGE + 1)
     elsewhere = made(RedisSortedSet, make_client(db=1), "far", LARGE + 1)
     assert warnings(caplog) == []
     about = (
         f"redset 'ours': reads all of redset '%s' through this process, more than {LARGE:,} items"
     )
     assert ours.intersection_count(texts) == 3
-    assert warnings(caplog) == [f"{about % 'texts'}, as their serializers differ"]
+    assert warnings(caplog) == [f"{about % '{ours}texts'}, as their serializers differ"]
     ours.update(elsewhere)
     assert warnings(caplog) == [f"{about % 'far'}, as they are on different servers or databases"]
     assert ours == elsewhere
@@ -61,8 +61,8 @@ def test_nothing_is_said_of_what_does_not_travel_or_is_small(
 ) -> None:
     caplog.set_level(logging.WARNING, "redset")
     ours = made(RedisSortedSet, client, "ours", LARGE + 1)
-    large = made(RedisSortedSet, client, "large", LARGE + 1)
-    texts = made(SortedSet, client, "texts", LARGE)
+    large = made(RedisSortedSet, client, "{ours}large", LARGE + 1)
+    texts = made(SortedSet, client, "{ours}texts", LARGE)
     assert ours == large
     ours.update(texts, map(str, range(LARGE + 9)))
     assert len(ours) == LARGE + 9
