@@ -141,17 +141,22 @@ class Confirmations:
 
     def check(self, result: Any) -> None:
         """Raise `NotDurable`, with the *result* of the call, if a step was not confirmed."""
-        error = self._error()
+        error = self.error()
         if error is not None:
             error.result = result
-            raise error from (self._fewest and self._fewest.error)
+            raise error
 
     def log(self) -> None:
         """Log what was not confirmed of a call that raises another error."""
-        error = self._error()
+        error = self.error()
         if error is not None:
             logger.warning("%s", error)
 
-    def _error(self) -> NotDurable | None:
+    def error(self) -> NotDurable | None:
+        """Return the error that names what was not confirmed so far; ``None`` if all was."""
         fewest, wanted = self._fewest, self._durable.replicas
-        return fewest and NotDurable(self._name, fewest.replicas, wanted, fewest.disk)
+        if fewest is None:
+            return None
+        error = NotDurable(self._name, fewest.replicas, wanted, fewest.disk)
+        error.__cause__ = fewest.error
+        return error

@@ -5,11 +5,11 @@ A plan runs over a connection that exists for one call. That connection adds the
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redset._protocol import client_errors
 from redset._protocol.commands import Command
-from redset._protocol.config import Plan, SetConfig
+from redset._protocol.config import Plan, SetConfig, WaitForChange
 from redset._protocol.durability import Confirmations, Durable
 from redset._protocol.replies import Confirmed
 from redset._support.words import shown
@@ -21,7 +21,12 @@ from redset._transport.connection import (
 )
 from redset._transport.driver import SubscriptionSlot, Translate, drive, drive_async
 from redset._transport.watch import KeySubscription
-from redset.exceptions import DurabilityUnsupported, InvalidTypeError, InvalidValueError
+from redset.exceptions import (
+    DurabilityUnsupported,
+    InvalidTypeError,
+    InvalidValueError,
+    NotDurable,
+)
 
 T = TypeVar("T")
 
@@ -133,6 +138,27 @@ class AsyncDurableConnection:
         return self._connection.subscribe(keys)
 
 
+def _told_before_waits(plan: Plan[T], call: DurableCall) -> Plan[T]:
+    """Run *plan*; where it would wait for items, raise what was not confirmed so far.
+
+    A consumer acknowledges items, and may find no others for hours.
+    """
+    answer: Any = None
+    failed = False
+    while True:
+        try:
+            step = plan.throw(answer) if failed else plan.send(answer)
+        except StopIteration as stop:
+            return cast(T, stop.value)
+        if isinstance(step, WaitForChange) and (error := call.error()) is not None:
+            answer, failed = error, True
+            continue
+        try:
+            answer, failed = (yield step), False
+        except BaseException as raised:
+            answer, failed = raised, True
+
+
 def drive_durably(
     plan: Plan[T],
     connection: Connection,
@@ -141,8 +167,11 @@ def drive_durably(
     slot: SubscriptionSlot | None = None,
 ) -> T:
     """Run *plan* as `drive` does; raise `NotDurable` at its end if a change was not confirmed."""
+    plan = _told_before_waits(plan, call)
     try:
         result = drive(plan, DurableConnection(connection, call), translate, slot)
+    except NotDurable:
+        raise
     except BaseException:
         call.log()
         raise
@@ -158,8 +187,11 @@ async def drive_durably_async(
     slot: SubscriptionSlot | None = None,
 ) -> T:
     """Run *plan* as `drive_durably` does."""
+    plan = _told_before_waits(plan, call)
     try:
         result = await drive_async(plan, AsyncDurableConnection(connection, call), translate, slot)
+    except NotDurable:
+        raise
     except BaseException:
         call.log()
         raise

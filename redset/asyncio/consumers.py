@@ -257,7 +257,7 @@ async def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) ->
 async def _return(sets: tuple[Any, ...], settings: Settings, error: NotDurable) -> None:
     """Release the items of a request that was not confirmed: the loop doesn't receive them."""
     held, error.result = error.result, None
-    if held.items:
+    if held is not None and held.items:
         lease: Lease[Any] = Lease(sets[held.place], held, settings.ttl, renew=False)
         # The loop raises *error*, which says as much as a second one would.
         await lease._leave(settling.leave, held, 0, 0.0, None)

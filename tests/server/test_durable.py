@@ -376,6 +376,33 @@ def test_a_consumer_that_is_stopped_raises_after_its_acknowledgements(
     assert (list(plain), plain.stats().leased) == ([2, 3], 0)
 
 
+def test_a_consumer_that_would_wait_raises_what_was_not_confirmed_before(
+    client: redis.Redis, stop: Callable[[], None]
+) -> None:
+    numbers: Numbers = RedisSortedSet(client, "vital", durable=HEALTHY)
+    numbers.add(1)
+    asked = 0
+
+    def is_over() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 50  # if it waits nevertheless
+
+    loop = numbers.consume(timeout=None, stop=is_over)
+    assert next(loop) == 1
+    stop()
+    hurry(numbers)
+    with pytest.raises(NotDurable):
+        next(loop)
+    assert asked < 10
+    plain: Numbers = RedisSortedSet(client, "vital")
+    assert (list(plain), plain.stats().leased) == ([], 0)
+    # The handle can be used as before.
+    plain.add(2)
+    getattr(numbers, "_set", numbers)._runner.durable = None
+    assert list(numbers.consume(timeout=0)) == [2]
+
+
 def test_an_attempt_that_failed_is_released_and_the_loop_goes_on(
     client: redis.Redis, stop: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -390,6 +417,8 @@ def test_an_attempt_that_failed_is_released_and_the_loop_goes_on(
     assert "0 of 1 replicas" in caplog.text
     assert next(loop) == 2
     assert RedisSortedSet[Any](client, "vital").stats().delayed == 1
+    loop.close()  # which gives back the other, after the same delay
+    assert RedisSortedSet[Any](client, "vital").stats().delayed == 2
 
 
 def test_a_server_that_becomes_a_replica_during_the_wait_costs_no_item(
