@@ -16,13 +16,13 @@ from tests.servers import TestServer
 
 SERVICE = "redset"
 # Milliseconds after which a Sentinel takes a silent master for dead, and for one failover.
-DOWN_AFTER, FAILOVER_TIMEOUT = 300, 2_000
+DOWN_AFTER, FAILOVER_TIMEOUT = 800, 2_000
 # Milliseconds between what Sentinels do once a second, or in ten, if nothing is wrong. Redis 6.2
 # has no such setting: there all takes some seconds longer.
 PERIODS = {"info-period": 200, "ask-period": 100, "election-timeout": 1_000}
-# While they look for each other, they say often that they are there. Later they must not: for four
-# times this long, a Sentinel lets a replica be that others have just promoted.
-INTRODUCTION, PUBLISH_PERIOD = 200, 2_000
+# While they look for each other, they say often that they are there. Later they must not: after
+# four times this long, a Sentinel demotes a master if it has not heard that others promoted it.
+INTRODUCTION, PUBLISH_PERIOD = 200, 500
 PATIENCE_SECONDS = 60.0
 
 
@@ -103,7 +103,10 @@ class Sentinels:
         return [each for each in self.servers if each is not master]
 
     def failover(self) -> TestServer:
-        """Have a replica replace the master, which goes on as a replica; return the new one."""
+        """Have a replica replace the master, and wait until that is a replica; return the new one.
+
+        In between, for some seconds, there are two masters.
+        """
         before = self.master
 
         def begins() -> bool:
@@ -114,7 +117,10 @@ class Sentinels:
             return False
 
         until(begins)
-        return self.successor_of(before)
+        self.successor_of(before)
+        # Until then it serves its clients as a master, and all that they write is lost.
+        until(lambda: self.is_replica_of(before, self.master))
+        return self.master
 
     def kill_master(self) -> TestServer:
         """End the master as a crash would, and return it."""
@@ -131,8 +137,13 @@ class Sentinels:
 
         return until(found)  # type: ignore[no-any-return]
 
-    def restart(self, server: TestServer) -> None:
-        """Start a server that is down, and wait until it is a replica of the master."""
+    def restart(self, server: TestServer, *, as_master: bool = False) -> None:
+        """Start a server that is down, and wait until it is a replica of the master.
+
+        *as_master*: it begins as what it was, until the Sentinels demote it, in some seconds.
+        """
+        flags = () if as_master else ("--replicaof", "127.0.0.1", str(self.master.port))
+        server.flags = (*self._flags, *flags)
         server.launch()
         until(lambda: self.is_replica_of(server, self.master))
 
@@ -195,5 +206,5 @@ def until(condition: Callable[[], Any]) -> Any:
             if found := condition():
                 return found
         if time.monotonic() > end:
-            raise AssertionError("the servers did not agree on a master")
+            raise AssertionError("it did not happen")
         time.sleep(0.02)
