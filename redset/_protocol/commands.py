@@ -86,32 +86,6 @@ class Command(Generic[R]):
         """
         return Command((), ("EVALSHA_RO", *self.words[1:]), self.parse, self.script)
 
-    def changes(self) -> bool:
-        """Return whether the command changes a set that lasts, or its companions.
-
-        Reading does not, nor do changes of results and of staged items, which are temporary, nor
-        the renewal of a lease: the next one comes soon.
-        """
-        name, *words = (*self._head, *self._rest[:4])
-        if self.script in _READERS or name in _READING:
-            return False
-        if self.script is SETTLE and self._rest[2] == RENEW:
-            return False
-        if self.script is RENAME:  # of a result, which lasts from then on
-            return True
-        key = words[0] if self.script is None else words[2]
-        return not (isinstance(key, bytes) and is_temporary(key))
-
-    def delivered_nothing(self, reply: Any) -> bool:
-        """Return whether this is a request for items that found none, and acknowledged none."""
-        if self.script is TAKE:
-            return not reply.pairs
-        if self.script is LEASE:
-            return not reply.held and not self._rest[3]
-        if self.script is FIRST_TAKE or self.script is FIRST_LEASE:
-            return reply.reply is None and not self._rest[2 + len(_SHAPES[TAKE][1])]
-        return False
-
     def packed(self) -> bytes:
         """Return the command as bytes for the server: an array of strings in RESP."""
         number_of_words = len(self._head) + len(self._rest)
@@ -769,6 +743,36 @@ def confirm(key: bytes, number: int, milliseconds: int, *, disk: bool) -> list[C
         waits = ("WAITAOF", 1, number, milliseconds)
         return [fence, Confirming(waits, (), replies.confirmed_on_disk)]
     return [fence, Confirming(("WAIT", number, milliseconds), (), replies.confirmed)]
+
+
+def changes(command: Command[Any]) -> bool:
+    """Return whether *command* changes a set that lasts, or its companions.
+
+    Reading does not, nor do changes of results and of staged items, which are temporary, nor the
+    renewal of a lease: the next one comes soon.
+    """
+    script = command.script
+    name, *words = (*command._head, *command._rest[:4])
+    if script in _READERS or name in _READING:
+        return False
+    if script is SETTLE and command._rest[2] == RENEW:
+        return False
+    if script is RENAME:  # of a result, which lasts from then on
+        return True
+    key = words[0] if script is None else words[2]
+    return not (isinstance(key, bytes) and is_temporary(key))
+
+
+def delivered_nothing(command: Command[Any], reply: Any) -> bool:
+    """Return whether *command* is a request for items that found none, and acknowledged none."""
+    script = command.script
+    if script is TAKE:
+        return not reply.pairs
+    if script is LEASE:
+        return not reply.held and not command._rest[3]
+    if script is FIRST_TAKE or script is FIRST_LEASE:
+        return reply.reply is None and not command._rest[2 + len(_SHAPES[TAKE][1])]
+    return False
 
 
 def confirming_places(packed: Sequence[bytes]) -> list[int]:

@@ -100,7 +100,7 @@ class Confirmations:
 
     def asks(self, batch: Sequence[Command[Any]]) -> bool:
         """Return whether *batch* changes something that must last."""
-        return any(command.changes() for command in batch)
+        return any(commands.changes(command) for command in batch)
 
     def confirming(self) -> list[Command[Any]]:
         """Return the commands to send after a batch; `record` takes their replies."""
@@ -124,9 +124,9 @@ class Confirmations:
         if refused is not None:
             confirmed = Confirmed(0, False if self._durable.disk else None, refused)
         if self._meets(confirmed) or all(
-            command.delivered_nothing(reply)
+            commands.delivered_nothing(command, reply)
             for command, reply in zip(batch, replies, strict=True)
-            if command.changes()
+            if commands.changes(command)
         ):
             return
         before = self._fewest or confirmed

@@ -72,12 +72,12 @@ NOT_CHANGING: dict[str, Command[Any]] = {
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_what_changes_a_lasting_set_is_confirmed(name: str) -> None:
-    assert CHANGING[name].changes()
+    assert commands.changes(CHANGING[name])
 
 
 @pytest.mark.parametrize("name", NOT_CHANGING)
 def test_what_reads_or_changes_what_is_temporary_is_not_confirmed(name: str) -> None:
-    assert not NOT_CHANGING[name].changes()
+    assert not commands.changes(NOT_CHANGING[name])
 
 
 def test_the_name_of_no_set_is_taken_for_a_temporary_key() -> None:
