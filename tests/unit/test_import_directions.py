@@ -68,7 +68,7 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
 
 @pytest.mark.parametrize("room", ["_protocol", "_plans"])
 def test_a_room_without_io_needs_no_socket_no_client_and_no_asyncio(room: str) -> None:
-    names = [name_of(path) for path in modules(f"{room}/*.py")]
+    names = [name_of(path) for path in modules(f"{room}/**/*.py")]
     program = f"""
 import importlib, sys, types
 for blocked in {sorted(PURE | {"_socket", "_ssl"})!r}:

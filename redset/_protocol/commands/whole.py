@@ -1,0 +1,53 @@
+"""Commands for a whole set, its time-to-live and its name, and for the server."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from redset._protocol import replies
+from redset._protocol.commands.command import Command, call, call_once, milliseconds, parts
+from redset._protocol.commands.scripts import EXPIRE, RENAME, TTL
+
+
+def exists(key: bytes) -> Command[int]:
+    return Command(("EXISTS", key), (), replies.integer)
+
+
+def delete(*keys: bytes) -> Command[int]:
+    """Delete *keys*; the server frees their memory in the background."""
+    return Command(("UNLINK",), keys, replies.integer)
+
+
+def delete_all(keys: Sequence[bytes]) -> list[Command[Any]]:
+    """Return the commands of `delete` for any number of keys."""
+    return [delete(*part) for part in parts(keys)]
+
+
+def expire(key: bytes, seconds: float) -> Command[int]:
+    return Command(("PEXPIRE", key), (milliseconds(seconds),), replies.integer)
+
+
+def expire_set(
+    keys: Sequence[bytes], request_id: bytes, keep: float, seconds: float | None
+) -> Command[bool]:
+    """Set the time-to-live of a set and its companions; ``None`` removes it."""
+    words = ("PERSIST",) if seconds is None else ("PEXPIRE", milliseconds(seconds))
+    return call(EXPIRE, keys, (request_id, milliseconds(keep), *words), replies.truth)
+
+
+def ttl_of_set(keys: Sequence[bytes]) -> Command[float | None]:
+    return call(TTL, keys, (), replies.seconds_left)
+
+
+def rename(
+    keys: Sequence[bytes], once: tuple[bytes, float], channel: bytes
+) -> Command[tuple[str, int]]:
+    request_id, keep = once
+    return call_once(RENAME, keys, (request_id, milliseconds(keep), channel), replies.verdict)
+
+
+def server_time() -> Command[float]:
+    return Command(("TIME",), (), replies.seconds)
+
+
+def server_info() -> Command[str]:
+    return Command(("INFO", "server"), (), replies.run_id)
