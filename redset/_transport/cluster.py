@@ -73,9 +73,8 @@ class Attempts:
             if not in_transaction:
                 found.append(commands.ASKING)
             found.append(command)
-            in_transaction = (in_transaction or command is commands.MULTI) and command.words != (
-                "EXEC",
-            )
+            begins, ends = command is commands.MULTI, commands.ends_transaction(command)
+            in_transaction = (in_transaction or begins) and not ends
         return found
 
     def permitted(self, replies: Sequence[Any]) -> list[Any]:

@@ -205,14 +205,24 @@ async def round_trip(requests: list[PendingRequest]) -> None:
             request.replies.cancel()
         raise
     else:
-        ends = dict(zip(requests, accumulate(len(each.batch) for each in requests), strict=True))
-        for request, end in ends.items():
+        place = 0
+        ends: dict[PendingRequest, int] = {}
+        for request in requests:
+            end = place + len(request.batch)
             if not request.replies.done():
-                found = replies[end - len(request.batch) : end]
+                found = replies[place:end]
                 if request.confirmed_by is not None:
+                    ends = ends or _ends_of(requests)
                     last = ends[request.confirmed_by]
                     found += replies[last - 2 : last]
                 request.replies.set_result(found)
+            place = end
+
+
+def _ends_of(requests: list[PendingRequest]) -> dict[PendingRequest, int]:
+    """Return where the replies to each request end, among those to all of them."""
+    sizes = [len(request.batch) for request in requests]
+    return dict(zip(requests, accumulate(sizes), strict=True))
 
 
 def _copied(error: Exception) -> Exception:
