@@ -21,7 +21,7 @@ REV ?= HEAD
 BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
 
 .PHONY: help demo demo-async test test-uvloop test-matrix test-clients test-servers
-.PHONY: test-storms test-programs test-long
+.PHONY: test-cluster test-storms test-programs test-long
 .PHONY: generate lint types bench bench-run bench-quick bench-compare clean
 
 help: ## list the targets
@@ -78,6 +78,9 @@ test-clients: $(DEV) ## all tests with each client library and Python; PYTEST_AR
 
 test-servers: $(DEV) ## tests/server on each server, protocol, decoding and client library
 	$(BIN)/nox -s servers -- $(PYTEST_ARGS)
+
+test-cluster: $(DEV) ## tests/server on clusters, with redis-py and valkey-py; PYTEST_ARGS=quick for two minutes
+	$(BIN)/nox -s cluster -- $(PYTEST_ARGS)
 
 test-storms: $(DEV) ## handlers, collectors and finalizers that use sets in the middle of other calls
 	$(BIN)/python -m pytest -q tests/storms $(PYTEST_ARGS)

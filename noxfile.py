@@ -2,7 +2,8 @@
 
 ``nox -s clients`` has all tests with the client libraries, from the oldest to the newest, with and
 without their parsers in C, and on each Python; ``nox -s servers`` has those of tests/server on each
-server, protocol and decoding. What this machine can't have is skipped, and named at the end.
+server, protocol and decoding; ``nox -s cluster`` has them on clusters of those servers. What this
+machine can't have is skipped, and named at the end.
 """
 
 import os
@@ -94,6 +95,16 @@ def clients(session: nox.Session, client: str, packages: tuple[str, ...]) -> Non
     )
 
 
+def fetch(session: nox.Session, server: str) -> None:
+    """Get the binary of a *server* that no package brings; skip the session if that fails."""
+    if server in ("redis-7.0", "redis-8.10"):
+        script, target = ROOT / "tests" / "fetch_server.sh", ROOT / ".venv" / server
+        command = ["sh", str(script), server, str(target)]
+        found = subprocess.run(command, env=os.environ | {"PYTHON": sys.executable}, check=False)
+        if found.returncode != 0:
+            session.skip(f"{server} can't be had on this machine")
+
+
 SERVERS = [
     nox.param(server, protocol, decode, client, id=f"{server}-resp{protocol}-{decode}-{client}")
     for server, protocol, decode, client in [
@@ -113,18 +124,52 @@ SERVERS = [
 @nox.parametrize("server,protocol,decode,client", SERVERS)
 def servers(session: nox.Session, server: str, protocol: str, decode: str, client: str) -> None:
     """Run tests/server on a server, in the environment that nox runs in."""
-    target = ROOT / ".venv" / server
-    if server in ("redis-7.0", "redis-8.10"):
-        fetch = ["sh", str(ROOT / "tests" / "fetch_server.sh"), server, str(target)]
-        found = subprocess.run(fetch, env=os.environ | {"PYTHON": sys.executable}, check=False)
-        if found.returncode != 0:
-            session.skip(f"{server} can't be had on this machine")
+    fetch(session, server)
     session.run(
         *(sys.executable, "-m", "pytest", "-q", *XDIST, "tests/server", *session.posargs),
         env={
             "REDSET_TEST_SERVER": server,
             "REDSET_TEST_PROTOCOL": protocol,
             "REDSET_TEST_DECODE": decode,
+            "REDSET_TEST_CLIENT": client,
+        },
+    )
+
+
+# What tells in a minute or two whether sets are right over a cluster's clients, on both surfaces.
+QUICK_ON_CLUSTER = (
+    *("tests/server/test_set_contract.py", "tests/server/bridged/test_set_contract.py"),
+    *("tests/server/test_leases.py", "tests/server/bridged/test_leases.py"),
+    *("tests/server/test_algebra.py", "tests/server/test_results.py"),
+    *("tests/server/test_first_of.py", "tests/server/test_lost_replies.py"),
+)
+CLUSTERS = [
+    nox.param(server, protocol, client, id=f"{server}-resp{protocol}-{client}")
+    for server, protocol, client in [
+        *[("valkey-9.1", "2", "redis"), ("valkey-9.1", "3", "valkey")],
+        *[("redis-6.2", "2", "redis"), ("redis-7.0", "3", "redis"), ("redis-8.2", "2", "valkey")],
+    ]
+]
+
+
+@nox.session(python=False)
+@nox.parametrize("server,protocol,client", CLUSTERS)
+def cluster(session: nox.Session, server: str, protocol: str, client: str) -> None:
+    """Run tests/server on a cluster; ``-- quick`` runs the most important part, on Valkey."""
+    arguments = list(session.posargs)
+    quick = "quick" in arguments
+    if quick:
+        arguments.remove("quick")
+        if (server, client) != ("valkey-9.1", "redis"):
+            session.skip("only in the long form")
+    fetch(session, server)
+    paths = QUICK_ON_CLUSTER if quick else ("tests/server",)
+    session.run(
+        *(sys.executable, "-m", "pytest", "-q", *XDIST, *paths, *arguments),
+        env={
+            "REDSET_TEST_CLUSTER": "1",
+            "REDSET_TEST_SERVER": server,
+            "REDSET_TEST_PROTOCOL": protocol,
             "REDSET_TEST_CLIENT": client,
         },
     )

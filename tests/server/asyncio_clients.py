@@ -41,6 +41,9 @@ async def connected(server: TestServer, **options: Any) -> AsyncIterator[Any]:
     """A client of *server* that is closed in the end; every connection must be back by then."""
     client = make(server, **options)
     try:
+        if is_cluster(client):
+            # It would ask for the cluster's nodes with its first calls, which are counted.
+            await client.initialize()
         yield client
         await all_given_back(client)
     finally:

@@ -469,12 +469,12 @@ class Renaming(AsyncClientConnection):
     """A connection that has no reply, while another task renames the set; or none ever."""
 
     def __init__(self, jobs: Jobs, renamed: asyncio.Event, *, hangs: bool) -> None:
-        super().__init__(jobs._runner.client, pipelining=True)
+        super().__init__(jobs._runner.client, jobs.key, pipelining=True)
         self._jobs, self._renamed, self._hangs = jobs, renamed, hangs
 
     async def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         await super()._send(batch)
-        await self._jobs.rename("new")
+        await self._jobs.rename("{jobs}new")
         self._renamed.set()
         if self._hangs:
             await asyncio.Future()
@@ -495,6 +495,6 @@ def test_what_a_call_was_given_while_the_set_was_renamed_is_given_again(
                 call.cancel()
             with pytest.raises(asyncio.CancelledError if cancelled else ConnectionError):
                 await call
-            assert (jobs.name, await jobs.take(2)) == ("new", [0, 1])
+            assert (jobs.name, await jobs.take(2)) == ("{jobs}new", [0, 1])
 
     asyncio.run(main())

@@ -539,7 +539,7 @@ def test_consume_of_a_set_that_is_renamed_goes_on(client: redis.Redis, numbers: 
     done: list[int] = []
     for item in numbers.consume(timeout=0):
         if not done:
-            numbers.rename("renamed")
+            numbers.rename("{numbers}renamed")
         done.append(item)
     assert done == items
     assert sum(numbers.stats()[:-1]) == 0

@@ -573,7 +573,7 @@ def test_leased_pages_through_many(client: redis.Redis, numbers: Numbers) -> Non
 def test_a_result_is_not_leased_as_it_would_go_with_its_items(numbers: Numbers) -> None:
     with numbers.copy() as result, pytest.raises(InvalidTypeError, match="into="):
         result.lease(1)
-    assert numbers.copy(into="kept").lease(1)[0] == 0
+    assert numbers.copy(into="{numbers}kept").lease(1)[0] == 0
 
 
 # Added again

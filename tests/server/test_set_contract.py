@@ -1,14 +1,16 @@
 """Redset's sets and builtin ``set`` are given the same calls, and must answer the same.
 
 A state machine drives several handles and a builtin set for each, with a dict for the scores.
-``HYPOTHESIS_PROFILE`` says how many examples of up to 50 steps it tries, ``--hypothesis-seed``
-which ones; the steps that were run are reported with the seed.
+``HYPOTHESIS_PROFILE`` says how many examples of up to 50 steps it tries, ``REDSET_CONTRACT_STEPS``
+how many steps at least, ``--hypothesis-seed`` which ones; the steps that were run are reported with
+the (last) seed.
 """
 
 import copy
 import gc
 import math
 import operator
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -44,6 +46,7 @@ Scores = dict[Any, float]
 MOST_SETS = 7
 # About 30,000 steps.
 MOST_EXAMPLES = 700
+LEAST_STEPS = int(os.environ.get("REDSET_CONTRACT_STEPS", "0"))
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 # Values of every kind that the default serializer carries, and equal ones of other types.
 ITEMS: list[Any] = [
@@ -555,6 +558,9 @@ def test_every_call_does_what_it_does_with_builtin_sets(
     own = settings(profile, max_examples=examples, derandomize=False, database=None)
     try:
         run_state_machine_as_test(seed(number)(Machine), settings=own)
+        while Machine.steps < LEAST_STEPS:
+            number += 1
+            run_state_machine_as_test(seed(number)(Machine), settings=own)
     finally:
         with capsys.disabled():
             kind = f"{server.kind}, RESP{settings_of(client)['protocol']}"
