@@ -8,7 +8,7 @@ from redset._protocol.commands import Command
 from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.async_cluster import AsyncSlotRoute
-from redset._transport.async_watch import AsyncKeySubscription
+from redset._transport.async_subscription import AsyncKeySubscription
 from redset._transport.connection import (
     is_async,
     known_run_id,

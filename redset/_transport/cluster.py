@@ -23,8 +23,8 @@ from redset._protocol.keys import slot_of
 from redset._support.forks import PerProcess
 from redset._transport import compat
 from redset._transport.pinned import PinnedConnections, pinned_connections_for
+from redset._transport.subscription import evict_one
 from redset._transport.through_client import send_through
-from redset._transport.watch import evict_one
 
 # How long a command is repeated that is refused because its slot is moving.
 MOVING_SECONDS = 15.0

@@ -20,8 +20,8 @@ from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.cluster import SlotRoute
 from redset._transport.pinned import pinned_connections_for
+from redset._transport.subscription import KeySubscription, evict_one
 from redset._transport.through_client import confirmations_after, send_through
-from redset._transport.watch import KeySubscription, evict_one
 from redset.exceptions import InvalidTypeError
 
 

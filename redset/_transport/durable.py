@@ -20,7 +20,7 @@ from redset._transport.connection import (
     Connection,
 )
 from redset._transport.driver import SubscriptionSlot, Translate, drive, drive_async
-from redset._transport.watch import KeySubscription
+from redset._transport.subscription import KeySubscription
 from redset.exceptions import (
     DurabilityUnsupported,
     InvalidTypeError,

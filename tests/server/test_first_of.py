@@ -13,7 +13,7 @@ import pytest
 import redis
 
 import redset
-import redset._transport.watch
+import redset._transport.subscription
 from redset import FirstOf, RedisSortedSet, ScheduledSet, SortedSet
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 from tests.server.conftest import MakeClient, RoundTrips, companion_of
@@ -44,7 +44,7 @@ def jobs(sets: Sets) -> FirstOf[str]:
 @pytest.fixture(autouse=True)
 def no_look_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """No consumer looks by itself: what it finds in time, it was told of."""
-    monkeypatch.setattr(redset._transport.watch, "RECHECK_INTERVAL", 10 * WAIT)
+    monkeypatch.setattr(redset._transport.subscription, "RECHECK_INTERVAL", 10 * WAIT)
 
 
 def named(given: list[Any]) -> list[tuple[Any, ...]]:

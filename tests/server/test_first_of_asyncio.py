@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import redset
-from redset._transport import async_watch, watch
+from redset._transport import async_subscription, subscription
 from redset.asyncio import FirstOf, RedisSortedSet, ScheduledSet, ServerClock
 from redset.exceptions import InvalidTypeError
 from tests.server.asyncio_clients import all_given_back, connected, counted_writes
@@ -36,14 +36,14 @@ async def counted(call: Awaitable[Any]) -> tuple[Any, int]:
 @pytest.fixture(autouse=True)
 def no_look_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """No consumer looks by itself: what it finds in time, it was told of."""
-    monkeypatch.setattr(watch, "RECHECK_INTERVAL", 10 * WAIT)
+    monkeypatch.setattr(subscription, "RECHECK_INTERVAL", 10 * WAIT)
 
 
-def the_subscriptions(client: Any) -> list[async_watch.SharedSubscription]:
-    return list(async_watch._subscriptions_of(client.connection_pool).values())
+def the_subscriptions(client: Any) -> list[async_subscription.SharedSubscription]:
+    return list(async_subscription._subscriptions_of(client.connection_pool).values())
 
 
-async def until_waiting(client: Any, number: int) -> async_watch.SharedSubscription:
+async def until_waiting(client: Any, number: int) -> async_subscription.SharedSubscription:
     """Wait until so many tasks share one subscription, which has looked."""
     while True:
         for each in the_subscriptions(client):
@@ -57,14 +57,14 @@ def test_tasks_that_wait_share_one_subscription_and_as_many_wake_as_there_are_it
     server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken = 0
-    wake_one = async_watch.Line.wake_one
+    wake_one = async_subscription.Line.wake_one
 
-    def counted_wake(line: async_watch.Line) -> None:
+    def counted_wake(line: async_subscription.Line) -> None:
         nonlocal woken
         woken += 1
         wake_one(line)
 
-    monkeypatch.setattr(async_watch.Line, "wake_one", counted_wake)
+    monkeypatch.setattr(async_subscription.Line, "wake_one", counted_wake)
 
     async def main() -> None:
         async with connected(server) as client:
@@ -157,7 +157,7 @@ def test_what_was_given_while_a_set_was_renamed_is_given_again(
             with pytest.raises(asyncio.CancelledError if cancelled else ConnectionError):
                 await call
             assert [item for _, item in await jobs.take(2)] == [1, 2]
-            assert sets[0].name == "new"
+            assert sets[0].name == "{jobs}new"
 
     asyncio.run(main())
 

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import redis
 
-import redset._transport.watch
+import redset._transport.subscription
 from redset import ScheduledSet, SortedSet
 from redset._protocol.config import WaitForChange
 from redset._protocol.outlook import Outlook, Place
-from redset._transport.watch import KeySubscription, _subscriptions_of, evict_one
+from redset._transport.subscription import KeySubscription, _subscriptions_of, evict_one
 from tests.server.conftest import MakeClient, until
 from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
 
@@ -29,7 +29,7 @@ from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, wa
 @pytest.fixture(autouse=True)
 def no_recheck(monkeypatch: pytest.MonkeyPatch) -> None:
     """No consumer looks by itself: what is found in time, it was notified of."""
-    monkeypatch.setattr(redset._transport.watch, "RECHECK_INTERVAL", 10 * WAIT)
+    monkeypatch.setattr(redset._transport.subscription, "RECHECK_INTERVAL", 10 * WAIT)
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_evicted_consumer_does_not_sleep_on_another_socket_of_the_same_number(
             return self._poll.poll(*about)
 
     poll, Poll.__module__ = select.poll, "select"
-    monkeypatch.setattr("redset._transport.watch.select.poll", Poll)
+    monkeypatch.setattr("redset._transport.subscription.select.poll", Poll)
     waiting = Call(SortedSet[str](shared, "jobs").pop, timeout=None)
     until(lambda: bool(opened))
     SortedSet[str](client, "jobs").add("a")

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import redis
 
-import redset._transport.watch
+import redset._transport.subscription
 from redset import RedisSortedSet, ScheduledSet, SortedSet
 from redset._protocol.outlook import Outlook
-from redset._transport.watch import KeySubscription
+from redset._transport.subscription import KeySubscription
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.servers import TestServer
@@ -38,7 +38,7 @@ def jobs(client: redis.Redis) -> Strings:
 @pytest.fixture(autouse=True)
 def no_look_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks by himself: what is found in time, somebody was told of."""
-    monkeypatch.setattr(redset._transport.watch, "RECHECK_INTERVAL", 10 * WAIT)
+    monkeypatch.setattr(redset._transport.subscription, "RECHECK_INTERVAL", 10 * WAIT)
 
 
 class Call(threading.Thread):
@@ -185,8 +185,8 @@ def test_an_idle_consumer_asks_seldom(
         assert jobs.take(1, timeout=0.5) == []
     assert count.value <= 8
     monkeypatch.undo()
-    assert 60 / redset._transport.watch.RECHECK_INTERVAL <= 4
-    assert 60 / redset._transport.watch.POLL_SECONDS <= 60
+    assert 60 / redset._transport.subscription.RECHECK_INTERVAL <= 4
+    assert 60 / redset._transport.subscription.POLL_SECONDS <= 60
 
 
 def test_one_item_more_wakes_one_taker_and_leaves_the_others(

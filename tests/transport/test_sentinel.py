@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import redset
-from redset._transport import watch
+from redset._transport import subscription
 from redset._transport.pinned import pinned_connections_for
 from tests import bridge
 from tests.sentinels import SERVICE, Sentinels, ask, info, until
@@ -220,7 +220,7 @@ def run_in_threads(number: int, work: Callable[[], None]) -> None:
 def test_a_consumer_that_waits_at_a_demoted_master_learns_of_the_next_one(
     world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "RECHECK_INTERVAL", 0.3)
+    monkeypatch.setattr(subscription, "RECHECK_INTERVAL", 0.3)
     client = pair.client(world, **world.repeating())
     numbers = world.set(client, "numbers")
     numbers.add(1)
@@ -348,7 +348,7 @@ def test_all_goes_on_by_itself_when_a_master_is_replaced_or_killed(
     world: World, sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A consumer that only learns of a dead server by looking for it would not end.
-    monkeypatch.setattr(watch, "RECHECK_INTERVAL", 3_600.0)
+    monkeypatch.setattr(subscription, "RECHECK_INTERVAL", 3_600.0)
     ask(sentinels.master, "FLUSHALL")
     kind = world.module("sentinel").Sentinel
     service = kind(sentinels.addresses, socket_timeout=1)

@@ -21,7 +21,7 @@ ELSEWHERE = {
     "_protocol/client_errors.py": {"READONLY"},  # an error's code
     "_transport/compat/pools.py": {"CLIENT"},  # an argument of the oldest clients' pools
     "_transport/durable.py": {"WAIT", "WAITAOF"},  # an error's advice
-    "_transport/watch.py": {
+    "_transport/look.py": {
         *("CLIENT", "EXEC", "HELLO", "MULTI"),
         *("SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE", "UNSUBSCRIBE"),
     },

@@ -1,8 +1,8 @@
-"""Key subscriptions for asyncio, where all tasks of a set share one; see `redset._transport.watch`.
+"""Key subscriptions for asyncio, where all tasks of a set share one.
 
 This module owns the connection that the server notifies of changes, and decides which tasks are
 woken: as many as there are items, however many wait. The commands and messages of a subscription
-are those of `redset._transport.watch`.
+are those of `redset._transport.subscription`.
 """
 
 import asyncio
@@ -19,17 +19,19 @@ from redset._protocol.config import WaitForChange
 from redset._protocol.outlook import Outlook
 from redset._support.forks import PerProcess
 from redset._support.words import shown
-from redset._transport import compat, watch
-from redset._transport.watch import (
+from redset._transport import compat, subscription
+from redset._transport.look import (
     Look,
     NoSubscriptionError,
-    Polling,
-    WakeupBackoff,
     Words,
-    check_refusal,
     check_slot,
     handshake,
     is_change,
+)
+from redset._transport.subscription import (
+    Polling,
+    WakeupBackoff,
+    check_refusal,
     is_refusal,
     may_subscribe,
     pool_to_subscribe_with,
@@ -129,7 +131,7 @@ class SharedSubscription:
         )
 
     async def wait(self, line: Line, seconds: float) -> bool | None:
-        """Wait in *line*, and answer as `redset._transport.watch.KeySubscription.wait` does."""
+        """Wait in *line*, and answer as `KeySubscription.wait` does."""
         if line.unclaimed:
             line.unclaimed -= 1
             line.awake += 1
@@ -202,9 +204,9 @@ class SharedSubscription:
         except Exception as error:
             logger.debug("redset: %s: polled, not subscribed to", shown(self._keys), exc_info=True)
             if is_refusal(error):
-                remember_refusal(self._pool, watch.RECHECK_INTERVAL)
-            elif self._loop.time() < begun + watch.POLL_SECONDS:
-                remember_refusal(self._pool, watch.POLL_SECONDS)
+                remember_refusal(self._pool, subscription.RECHECK_INTERVAL)
+            elif self._loop.time() < begun + subscription.POLL_SECONDS:
+                remember_refusal(self._pool, subscription.POLL_SECONDS)
         finally:
             self._closed = True
             _forget(self._pool, self._keys, self)
@@ -229,7 +231,7 @@ class SharedSubscription:
                     await self._until_stirred(math.inf)
                 elif self._stale:
                     await asyncio.sleep(self._backoff.seconds())
-                    if self._loop.time() >= self._looked + watch.RECHECK_INTERVAL:
+                    if self._loop.time() >= self._looked + subscription.RECHECK_INTERVAL:
                         await self._ask_for_master()
                     self._check_master()
                     await self._look()
@@ -238,7 +240,7 @@ class SharedSubscription:
         finally:
             # No second reader may be left when the next user of the connection reads.
             reading.cancel()
-            await asyncio.wait({reading}, timeout=watch.REPLY_SECONDS)
+            await asyncio.wait({reading}, timeout=subscription.REPLY_SECONDS)
 
     def _is_awaited(self) -> bool:
         return any(line.waiting for line in self._lines)
@@ -256,7 +258,7 @@ class SharedSubscription:
         event = min(line.event for line in self._lines if line.waiting)
         # If nothing tells that the slot of an empty set moved, only a look finds out.
         moves_unseen = self._in_cluster and not self._follows_slot
-        interval = watch.POLL_SECONDS if moves_unseen else watch.RECHECK_INTERVAL
+        interval = subscription.POLL_SECONDS if moves_unseen else subscription.RECHECK_INTERVAL
         until = min(event, self._looked + interval)
         if until <= self._loop.time():
             self._stale = True
@@ -291,7 +293,7 @@ class SharedSubscription:
             line.learn(ready, self._looked + seconds)
 
     async def _ask_for_master(self) -> None:
-        """Do what `redset._transport.watch.KeySubscription` does before it looks again."""
+        """Do what `KeySubscription` does before it looks again."""
         if compat.follows_master(self._pool):
             try:
                 await compat.ask_for_master(self._pool)
@@ -310,7 +312,7 @@ class SharedSubscription:
 
     async def _reply(self) -> Any:
         """Return the next reply or message; an error of the server is returned as a reply."""
-        until = self._loop.time() + watch.REPLY_SECONDS
+        until = self._loop.time() + subscription.REPLY_SECONDS
         while not self._inbox:
             if self._loop.time() >= until:
                 raise NoSubscriptionError("the server doesn't answer")
@@ -391,7 +393,7 @@ async def evict_one(pool: Any) -> bool:
     """
     for keys, shared in list(_subscriptions_of(pool).items()):
         if not shared.is_over:
-            remember_refusal(pool, watch.RECHECK_INTERVAL)
+            remember_refusal(pool, subscription.RECHECK_INTERVAL)
             shared.close()
             _forget(pool, keys, shared)
             await shared.wait_closed()
@@ -413,7 +415,7 @@ class AsyncKeySubscription:
         self._polling = Polling()
 
     async def wait(self, step: WaitForChange) -> bool | None:
-        """Wait as `redset._transport.watch.KeySubscription.wait` does."""
+        """Wait as `KeySubscription.wait` does."""
         if self._line is not None and self._shared is not None:
             self._shared.missed()
         self.asked(found=False)
@@ -434,7 +436,7 @@ class AsyncKeySubscription:
         return None
 
     def asked(self, *, found: bool) -> None:
-        """Note what a woken task found: see `redset._transport.watch.KeySubscription.asked`."""
+        """Note what a woken task found: see `KeySubscription.asked`."""
         line, self._line = self._line, None
         if line is not None and self._shared is not None:
             self._shared.asked(line, found=found)
