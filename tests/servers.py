@@ -130,6 +130,9 @@ class TestServer:
         command: list[object] = [binary(self.kind), "--bind", "127.0.0.1", "--port", self.port]
         command += ["--unixsocket", self.unix_socket, "--dir", self.directory, "--logfile", log]
         command += ["--save", "", "--appendonly", "no"]
+        # After five seconds, a server that runs a script refuses all else: on a machine that runs
+        # many tests at once, that may be any script for many items.
+        command += ["--lua-time-limit", "60000"]
         # By default a replica is kept waiting for five seconds, in case that more of them come.
         return [*command, "--repl-diskless-sync-delay", "0", *self.flags]
 

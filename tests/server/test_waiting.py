@@ -621,8 +621,12 @@ def test_a_key_of_another_type_is_named_while_waiting(client: redis.Redis, jobs:
 
 
 def test_a_server_that_is_down_raises_what_the_client_raises(
-    server: TestServer, client: redis.Redis, make_client: MakeClient
+    server: TestServer,
+    client: redis.Redis,
+    make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("redset._plans.waiting.OUTAGE_SECONDS", 0.0)
     library = type(client).__module__.partition(".")[0]
     options: dict[str, Any] = {}
     with TestServer.start(server.kind) as other:
