@@ -42,6 +42,8 @@ class Done:
     unsure: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    # Acknowledged or not: the call raised an error.
+    maybe_done: list[int] = field(default_factory=list)
     # When a lease of which set was acknowledged, by `time.monotonic`.
     times: list[tuple[float, str]] = field(default_factory=list)
 
@@ -71,13 +73,19 @@ def client_class(*, is_asyncio: bool) -> Any:
     return getattr(module, f"{LIBRARY.capitalize()}Cluster")
 
 
-def run(port: int, names: list[str], number: int, work: Callable[[list[Any]], Work]) -> None:
+def run(
+    port: int,
+    names: list[str],
+    number: int,
+    work: Callable[[list[Any]], Work],
+    durable: redset.Durable | None = None,
+) -> None:
     """Do *work* with sets under *names*, by asyncio if *number* is odd."""
     if number % 2:
-        asyncio.run(_run_by_asyncio(port, names, work))
+        asyncio.run(_run_by_asyncio(port, names, work, durable))
         return
     client = client_class(is_asyncio=False)(host="127.0.0.1", port=port)
-    going = work([redset.RedisSortedSet[int](client, name) for name in names])
+    going = work([redset.RedisSortedSet[int](client, name, durable=durable) for name in names])
     result = None
     try:
         while True:
@@ -86,9 +94,15 @@ def run(port: int, names: list[str], number: int, work: Callable[[list[Any]], Wo
         client.close()
 
 
-async def _run_by_asyncio(port: int, names: list[str], work: Callable[[list[Any]], Work]) -> None:
+async def _run_by_asyncio(
+    port: int,
+    names: list[str],
+    work: Callable[[list[Any]], Work],
+    durable: redset.Durable | None,
+) -> None:
     client = client_class(is_asyncio=True)(host="127.0.0.1", port=port)
-    going = work([redset.asyncio.RedisSortedSet[int](client, name) for name in names])
+    made = redset.asyncio.RedisSortedSet[int]
+    going = work([made(client, name, durable=durable) for name in names])
     try:
         call = next(going)
         while True:
@@ -148,7 +162,12 @@ def _take_or_lease(jobs: Any, chance: random.Random, found: Done) -> Work:
 
 
 def work_while_masters_die(
-    number: int, signals: Signals, seed: int, port: int, names: list[str]
+    number: int,
+    signals: Signals,
+    seed: int,
+    port: int,
+    names: list[str],
+    durable: redset.Durable | None,
 ) -> Done:
     """Add, lease and acknowledge until it is over, whatever errors there are."""
     found = Done()
@@ -167,18 +186,19 @@ def work_while_masters_die(
                 _note(error, found)
             else:
                 found.added.append(new)
-            jobs = chance.choice(sets)
+            jobs, items = chance.choice(sets), list[int]()
             try:
                 lease = yield jobs.lease(2, ttl=LEASE_SECONDS)
                 items = list(lease)
                 yield lease.ack()
             except Exception as error:
+                found.maybe_done += items
                 _note(error, found)
             else:
                 found.done += items
                 found.times.append((time.monotonic(), jobs.name))
 
-    run(port, names, number, work)
+    run(port, names, number, work, durable)
     return found
 
 
@@ -206,8 +226,8 @@ def wait_while_masters_die(
 
 
 def _note(error: Exception, found: Done) -> None:
-    # A lease of which the new master knows nothing is lost too.
-    if not is_client_error(error) and not isinstance(error, redset.LeaseLost):
+    # A lease of which the new master knows nothing is lost too; what no replica has may be.
+    if not (is_client_error(error) or isinstance(error, redset.LeaseLost | redset.NotDurable)):
         raise error
     found.errors[type(error).__name__] += 1
     time.sleep(0.02)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import redset
 from redset import RedisSortedSet
 from redset._protocol.client_errors import is_client_error
 from tests.clusters import QUICK_NODE_TIMEOUT, ClusterNode, TestCluster, slot_of
@@ -118,13 +119,14 @@ def test_slots_that_move_lose_and_double_nothing(mover: str, report: Report) -> 
     assert done == added
 
 
-def test_work_goes_on_when_masters_die(report: Report) -> None:
+@pytest.mark.parametrize("durable", [None, redset.Durable(replicas=1, timeout=1.0)])
+def test_work_goes_on_when_masters_die(durable: redset.Durable | None, report: Report) -> None:
     with TestCluster.start(KIND, replicas=1, node_timeout=QUICK_NODE_TIMEOUT) as cluster:
         masters = cluster.masters
         names = [name for node in masters for name in names_at(cluster, node, 2)]
         worked, awaited = names[::2], names[1::2]
         signals = Signals()
-        about, waiting = (masters[0].port, worked), (masters[0].port, awaited)
+        about, waiting = (masters[0].port, worked, durable), (masters[0].port, awaited)
         deaths: list[tuple[float, str, str]] = []
         with (
             processes(signals, cluster_storm.work_while_masters_die, *about) as working,
@@ -146,12 +148,16 @@ def test_work_goes_on_when_masters_die(report: Report) -> None:
     added = Counter(item for each in found for item in each.added)
     unsure = {item for each in found for item in each.unsure}
     done = Counter(item for each in found for item in each.done) + Counter(left)
-    lost, twice = added - done, Counter({item: n for item, n in done.items() if n > 1})
+    maybe = {item for each in found for item in each.maybe_done}
+    lost, twice = set(added - done) - maybe, {item for item, n in done.items() if n > 1}
     report(
-        f"{len(added)} items while {len(deaths)} masters died: {len(lost)} lost with a master, "
-        f"{len(twice)} done twice, {len(unsure)} not known to be added"
+        f"{len(added)} items while {len(deaths)} masters died, durable={durable}: {len(lost)} lost "
+        f"with a master, {len(twice)} done twice, {len(unsure)} not known to be added, "
+        f"{len(maybe)} not known to be acknowledged"
     )
     assert set(done) <= set(added) | unsure
+    if durable is not None:
+        assert (lost, twice) == (set(), set())
 
 
 def show_work_after_deaths(
