@@ -25,9 +25,9 @@ ADDRESS = Reason("it is about the address of one server, or the socket of one")
 TWO_CLIENTS = Reason("two clients of a cluster count as two servers: sets of both are streamed")
 COLLECTED = Reason("over a cluster, what was collected is deleted by the next call")
 WAITS_FOR_A_CALL = COLLECTED._replace(runs=False)
-ONE_LOOP = Reason(
-    "asyncio's client of a cluster keeps to the loop it was used in first", runs=False
-)
+ONE_LOOP = Reason("asyncio's client of a cluster keeps to its first loop", runs=False)
+PROGRAM = Reason("it starts programs with the URL of one server", runs=False)
+SLOTS_FIRST = Reason("of a set on another server, too, redset says that slots are different")
 MONITOR = Reason("it looks on by MONITOR or ECHO, at the one server that it connects to")
 RIGHTS = Reason("over a cluster an account needs more rights: to ask for the nodes")
 ATTEMPTS = Reason("over a cluster, redset gives up after five attempts, whatever the client says")
@@ -37,7 +37,7 @@ TABLE: Mapping[str, Reason] = {
     # What redset does with the connections of one server's pool
     "test_subscriptions.py": NOT_TRIED,
     "test_pinned.py": POOL,
-    "test_asyncio.py::test_one_who_waits_is_woken_by_an_item": POOL,
+    "test_asyncio.py::test_one_who_waits_is_woken_by_an_item": POOL._replace(runs=False),
     "test_asyncio.py::test_a_handle_can_be_pickled": POOL,
     "test_asyncio.py::test_a_client_with_one_connection_of_its_own": POOL,
     "test_handles.py::test_a_sent_handle_keeps_a_tcp_clients_settings": POOL,
@@ -60,13 +60,20 @@ TABLE: Mapping[str, Reason] = {
     "test_waiting.py::test_a_waiter_that_is_killed_leaves_nothing": ADDRESS,
     "test_sizes.py::test_the_work_of_one_script_is_bounded": MONITOR,
     "test_sizes.py::test_update_of_what_is_unique_goes_in_scripts": MONITOR,
-    "test_security.py": RIGHTS,
+    "test_security.py::test_an_account": RIGHTS,
+    "test_security.py::test_every_right_that_is_listed_is_used": RIGHTS,
+    "test_demo.py": PROGRAM,
+    "test_web_example.py": PROGRAM,
+    "test_asyncio_cancellation.py::test_a_cancelled_operation_keeps_the_connection": ADDRESS,
+    "test_asyncio_cancellation.py::test_an_expired_timeout_ends_a_wait": ADDRESS,
+    "test_travel.py::test_a_large_set_of_another_serializer_or_server": SLOTS_FIRST,
     "test_asyncio.py::test_a_silent_server_is_an_error": ADDRESS,
     # What a cluster, or a client of one, does in another way
     "test_asyncio.py::test_a_result_that_is_collected_is_deleted_by_the_loop": WAITS_FOR_A_CALL,
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "test_results.py::test_a_sent_result_ends_with_its_owner": COLLECTED,
-    "test_lost_replies.py::test_pop_gives_the_item_whose_reply_was_lost[5]": ATTEMPTS,
+    "::test_pop_gives_the_item_whose_reply_was_lost[5]": ATTEMPTS,
+    "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
 }
 
 # What tests ask for that have to do with the shared server.

@@ -474,7 +474,7 @@ class Renaming(AsyncClientConnection):
 
     async def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         await super()._send(batch)
-        await self._jobs.rename("{jobs}new")
+        await self._jobs.rename(f"{{{self._jobs.name}}}new")
         self._renamed.set()
         if self._hangs:
             await asyncio.Future()

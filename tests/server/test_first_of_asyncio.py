@@ -11,13 +11,15 @@ import pytest
 
 import redset
 from redset._transport import async_subscription, subscription
+from redset._transport.node_pools import client_of_node
 from redset.asyncio import FirstOf, RedisSortedSet, ScheduledSet, ServerClock
 from redset.exceptions import InvalidTypeError
+from tests.cluster_clients import is_cluster
 from tests.server.asyncio_clients import all_given_back, connected, counted_writes
 from tests.server.test_asyncio_cancellation import Renaming, cancelled_after, each_step
 from tests.servers import TestServer
 
-NAMES = ("urgent", "normal", "low")
+NAMES = ("urgent", "{urgent}normal", "{urgent}low")
 WAIT = 60.0
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -40,7 +42,12 @@ def no_look_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def the_subscriptions(client: Any) -> list[async_subscription.SharedSubscription]:
-    return list(async_subscription._subscriptions_of(client.connection_pool).values())
+    pools = [client.connection_pool] if not is_cluster(client) else pools_of_nodes(client)
+    return [each for pool in pools for each in async_subscription._subscriptions_of(pool).values()]
+
+
+def pools_of_nodes(client: Any) -> list[Any]:
+    return [client_of_node(client, node).connection_pool for node in client.get_nodes()]
 
 
 async def until_waiting(client: Any, number: int) -> async_subscription.SharedSubscription:
@@ -157,7 +164,7 @@ def test_what_was_given_while_a_set_was_renamed_is_given_again(
             with pytest.raises(asyncio.CancelledError if cancelled else ConnectionError):
                 await call
             assert [item for _, item in await jobs.take(2)] == [1, 2]
-            assert sets[0].name == "{jobs}new"
+            assert sets[0].name == "{urgent}new"
 
     asyncio.run(main())
 
@@ -218,12 +225,14 @@ def test_a_pop_costs_one_round_trip_and_a_loop_one_for_each_item(server: TestSer
 def test_clocks_of_the_server_are_asked_before_the_sets_are(server: TestServer) -> None:
     async def main() -> None:
         async with connected(server) as client:
-            later: ScheduledSet[str] = ScheduledSet(client, "later", clock=ServerClock(client))
+            later: ScheduledSet[str] = ScheduledSet(
+                client, "{plain}later", clock=ServerClock(client)
+            )
             await later.add("a", score=1)
             plain: RedisSortedSet[str] = RedisSortedSet(client, "plain")
-            jobs = FirstOf(plain, ScheduledSet(client, "later", clock=ServerClock(client)))
+            jobs = FirstOf(plain, ScheduledSet(client, "{plain}later", clock=ServerClock(client)))
             async with jobs.lease(1) as lease:
-                assert (lease.source.name, list(lease)) == ("later", ["a"])
+                assert (lease.source.name, list(lease)) == ("{plain}later", ["a"])
 
     asyncio.run(main())
 

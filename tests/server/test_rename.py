@@ -449,13 +449,13 @@ def test_what_a_failed_call_was_given_moves_with_the_handle(
 class Renaming(ClientConnection):
     """A connection that loses a reply, while another thread renames the set."""
 
-    def __init__(self, shared: Strings) -> None:
+    def __init__(self, shared: Strings, name: str = NEW) -> None:
         super().__init__(shared._runner.client)
-        self._shared = shared
+        self._shared, self._name = shared, name
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         super()._send(batch)
-        self._shared.rename(NEW)
+        self._shared.rename(self._name)
         raise ConnectionError
 
 
