@@ -208,9 +208,9 @@ def test_infinities_that_meet_in_many_iterables_are_refused_as_in_two(client: re
 
 def test_an_operand_of_another_type_is_named_beside_many_iterables(client: redis.Redis) -> None:
     numbers: Numbers = RedisSortedSet(client, "numbers")
-    client.set("text", "text")
-    with pytest.raises(KeyTypeError, match="the key 'text'"):
-        numbers.intersection(*[[1]] * MAX_OPERANDS, RedisSortedSet(client, "text"))
+    client.set("{numbers}text", "text")
+    with pytest.raises(KeyTypeError, match=r"the key '{numbers}text'"):
+        numbers.intersection(*[[1]] * MAX_OPERANDS, RedisSortedSet(client, "{numbers}text"))
     assert not staged(client)
 
 
@@ -475,7 +475,8 @@ def test_messages_quote_little_of_an_item_or_a_name_of_megabytes(
     client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     large: Any = "x" * 5_000_000
-    numbers: Numbers = RedisSortedSet(client, "n" * 1_000_000)
+    name = "n" * 1_000_000
+    numbers: Numbers = RedisSortedSet(client, name)
     numbers.add(1)
     calls: dict[str, Callable[[], Any]] = {
         "must be a real number": lambda: numbers.add(large, "1"),
@@ -490,14 +491,14 @@ def test_messages_quote_little_of_an_item_or_a_name_of_megabytes(
         "two bools": lambda: numbers.range(0, 1, inclusive=large),
         "max_deliveries must be": lambda: numbers.lease(1, max_deliveries=-(10**5000)),
         "doesn't hold": lambda: lose(numbers, large),
-        "set as the operand": lambda: numbers.union(wrong_type(client, "w" * 1_000_000)),
+        "set as the operand": lambda: numbers.union(wrong_type(client, f"{{{name}}}w")),
     }
     for words, call in calls.items():
         with pytest.raises(RedsetError) as caught:
             call()
         assert words in str(caught.value)
         assert len(str(caught.value)) < 700
-    client.zadd("n" * 1_000_000, {b"\xff" + large.encode(): 1})
+    client.zadd(name, {b"\xff" + large.encode(): 1})
     numbers.take(1)
     assert "can't deserialize" in caplog.text
     assert all(len(record.getMessage()) < 1_000 for record in caplog.records)

@@ -263,3 +263,20 @@ def test_sets_of_different_slots_are_combined_in_the_slot_of_the_left_one(client
     assert set(one) == set(range(8))
     other &= one
     assert set(other) == set(range(3, 8))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a client that is not initialized fails to ask for its nodes"
+)
+def test_asyncio_calls_at_once_may_be_the_first_ones_of_their_client(cluster: TestCluster) -> None:
+    async def main() -> set[Any]:
+        outcomes = []
+        for _ in range(10):
+            fresh = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port)
+            numbers: Any = redset.asyncio.RedisSortedSet(fresh, "numbers", scorer=float)
+            calls = (numbers.add(number) for number in range(30))
+            outcomes += await asyncio.gather(*calls, return_exceptions=True)
+            await fresh.aclose()
+        return {each for each in outcomes if not isinstance(each, float | int)}
+
+    assert asyncio.run(main()) == set()
