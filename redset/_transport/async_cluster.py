@@ -87,6 +87,13 @@ class AsyncSlotRoute:
 
     async def _learn(self) -> None:
         """Let the client learn which node has the slot; raise its error if it can't."""
+        client = self._client
+        if compat.node_of_slot(client, self._slot) is None:
+            # Several commands at once can't be the first ones of a client: it does this once. If
+            # the task that began it is cancelled, others may wait for it.
+            await asyncio.shield(asyncio.ensure_future(client.initialize()))
+            if compat.node_of_slot(client, self._slot) is not None:
+                return
         try:
             await self._by_client.send(self._client, self._probe)
         except Exception as error:

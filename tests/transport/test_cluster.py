@@ -265,9 +265,6 @@ def test_sets_of_different_slots_are_combined_in_the_slot_of_the_left_one(client
     assert set(other) == set(range(3, 8))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a client that is not initialized fails to ask for its nodes"
-)
 def test_asyncio_calls_at_once_may_be_the_first_ones_of_their_client(cluster: TestCluster) -> None:
     async def main() -> set[Any]:
         outcomes = []
