@@ -138,7 +138,8 @@ async def _twin(client: Any) -> Any:
     options = {name: settings[name] for name in SHARED if name in settings}
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
-    if (retry := settings.get("retry")) is not None:
+    # Over a cluster, a connection repeats nothing: the client does.
+    if (retry := client.retry if is_cluster(client) else settings.get("retry")) is not None:
         twin = importlib.import_module(f"{library}.asyncio.retry").Retry
         options["retry"] = twin(retry._backoff, retry._retries)
     if is_cluster(client):

@@ -678,7 +678,7 @@ def prepared(client: redis.Redis, lossy: redis.Redis) -> Numbers:
     """Numbers behind a network that loses replies; the scripts are on the server."""
     numbers: Numbers = RedisSortedSet(lossy, "numbers", scorer=int)
     numbers.update(range(10))
-    other: Numbers = RedisSortedSet(client, "other")
+    other: Numbers = RedisSortedSet(client, "{numbers}other")
     other.add(1)
     other.lease(1).release()
     return numbers

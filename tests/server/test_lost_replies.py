@@ -64,7 +64,7 @@ def numbers(client: redis.Redis, total: int, name: str = "numbers") -> RedisSort
 
 def loaded(client: redis.Redis) -> None:
     """Bring the scripts to the server, so that each call is one command."""
-    other: RedisSortedSet[int] = RedisSortedSet(client, "other")
+    other: RedisSortedSet[int] = RedisSortedSet(client, "{numbers}other")
     other.insert(1)
     other.take(1)
     other.clear()
