@@ -177,11 +177,7 @@ def _consume(
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
             slot = reuse.slot(runner.config.keys)
-            try:
-                held = runner.run_in(slot, step, settings, done)
-            except NotDurable as error:
-                _return(sets, settings, error)
-                raise
+            held = _next(runner.run_in, sets, slot, step, settings, done)
             if lease is not None:
                 lease._held.log_lost()
             lease = None
@@ -210,6 +206,16 @@ def _consume(
             reuse.end()
             # An error refers to this frame: this cycle would stay until a garbage collection.
             at_hand = work.error = None
+
+
+def _next(run_in: Any, sets: tuple[Any, ...], slot: Any, step: Step[T], *about: Any) -> Any:
+    """Acknowledge what is done and lease what is next, in one step."""
+    try:
+        return run_in(slot, step, *about)
+    except NotDurable as error:
+        settings, _ = about
+        _return(sets, settings, error)
+        raise
 
 
 def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:

@@ -200,11 +200,7 @@ async def _consume(
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
             slot = reuse.slot(runner.config.keys)
-            try:
-                held = await runner.run_in(slot, step, settings, done)
-            except NotDurable as error:
-                await run_shielded(_return(sets, settings, error))
-                raise
+            held = await _next(runner.run_in, sets, slot, step, settings, done)
             if lease is not None:
                 lease._held.log_lost()
             lease = None
@@ -233,6 +229,16 @@ async def _consume(
             reuse.end()
             # An error refers to this frame: this cycle would stay until a garbage collection.
             at_hand = work.error = None
+
+
+async def _next(run_in: Any, sets: tuple[Any, ...], slot: Any, step: Step[T], *about: Any) -> Any:
+    """Acknowledge what is done and lease what is next, in one step."""
+    try:
+        return await run_in(slot, step, *about)
+    except NotDurable as error:
+        settings, _ = about
+        await run_shielded(_return(sets, settings, error))
+        raise
 
 
 async def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
