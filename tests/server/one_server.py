@@ -77,7 +77,7 @@ TABLE: Mapping[str, Reason] = {
     "test_asyncio.py::test_a_result_that_is_collected_is_deleted_by_the_loop": WAITS_FOR_A_CALL,
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "server/test_results.py::test_a_sent_result_ends_with_its_owner": COLLECTED,
-    "server/test_results.py::test_a_forked_child_deletes_nothing_of_its_parents[results = ": COLLECTED,
+    "/test_results.py::test_a_forked_child_deletes_nothing_of_its_parents[results =": COLLECTED,
     "test_readers.py::test_a_read_only_replica": REPLICA,
     "::test_pop_gives_the_item_whose_reply_was_lost[5]": ATTEMPTS,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
