@@ -33,6 +33,8 @@ MONITOR = Reason("it looks on by MONITOR or ECHO, at the one server that it conn
 RIGHTS = Reason("over a cluster an account needs more rights: to ask for the nodes")
 ATTEMPTS = Reason("over a cluster, redset gives up after five attempts, whatever the client says")
 
+FORKED = "test_results.py::test_a_forked_child_deletes_nothing_of_its_parents"
+
 # A part of a test's id, from the name of its module on: the longest one counts.
 TABLE: Mapping[str, Reason] = {
     # What redset does with the connections of one server's pool
@@ -77,7 +79,7 @@ TABLE: Mapping[str, Reason] = {
     "test_asyncio.py::test_a_result_that_is_collected_is_deleted_by_the_loop": WAITS_FOR_A_CALL,
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "server/test_results.py::test_a_sent_result_ends_with_its_owner": COLLECTED,
-    "/test_results.py::test_a_forked_child_deletes_nothing_of_its_parents[results =": COLLECTED,
+    f"server/{FORKED}[results = ": COLLECTED,
     "test_readers.py::test_a_read_only_replica": REPLICA,
     "::test_pop_gives_the_item_whose_reply_was_lost[5]": ATTEMPTS,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
