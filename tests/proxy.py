@@ -82,9 +82,6 @@ class LossyProxy(Proxy):
         self._guard = threading.Lock()
         self._command = b""
         self._doomed: Collection[int] = ()
-        # How often a lost request is lost if it is sent again as it is: attempts of one call.
-        self.attempts = 1
-        self._again, self._left = b"", 0
         self._seen = 0
         self._random: random.Random | None = None
         self._one_in, self._stalls = 0, 0
@@ -169,13 +166,8 @@ class LossyProxy(Proxy):
                 return ending if self._seen % self._stalls else "stalled"
             if not self._doomed or not _is_a(request, self._command):
                 return None
-            if self._left and request == self._again:
-                self._left, self.lost = self._left - 1, self.lost - 1
-                return "dropped"
             self._seen += 1
-            is_lost = self._seen in self._doomed
-            self._again, self._left = request, self.attempts - 1 if is_lost else 0
-            return "dropped" if is_lost else None
+            return "dropped" if self._seen in self._doomed else None
 
     def _is_late(self, request: bytes) -> bool:
         with self._guard:

@@ -43,16 +43,16 @@ class AsyncSlotRoute:
         if not compat.is_untouched(client, self._original):
             return await self._send_by_client(batch)
         if node is None:  # the client has not been used
-            return await self._send_again(Attempts(batch))
+            return await self._send_again(Attempts(self._client, batch))
         try:
             replies = await self._call(node, batch)
         except Exception as error:
-            attempts = Attempts(batch)
+            attempts = Attempts(self._client, batch)
             attempts.failed(error)
             return await self._send_again(attempts)
         for reply in replies:
             if isinstance(reply, Exception) and client_errors.is_redirection(reply):
-                attempts = Attempts(batch)
+                attempts = Attempts(self._client, batch)
                 return replies if attempts.answered(replies) else await self._send_again(attempts)
         return replies
 
@@ -73,6 +73,7 @@ class AsyncSlotRoute:
                 node = compat.node_of_redirection(client, before)
             if node is None and not attempts.is_moving:
                 await self._learn()
+                attempts.check()
             try:
                 if node is not None:
                     replies = attempts.permitted(await self._call(node, attempts.asked))
@@ -102,7 +103,7 @@ class AsyncSlotRoute:
 
     async def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* by the client's own methods, which are observed or changed."""
-        attempts = Attempts(batch)
+        attempts = Attempts(self._client, batch)
         while True:
             try:
                 replies = await self._by_client.send(self._client, attempts.open)

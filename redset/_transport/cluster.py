@@ -29,8 +29,8 @@ from redset._transport.through_client import send_through
 # How long a command is repeated that is refused because its slot is moving.
 MOVING_SECONDS = 15.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
-# How often a batch is sent in vain, for other reasons, before the last error is raised.
-MOST_FAILURES = 5
+# How often a batch is sent to a node that replies that it doesn't have the slot, or can't serve it.
+MOST_REFUSALS = 5
 
 
 class Attempts:
@@ -40,14 +40,15 @@ class Attempts:
     what confirms it. Of other batches, the refused commands are repeated.
     """
 
-    def __init__(self, batch: Sequence[Command[Any]]) -> None:
-        self._batch = batch
+    def __init__(self, client: Any, batch: Sequence[Command[Any]]) -> None:
+        self._client, self._batch = client, batch
         self._is_whole = commands.MULTI in batch or any(command.confirms for command in batch)
         self._places = list(range(len(batch)))
         self.replies: list[Any] = [None] * len(batch)
         # The last reply that was a redirection; ``None`` if the last attempt had no replies.
         self.redirection: Exception | None = None
-        self._failures = 0
+        self._refusals = self._failures = 0
+        self._error: Exception | None = None
         self._until = 0.0
         self._pause = FIRST_PAUSE
 
@@ -84,10 +85,15 @@ class Attempts:
 
     def failed(self, error: Exception) -> None:
         """Note that an attempt had no replies; raise *error* if another one would be in vain."""
-        self.redirection = None
-        self._failures += 1
-        if self._failures >= MOST_FAILURES or not is_undelivered(error):
+        if not is_undelivered(error):
             raise error
+        self._error, self.redirection = error, None
+        self._failures += 1
+
+    def check(self) -> None:
+        """Raise the last error if the client would not try again. It has learned of the nodes."""
+        if self._error is not None and self._failures > compat.retries_of_cluster(self._client):
+            raise self._error
 
     def answered(self, replies: Sequence[Any]) -> bool:
         """Take the *replies* to the open commands; return whether all are final."""
@@ -105,8 +111,8 @@ class Attempts:
             # The owner names the other node, and that one asks to wait, until the slot has moved.
             self._until = self._until or time.monotonic() + MOVING_SECONDS
             return time.monotonic() > self._until
-        self._failures += 1
-        return self._failures >= MOST_FAILURES
+        self._refusals += 1
+        return self._refusals >= MOST_REFUSALS
 
     def pause(self) -> float:
         """Return for how many seconds to wait before the next attempt."""
@@ -143,12 +149,12 @@ class SlotRoute:
         try:
             replies = self._call(compat.client_of_slot(client, self._slot), batch)
         except Exception as error:
-            attempts = Attempts(batch)
+            attempts = Attempts(self._client, batch)
             attempts.failed(error)
             return self._send_again(attempts)
         for reply in replies:
             if isinstance(reply, Exception) and client_errors.is_redirection(reply):
-                attempts = Attempts(batch)
+                attempts = Attempts(self._client, batch)
                 return replies if attempts.answered(replies) else self._send_again(attempts)
         return replies
 
@@ -174,6 +180,7 @@ class SlotRoute:
                 node = compat.client_of_redirection(client, before)
             if node is None and not attempts.is_moving:
                 self._learn()
+                attempts.check()
             try:
                 if node is not None:
                     replies = attempts.permitted(self._call(node, attempts.asked))
@@ -195,7 +202,7 @@ class SlotRoute:
 
     def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* by the client's own methods, which are observed or changed."""
-        attempts = Attempts(batch)
+        attempts = Attempts(self._client, batch)
         while True:
             try:
                 replies = send_through(self._client, attempts.open)

@@ -27,13 +27,12 @@ import redis
 from redset._protocol import commands
 from redset._protocol.keys import companion
 from redset._transport import results
-from redset._transport.cluster import MOST_FAILURES
 from redset._transport.connection import ClientConnection
 from redset.embedded import shared_server
 from tests import cluster_clients
 from tests.cluster_clients import make_cluster_client
 from tests.clusters import ClusterNode, TestCluster, slot_of
-from tests.proxy import LossyProxy, Proxy
+from tests.proxy import Proxy
 from tests.server import one_server
 from tests.servers import TestServer
 
@@ -118,10 +117,6 @@ def cluster_address(server: TestServer, options: dict[str, Any]) -> dict[str, An
     address = {"host": "127.0.0.1", "port": port}
     if (proxy := Proxy.at(port)) is not None and proxy.port_of.keys() == set(server.ports):
         address["address_remap"] = lambda node: (node[0], proxy.port_of.get(node[1], node[1]))
-        if isinstance(proxy, LossyProxy) and getattr(options.get("retry"), "_retries", None) == 0:
-            # Over a cluster, redset itself makes some attempts, until the client has learnt
-            # which node it is to ask.
-            proxy.attempts = MOST_FAILURES
     return address if proxy is not None or port in server.ports else None
 
 

@@ -31,7 +31,6 @@ PAST_PROXIES = Reason("now and then, asyncio's client goes past the lossy proxie
 SLOTS_FIRST = Reason("of a set on another server, too, redset says that slots are different")
 MONITOR = Reason("it looks on by MONITOR or ECHO, at the one server that it connects to")
 RIGHTS = Reason("over a cluster an account needs more rights: to ask for the nodes")
-ATTEMPTS = Reason("over a cluster, redset gives up after five attempts, whatever the client says")
 
 FORKED = "test_results.py::test_a_forked_child_deletes_nothing_of_its_parents"
 
@@ -71,17 +70,12 @@ TABLE: Mapping[str, Reason] = {
     "test_asyncio_cancellation.py::test_an_expired_timeout_ends_a_wait": ADDRESS,
     "test_travel.py::test_a_large_set_of_another_serializer_or_server": SLOTS_FIRST,
     "test_asyncio.py::test_a_silent_server_is_an_error": ADDRESS,
-    "bridged/test_lost_replies.py": PAST_PROXIES,
-    "bridged/test_leases.py::test_a_repeated": PAST_PROXIES,
-    "bridged/test_leases.py::test_a_lease_whose_reply_never_came": PAST_PROXIES,
-    "bridged/test_leases.py::test_another_settlement_after_a_lost_one": PAST_PROXIES,
     # What a cluster, or a client of one, does in another way
     "test_asyncio.py::test_a_result_that_is_collected_is_deleted_by_the_loop": WAITS_FOR_A_CALL,
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "server/test_results.py::test_a_sent_result_ends_with_its_owner": COLLECTED,
     f"server/{FORKED}[results = ": COLLECTED,
     "test_readers.py::test_a_read_only_replica": REPLICA,
-    "::test_pop_gives_the_item_whose_reply_was_lost[5]": ATTEMPTS,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
 }
 

@@ -67,6 +67,7 @@ from redset._transport.compat.retries import (
     call_with_retry_async,
     plain_reply,
     repeats_reply,
+    retries_of_cluster,
     try_to_lock,
     unlock,
 )
@@ -132,6 +133,7 @@ __all__ = [
     "release_to_node",
     "renames_keys",
     "repeats_reply",
+    "retries_of_cluster",
     "sends_singly",
     "shared_by_client",
     "should_reconnect",

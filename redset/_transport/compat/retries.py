@@ -69,6 +69,16 @@ def _repeats(client: Any, connection: Any, error: Exception) -> bool:
     return isinstance(error, named)
 
 
+def retries_of_cluster(client: Any) -> int:
+    """Return how often a cluster's *client* repeats a command that a node didn't answer."""
+    # Before version 6, `retry` was that of the connections.
+    named = getattr(client, "cluster_error_retry_attempts", None)
+    count = getattr(getattr(client, "retry", None), "get_retries", None)
+    if named is not None or count is None:
+        return 3 if named is None else int(named)
+    return int(count())
+
+
 def repeats_reply(connection: Any, reply: Exception) -> bool:
     """Return whether the user named *reply*, an error of the server, as a reason to retry."""
     return isinstance(reply, getattr(connection.retry, "_supported_errors", ()))
