@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,9 @@ import redis.cluster
 
 import redset
 import redset.asyncio
-from redset import FirstOf, LeaseLost, RedisSortedSet
+from redset import FirstOf, LeaseLost, RedisSortedSet, ScheduledSet
 from tests.clusters import TestCluster
+from tests.server.test_security import DOCUMENT, listed_commands, use_everything
 
 Client = redis.cluster.RedisCluster
 
@@ -277,3 +279,27 @@ def test_asyncio_calls_at_once_may_be_the_first_ones_of_their_client(cluster: Te
         return {each for each in outcomes if not isinstance(each, float | int)}
 
     assert asyncio.run(main()) == set()
+
+
+def test_an_account_with_the_listed_rights_can_do_everything(
+    client: Any, cluster: TestCluster
+) -> None:
+    [also] = re.findall(r"In a cluster, also `([^`]*)`", DOCUMENT.read_text())
+    rights = [f"+{word}" for word in listed_commands()] + also.split()
+    words = ["reset", "on", ">secret", "~{jobs}*", "&__redis__:invalidate", "&{jobs}*", *rights]
+    for node in cluster.nodes:
+        node.call("ACL", "SETUSER", "worker", *words)
+        node.call("ACL", "LOG", "RESET")
+    port = cluster.nodes[0].port
+    worker = Client(host="127.0.0.1", port=port, username="worker", password="secret")
+    names = ("{jobs}", "{jobs}2", "{jobs}3")
+    first, second, third = (ScheduledSet[str](worker, name) for name in names)
+    second.update("az")
+    use_everything(first, second, third)
+    assert first.take(1, timeout=0.2) == []
+    for name in names:
+        ScheduledSet[str](worker, name).clear()
+    worker.close()
+    assert [node.call("ACL", "LOG") for node in cluster.nodes] == [[], []]
+    for node in cluster.nodes:
+        node.call("ACL", "DELUSER", "worker")
