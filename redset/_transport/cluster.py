@@ -158,6 +158,14 @@ class SlotRoute:
                 return replies if attempts.answered(replies) else self._send_again(attempts)
         return replies
 
+    def try_call(self, packed: bytes) -> bool:
+        """Send one command if a healthy connection is idle, as `PinnedConnections.try_call`."""
+        if not compat.is_untouched(self._client, self._original):
+            return False
+        node = compat.used_client_of_slot(self._client, self._slot)
+        pinned = None if node is None else pinned_connections_for(node)
+        return pinned is not None and pinned.get().try_call(packed)
+
     def _call(self, node: Any, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* to the client of a *node*; return the replies, undecoded."""
         last, pinned = self._last

@@ -101,10 +101,13 @@ class ClientConnection:
 
         For finalizers: it opens no connection, repeats no command and raises no error.
         """
+        packed = commands.delete(*keys).packed()
+        if self._slot is not None:
+            return self._slot.try_call(packed)
         pinned = None if self._pinned is None else self._pinned.get()
         if pinned is None or not compat.is_untouched(self.client, self._original):
             return False
-        return pinned.try_call(commands.delete(*keys).packed())
+        return pinned.try_call(packed)
 
     def delete_later(self, keys: Sequence[bytes]) -> None:
         """Delete *keys* with the next call that uses this client, in this process."""

@@ -23,8 +23,6 @@ NOT_TRIED = Reason("it is about the one pool of a client, and waits until that i
 REPLICA = Reason("it asks a replica that knows of no cluster, and has the slots of one node")
 ADDRESS = Reason("it is about the address of one server, or the socket of one")
 TWO_CLIENTS = Reason("two clients of a cluster count as two servers: sets of both are streamed")
-COLLECTED = Reason("over a cluster, what was collected is deleted by the next call")
-WAITS_FOR_A_CALL = COLLECTED._replace(runs=False)
 ONE_LOOP = Reason("asyncio's client of a cluster keeps to its first loop", runs=False)
 PROGRAM = Reason("it starts programs with the URL of one server", runs=False)
 PAST_PROXIES = Reason("now and then, asyncio's client goes past the lossy proxies", runs=False)
@@ -32,7 +30,6 @@ SLOTS_FIRST = Reason("of a set on another server, too, redset says that slots ar
 MONITOR = Reason("it looks on by MONITOR or ECHO, at the one server that it connects to")
 RIGHTS = Reason("over a cluster an account needs more rights: to ask for the nodes")
 
-FORKED = "test_results.py::test_a_forked_child_deletes_nothing_of_its_parents"
 
 # A part of a test's id, from the name of its module on: the longest one counts.
 TABLE: Mapping[str, Reason] = {
@@ -71,10 +68,7 @@ TABLE: Mapping[str, Reason] = {
     "test_travel.py::test_a_large_set_of_another_serializer_or_server": SLOTS_FIRST,
     "test_asyncio.py::test_a_silent_server_is_an_error": ADDRESS,
     # What a cluster, or a client of one, does in another way
-    "test_asyncio.py::test_a_result_that_is_collected_is_deleted_by_the_loop": WAITS_FOR_A_CALL,
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
-    "server/test_results.py::test_a_sent_result_ends_with_its_owner": COLLECTED,
-    f"server/{FORKED}[results = ": COLLECTED,
     "test_readers.py::test_a_read_only_replica": REPLICA,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
 }

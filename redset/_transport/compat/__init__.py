@@ -26,6 +26,7 @@ from redset._transport.compat.nodes import (
     node_of_redirection,
     node_of_slot,
     release_to_node,
+    used_client_of_slot,
 )
 from redset._transport.compat.observers import (
     CommandPath,
@@ -140,5 +141,6 @@ __all__ = [
     "socket_of",
     "try_to_lock",
     "unlock",
+    "used_client_of_slot",
     "why_apart",
 ]

@@ -24,9 +24,16 @@ def client_of_slot(client: Any, slot: int) -> Any:
         node = manager.slots_cache[slot][0]
     except (KeyError, IndexError, TypeError):
         node = manager.get_node_from_slot(slot)
-    # The libraries have different names for it. It is made when it is first needed.
     own = vars(node).get("redis_connection") or vars(node).get("valkey_connection")
     return client_of_node(client, node) if own is None else own
+
+
+def used_client_of_slot(client: Any, slot: int) -> Any:
+    """Return what `client_of_slot` does if it was used before, else ``None``: for finalizers."""
+    node = node_of_slot(client, slot)
+    # The libraries have different names for it. It is made when it is first needed.
+    found = {} if node is None else vars(node)
+    return found.get("redis_connection") or found.get("valkey_connection")
 
 
 def client_of_node(client: Any, node: Any) -> Any:
@@ -73,7 +80,7 @@ def node_clients(client: Any) -> list[Any]:
 
 
 def node_of_slot(client: Any, slot: int) -> Any:
-    """Return the node that owns *slot*, as far as an asyncio cluster's *client* knows.
+    """Return the node that owns *slot*, as far as a cluster's *client* knows.
 
     ``None`` if it knows of none. While it asks the cluster again, its nodes are those of before: if
     one of them doesn't answer, the sets of the others need not wait.
