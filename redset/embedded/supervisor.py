@@ -189,8 +189,9 @@ def _run(binary: str, lock: int, directory: str, *, keep: bool) -> int:
 
 def _stop_without_members(server: subprocess.Popen[bytes]) -> None:
     # The lock is kept until this process ends: a process that joins waits, and starts the next
-    # server.
-    fcntl.flock(open_lock(MEMBERS_LOCK), fcntl.LOCK_EX)
+    # server. If it can't be opened, the directory was deleted: no member can be left, or come.
+    with suppress(OSError):
+        fcntl.flock(open_lock(MEMBERS_LOCK), fcntl.LOCK_EX)
     server.terminate()
     time.sleep(LONGEST_SHUTDOWN)
     server.kill()

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -665,3 +666,21 @@ def test_without_a_temporary_directory_the_error_says_so(monkeypatch: pytest.Mon
     monkeypatch.setattr(tempfile, "mkdtemp", none)
     with pytest.raises(EmbeddedServerError, match="TMPDIR"):
         Server()
+
+
+def test_a_server_whose_directory_is_gone_before_it_is_watched_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its only member was killed, and the directory deleted, while the supervisor started.
+    directory = tmp_path / "deleted"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    directory.rmdir()
+    monkeypatch.setattr(supervisor, "LONGEST_SHUTDOWN", 10.0)
+    server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd="/")
+    ending = threading.Thread(target=supervisor._stop_without_members, args=[server], daemon=True)
+    ending.start()
+    try:
+        assert server.wait(timeout=30) == -signal.SIGTERM
+    finally:
+        server.kill()
