@@ -491,6 +491,10 @@ class Storm:
             with contextlib.suppress(KeyError):
                 while True:
                     got[where.pop()] += 1
+        # What a call that was broken off was given is what the next one gets: the storm may have
+        # ended between the two.
+        for _ in range(2):
+            self.tasks.lease(2, FOR_GOOD).release()
         held = Counter(entry.item for entry in self.tasks.leased())
         left = Counter(self.tasks)
         loop_left = {*self.loop, *(entry.item for entry in self.loop.leased())}

@@ -116,14 +116,20 @@ def _named_by(pair: Pair, world: World) -> Any:
     return AsyncNamed() if world.is_async else Named()
 
 
-@pytest.fixture(params=["valkey-9.1", "redis-6.2"])
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    with (
-        TestServer.start(request.param) as old,
-        TestServer.start(request.param, "--replicaof", "127.0.0.1", str(old.port)) as new,
-    ):
-        until(lambda: info(new)["master_link_status"] == "up")
-        yield Pair(old, new)
+@pytest.fixture(scope="module", params=["valkey-9.1", "redis-6.2"])
+def two_servers(request: pytest.FixtureRequest) -> Iterator[tuple[TestServer, TestServer]]:
+    with TestServer.start(request.param) as one, TestServer.start(request.param) as other:
+        yield one, other
+
+
+@pytest.fixture
+def pair(two_servers: tuple[TestServer, TestServer]) -> Pair:
+    old, new = two_servers
+    ask(old, "REPLICAOF", "NO", "ONE")
+    ask(old, "FLUSHALL")
+    ask(new, "REPLICAOF", "127.0.0.1", str(old.port))
+    until(lambda: info(new).get("master_link_status") == "up")
+    return Pair(old, new)
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {
