@@ -35,7 +35,7 @@ class Outage:
         # The last request's error, during an outage.
         self._error: Exception | None = None
 
-    def check(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """Note that a request failed; raise *error* if it is no outage, or one of too long."""
         if not is_outage(error):
             raise error
@@ -50,11 +50,11 @@ class Outage:
             raise error
         self._error = error
 
-    def is_over(self) -> None:
+    def answered(self) -> None:
         """Note that a request was answered."""
         self._error = None
 
-    def end(self) -> None:
+    def check(self) -> None:
         """Raise the last request's error: the time is up, and items may have come."""
         if self._error is not None:
             raise self._error
@@ -90,7 +90,7 @@ def when_there(
         if options.stopped and options.stopped():
             return reply
         if left <= 0:
-            outage.end()
+            outage.check()
             return reply
         [told] = yield WaitForChange(outlook, min(left, seconds, glance))
         if told is False and glance < min(left, seconds):
@@ -102,9 +102,9 @@ def when_there(
         try:
             reply, looked = yield from _asked(options, request, looks)
         except Exception as error:
-            outage.check(error)
+            outage.failed(error)
             continue
-        outage.is_over()
+        outage.answered()
         outlook.found = found(reply)
         if outlook.found:
             return reply

@@ -43,17 +43,18 @@ class AsyncSlotRoute:
         if not compat.is_untouched(client, self._original):
             return await self._send_by_client(batch)
         if node is None:  # the client has not been used
-            return await self._send_again(Attempts(self._client, batch))
+            return await self._send_again(Attempts(client, batch))
         try:
             replies = await self._call(node, batch)
         except Exception as error:
-            attempts = Attempts(self._client, batch)
+            attempts = Attempts(client, batch)
             attempts.failed(error)
             return await self._send_again(attempts)
         for reply in replies:
             if isinstance(reply, Exception) and client_errors.is_redirection(reply):
-                attempts = Attempts(self._client, batch)
-                return replies if attempts.answered(replies) else await self._send_again(attempts)
+                attempts = Attempts(client, batch)
+                attempts.answered(replies)
+                return await self._send_again(attempts)
         return replies
 
     async def _call(self, node: Any, batch: Sequence[Command[Any]]) -> list[Any]:

@@ -75,10 +75,11 @@ class AsyncPlanRunner(Generic[C]):
         return self._run(slot, operation(self.config, *args, **kwargs))
 
     def _run(self, slot: SubscriptionSlot | None, plan: Plan[R]) -> Coroutine[Any, Any, R]:
-        if self.durable is None:
+        durable = self.durable  # that of several sets is worked out
+        if durable is None:
             running = drive_async(plan, self.connection, self.translate_error, slot)
         else:
-            call = durable_call(self.config, self.connection, self.durable)
+            call = durable_call(self.config, self.connection, durable)
             running = drive_durably_async(plan, self.connection, call, self.translate_error, slot)
         return running if self.synchronize is None else self._run_in_time(running)
 

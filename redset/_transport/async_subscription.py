@@ -256,9 +256,8 @@ class SharedSubscription:
     def _expected(self) -> float:
         """Return when to look if no message comes; if that is now, prepare the look."""
         event = min(line.event for line in self._lines if line.waiting)
-        # If nothing tells that the slot of an empty set moved, only a look finds out.
-        moves_unseen = self._in_cluster and not self._follows_slot
-        interval = subscription.POLL_SECONDS if moves_unseen else subscription.RECHECK_INTERVAL
+        moves = self._in_cluster and not self._follows_slot
+        interval = subscription.recheck_interval(moves=moves)
         until = min(event, self._looked + interval)
         if until <= self._loop.time():
             self._stale = True

@@ -149,13 +149,14 @@ class SlotRoute:
         try:
             replies = self._call(compat.client_of_slot(client, self._slot), batch)
         except Exception as error:
-            attempts = Attempts(self._client, batch)
+            attempts = Attempts(client, batch)
             attempts.failed(error)
             return self._send_again(attempts)
         for reply in replies:
             if isinstance(reply, Exception) and client_errors.is_redirection(reply):
-                attempts = Attempts(self._client, batch)
-                return replies if attempts.answered(replies) else self._send_again(attempts)
+                attempts = Attempts(client, batch)
+                attempts.answered(replies)
+                return self._send_again(attempts)
         return replies
 
     def try_call(self, packed: bytes) -> bool:

@@ -31,7 +31,7 @@ class NodePool:
 
 
 class NodeClient:
-    """One node of a cluster, as `redset._transport.async_connection.Pipeliner` sends to it."""
+    """One node of a cluster, as `redset._transport.pipeliner.Pipeliner` sends to it."""
 
     def __init__(self, node: Any) -> None:
         self.connection_pool = NodePool(node)

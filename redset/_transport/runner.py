@@ -188,9 +188,10 @@ class PlanRunner(Generic[C]):
 
     def _drive(self, config: C, plan: Plan[R], slot: SubscriptionSlot | None = None) -> R:
         try:
-            if self.durable is None:
+            durable = self.durable  # that of several sets is worked out
+            if durable is None:
                 return drive(plan, self.connection, self.translate_error, slot)
-            call = durable_call(config, self.connection, self.durable)
+            call = durable_call(config, self.connection, durable)
             return drive_durably(plan, self.connection, call, self.translate_error, slot)
         except BaseException:
             self.take_over(config)

@@ -52,6 +52,14 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 0.016
 MAX_UNREAD = 1_000
 
 
+def recheck_interval(*, moves: bool) -> float:
+    """Return how long a subscriber waits for a message before it looks.
+
+    If the slot *moves* without a message, only a look finds out, as for an empty set.
+    """
+    return POLL_SECONDS if moves else RECHECK_INTERVAL
+
+
 class WakeupBackoff:
     """The delay between a notification and the look of a consumer.
 
@@ -344,7 +352,8 @@ class KeySubscription:
             if self._ready:
                 self._ready = 0
                 return True
-            until = min(end, self._event, self._looked + self._recheck_interval())
+            moves = self._is_cluster and not self._follows_slot
+            until = min(end, self._event, self._looked + recheck_interval(moves=moves))
             message = self._hear(until)
             if message is None and until == end:
                 return False
@@ -352,10 +361,6 @@ class KeySubscription:
             contended = is_change(message) if message else until == self._event
             if contended and self._backoff.is_none:
                 return True
-
-    def _recheck_interval(self) -> float:
-        # If nothing tells that the slot of an empty set moved, only a look finds out.
-        return POLL_SECONDS if self._is_cluster and not self._follows_slot else RECHECK_INTERVAL
 
     def _look(self, outlooks: Sequence[Outlook], connection_id: int | None = None) -> None:
         look = Look(self._keys, outlooks, connection_id, follows_slot=self._follows_slot)

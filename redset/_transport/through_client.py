@@ -1,4 +1,4 @@
-"""Batches that are sent through the public methods of a synchronous client."""
+"""Batches that are sent through the public methods of a client, on both surfaces."""
 
 from collections.abc import Sequence
 from typing import Any

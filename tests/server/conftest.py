@@ -143,9 +143,9 @@ def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
     return make_client()
 
 
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait until there is something."""
-    end = time.monotonic() + PATIENCE
+def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Wait until there is something, for at most *patience* seconds."""
+    end = time.monotonic() + patience
     while not (found := condition()):
         if time.monotonic() > end:
             raise AssertionError("it did not happen")

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ import redis.asyncio
 import redset.asyncio
 from redset import FirstOf, SortedSet
 from redset._plans import waiting
+from tests.server.conftest import until
 from tests.servers import TestServer
 
 NAME = "jobs"
+wait_for = partial(until, patience=30.0)
 
 
 @pytest.fixture
@@ -30,13 +33,6 @@ def listeners(server: TestServer) -> int:
     with redis.Redis(port=server.port, decode_responses=True) as client:
         channels: Any = client.pubsub_numsub("__redis__:invalidate")
     return int(dict(channels)["__redis__:invalidate"])
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def take(jobs: SortedSet) -> Any:
@@ -108,47 +104,42 @@ def test_tasks_that_wait_go_on_when_the_server_is_back(
         assert sorted(asyncio.run(use())) == ["a", "b"]
 
 
-def test_an_outage_of_too_long_is_the_client_s_error(
-    away: TestServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waiting, "OUTAGE_SECONDS", 0.5)
-    client = redis.Redis(port=away.port)
-    errors: list[BaseException] = []
+def error_of(
+    away: TestServer, call: Callable[[], Any], kind: type[Exception], change: Callable[[], Any]
+) -> Exception | None:
+    """Return the error that *call* raises after a *change*, which comes when it waits."""
+    errors: list[Exception] = []
 
     def work() -> None:
         try:
-            take(SortedSet(client, NAME))
-        except redis.ConnectionError as error:
+            call()
+        except kind as error:
             errors.append(error)
 
     worker = threading.Thread(target=work)
     worker.start()
     wait_for(lambda: listeners(away) == 1)
-    away.kill()
-    worker.join(timeout=50)
-    assert len(errors) == 1
-    client.close()
+    change()
+    worker.join(timeout=30)
+    return errors[0] if errors else None
+
+
+def test_an_outage_of_too_long_is_the_client_s_error(
+    away: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "OUTAGE_SECONDS", 0.5)
+    with redis.Redis(port=away.port) as client:
+        jobs = SortedSet(client, NAME)
+        assert error_of(away, lambda: take(jobs), redis.ConnectionError, away.kill)
 
 
 def test_a_wait_whose_time_is_up_during_an_outage_doesn_t_say_that_nothing_came(
     away: TestServer,
 ) -> None:
-    client = redis.Redis(port=away.port)
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            SortedSet(client, NAME).take(1, timeout=3)
-        except redis.ConnectionError as error:
-            errors.append(error)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    wait_for(lambda: listeners(away) == 1)
-    away.kill()
-    worker.join(timeout=30)
-    assert len(errors) == 1
-    client.close()
+    with redis.Redis(port=away.port) as client:
+        jobs = SortedSet(client, NAME)
+        call = partial(jobs.take, 1, timeout=3)
+        assert error_of(away, call, redis.ConnectionError, away.kill)
 
 
 def test_the_first_request_of_a_wait_raises_what_the_client_raises(away: TestServer) -> None:
@@ -175,18 +166,6 @@ def test_a_consumer_that_is_to_stop_stops_during_an_outage(away: TestServer) -> 
 def test_an_account_that_was_taken_back_is_no_outage(away: TestServer) -> None:
     with redis.Redis(port=away.port) as admin:
         admin.execute_command("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
-        client = redis.Redis(port=away.port, username="worker", password="secret")
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                take(SortedSet(client, NAME))
-            except redis.AuthenticationError as error:
-                errors.append(error)
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        wait_for(lambda: listeners(away) == 1)
-        admin.execute_command("ACL", "DELUSER", "worker")
-        worker.join(timeout=20)
-    assert len(errors) == 1
+        jobs = SortedSet(redis.Redis(port=away.port, username="worker", password="secret"), NAME)
+        drop = partial(admin.execute_command, "ACL", "DELUSER", "worker")
+        assert error_of(away, lambda: take(jobs), redis.AuthenticationError, drop)

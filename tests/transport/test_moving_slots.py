@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from redset._transport import cluster
 from redset._transport.async_cluster import AsyncSlotRoute
 from redset._transport.cluster import SlotRoute
 from tests.clusters import ClusterNode, TestCluster, slot_of
+from tests.server.conftest import until
 
 NAME = "numbers"
 SLOT = slot_of(NAME)
+wait_for = partial(until, patience=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +102,8 @@ def in_a_moment(step: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-@pytest.mark.parametrize("moved", ["nothing", "the set", "all keys", "all"])
-def test_calls_are_right_in_each_step_of_a_move(client: Any, move: Move, moved: str) -> None:
-    numbers: RedisSortedSet[int] = RedisSortedSet(client, NAME)
-    numbers.update(range(100))
+def begun(move: Move, moved: str) -> threading.Thread:
+    """Begin *move*, of which so much has *moved*; return the thread that finishes it soon."""
     move.announce()
     if moved == "the set":
         move.move_keys(NAME.encode())
@@ -110,7 +111,14 @@ def test_calls_are_right_in_each_step_of_a_move(client: Any, move: Move, moved: 
         move.move_keys()
     if moved == "all":
         move.finish()
-    mover = in_a_moment(move.finish)
+    return in_a_moment(move.finish)
+
+
+@pytest.mark.parametrize("moved", ["nothing", "the set", "all keys", "all"])
+def test_calls_are_right_in_each_step_of_a_move(client: Any, move: Move, moved: str) -> None:
+    numbers: RedisSortedSet[int] = RedisSortedSet(client, NAME)
+    numbers.update(range(100))
+    mover = begun(move, moved)
     everything(numbers)
     mover.join()
 
@@ -174,14 +182,7 @@ def test_asyncio_calls_are_right_in_each_step_of_a_move(
                 alike, NAME, pipelining=pipelining
             )
             assert await numbers.size() == 100  # the client knows the slots as they were
-            move.announce()
-            if moved == "the set":
-                move.move_keys(NAME.encode())
-            elif moved != "nothing":
-                move.move_keys()
-            if moved == "all":
-                move.finish()
-            mover = in_a_moment(move.finish)
+            mover = begun(move, moved)
             await everything_async(numbers)
             mover.join()
 
@@ -251,12 +252,7 @@ def test_calls_follow_a_slot_to_a_node_that_is_new(
 ) -> None:
     numbers: RedisSortedSet[int] = RedisSortedSet(wide_client, NAME)
     numbers.update(range(100))
-    wider.announce()
-    if moved != "nothing":
-        wider.move_keys()
-    if moved == "all":
-        wider.finish()
-    mover = in_a_moment(wider.finish)
+    mover = begun(wider, moved)
     everything(numbers)
     mover.join()
 
@@ -272,12 +268,7 @@ def test_asyncio_calls_follow_a_slot_to_a_node_that_is_new(
         async with redis.asyncio.RedisCluster(host="127.0.0.1", port=port) as alike:
             numbers: redset.asyncio.RedisSortedSet[int] = redset.asyncio.RedisSortedSet(alike, NAME)
             assert await numbers.size() == 100
-            wider.announce()
-            if moved != "nothing":
-                wider.move_keys()
-            if moved == "all":
-                wider.finish()
-            mover = in_a_moment(wider.finish)
+            mover = begun(wider, moved)
             await everything_async(numbers)
             mover.join()
 
@@ -290,13 +281,6 @@ def test_asyncio_calls_follow_a_slot_to_a_node_that_is_new(
 def listens(node: ClusterNode) -> bool:
     """Whether a consumer listens at *node*: nobody else subscribes there."""
     return bool(node.call("PUBSUB", "SHARDCHANNELS"))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("filled", [False, True])

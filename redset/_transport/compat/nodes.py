@@ -18,21 +18,22 @@ def client_of_slot(client: Any, slot: int) -> Any:
 
     Raise the client's error if it knows of none.
     """
-    manager = client.nodes_manager
-    try:
-        # What the client's own method returns, which takes a lock.
-        node = manager.slots_cache[slot][0]
-    except (KeyError, IndexError, TypeError):
-        node = manager.get_node_from_slot(slot)
-    own = vars(node).get("redis_connection") or vars(node).get("valkey_connection")
-    return client_of_node(client, node) if own is None else own
+    node = node_of_slot(client, slot)
+    if node is None:
+        node = client.nodes_manager.get_node_from_slot(slot)  # raises the client's error
+    used = _used_client(node)
+    return client_of_node(client, node) if used is None else used
 
 
 def used_client_of_slot(client: Any, slot: int) -> Any:
     """Return what `client_of_slot` does if it was used before, else ``None``: for finalizers."""
     node = node_of_slot(client, slot)
+    return None if node is None else _used_client(node)
+
+
+def _used_client(node: Any) -> Any:
     # The libraries have different names for it. It is made when it is first needed.
-    found = {} if node is None else vars(node)
+    found = vars(node)
     return found.get("redis_connection") or found.get("valkey_connection")
 
 
@@ -71,12 +72,8 @@ def client_of_redirection(client: Any, reply: Any) -> Any:
 
 def node_clients(client: Any) -> list[Any]:
     """Return the clients of those nodes that a synchronous cluster's *client* has used."""
-    nodes = list(client.nodes_manager.nodes_cache.values())
-    found = [
-        getattr(node, "redis_connection", None) or getattr(node, "valkey_connection", None)
-        for node in nodes
-    ]
-    return [each for each in found if each is not None]
+    used = map(_used_client, list(client.nodes_manager.nodes_cache.values()))
+    return [each for each in used if each is not None]
 
 
 def node_of_slot(client: Any, slot: int) -> Any:
@@ -85,6 +82,7 @@ def node_of_slot(client: Any, slot: int) -> Any:
     ``None`` if it knows of none. While it asks the cluster again, its nodes are those of before: if
     one of them doesn't answer, the sets of the others need not wait.
     """
+    # What the client's own method returns, which takes a lock and may raise an error.
     try:
         return client.nodes_manager.slots_cache[slot][0]
     except (KeyError, IndexError, TypeError):
