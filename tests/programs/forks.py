@@ -13,13 +13,16 @@ import faulthandler
 import json
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import redis
 import redis.asyncio
 
+from redset._transport import renewals
 from tests.programs.work import (
     LEASE_SECONDS,
     Sets,
@@ -29,6 +32,9 @@ from tests.programs.work import (
 
 # A child that takes so long hangs.
 PATIENCE = 60
+# The thread that renews leases looks for others after this time, instead of each second: a fork
+# behind Python's back must not meet it while it asks for Python's lock.
+renewals.LINGER_SECONDS = 10.0 * PATIENCE
 # The child's numbers, and the other thread's, begin here.
 CHILD, THREAD, BEFORE = 10**6, 2 * 10**6, 3 * 10**6
 
@@ -53,10 +59,13 @@ class Program:
     def in_child(self, work: Callable[[], list[str]]) -> "Child":
         """Fork; the child does *work* and ends there."""
         read, write = os.pipe()
+        if not self.may_be_busy:
+            until_threads_rest()
         pid = self.fork()
         if pid:
             os.close(write)
             return Child(pid, read)
+        faulthandler.register(signal.SIGALRM, chain=True)  # says where it hung, and it ends
         signal.alarm(PATIENCE)  # the watchdog's thread, and its lock, are the parent's
         try:
             said = json.dumps(work())
@@ -139,6 +148,20 @@ class Program:
 
     def busy(self, work: Callable[[], object]) -> "Busy":
         return Busy(work)
+
+
+def until_threads_rest() -> None:
+    """Wait until each other thread waits for something else than Python's own lock."""
+    seen: dict[int, tuple[int, int]] | None = None
+    for _ in range(10 * PATIENCE):
+        me = threading.get_ident()
+        others = {each: frame for each, frame in sys._current_frames().items() if each != me}
+        now = {each: (id(frame), frame.f_lasti) for each, frame in others.items()}
+        if now == seen:
+            return
+        seen = now
+        time.sleep(0.1)  # without the lock, so that the others go on to where they wait
+    raise TimeoutError("the other threads never rest")
 
 
 class Child:
