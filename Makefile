@@ -63,9 +63,12 @@ demo: $(DEMO) ## several processes map the standard library's imports through on
 demo-async: $(DEMO) ## the same, with several tasks of asyncio in each process
 	@$(BIN)/python -m redset demo --asyncio $(DEMO_ARGS)
 
-test: $(DEV) ## all tests on an embedded Valkey, with the coverage floor
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --cov --cov-report=term \
+test: $(DEV) ## all tests on an embedded Valkey
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
 		--ignore tests/storms --ignore tests/programs $(PYTEST_ARGS)
+
+coverage: $(DEV) ## the same, with a report of lines that no test runs, in twice the time
+	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term $(PYTEST_ARGS)"
 
 test-uvloop: $(DEV) ## the tests of asyncio in event loops of uvloop
 	REDSET_TEST_LOOP=uvloop $(BIN)/python -m pytest -q tests/server/test_asyncio.py \

@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, settings
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 settings.register_profile(
-    "dev", max_examples=75, deadline=None, suppress_health_check=_SLOW_IS_FINE
+    "dev", max_examples=50, deadline=None, suppress_health_check=_SLOW_IS_FINE
 )
 settings.register_profile(
-    "ci", max_examples=100, deadline=None, derandomize=True, suppress_health_check=_SLOW_IS_FINE
+    "ci", max_examples=50, deadline=None, derandomize=True, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile(
+    "thorough", max_examples=500, deadline=None, suppress_health_check=_SLOW_IS_FINE
 )
 settings.register_profile(
     "law", max_examples=100_000, deadline=None, suppress_health_check=_SLOW_IS_FINE

@@ -258,7 +258,7 @@ def sums(
     verb=st.sampled_from(["union", "intersection"]),
     local=st.booleans(),
 )
-@settings(max_examples=300)
+@settings(max_examples=4 * settings().max_examples)
 @example([{"a": INF}, {"a": -INF}], [1.0] * 3, "sum", "union", False)
 @example([{"a": INF}, {"a": -INF}, {"a": 5.0}], [1.0] * 3, "sum", "union", False)
 @example([{"a": INF}, {"a": -INF}, {}], [1.0] * 3, "sum", "intersection", False)

@@ -82,7 +82,7 @@ def part_of(pairs: Pairs, limit: int | None, reverse: bool) -> Pairs:
     | st.lists(st.sampled_from([1.0, 0.0, -1.0, 10.0, 0.5]), min_size=4, max_size=4),
     wanted=st.tuples(st.none() | st.integers(0, 3), st.booleans()),
 )
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @example("union", [{"a": INF}, {"a": -INF}], ["server"] * 4, "sum", None, (None, False))
 @example("union", [{"a": INF}, {"a": -INF}], ["local"] * 4, "sum", None, (None, False))
 @example("intersection", [{"a": 1.0}, {"a": INF}], ["server"] * 4, "keep", None, (None, False))

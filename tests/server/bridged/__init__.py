@@ -7,12 +7,14 @@ place of redset's own, and says which of the tests it leaves out because they ar
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import redset
 import redset._transport.results
@@ -22,11 +24,23 @@ from tests import bridge
 SERVER = Path(__file__).parents[1]
 
 
+@contextmanager
+def fewer_examples() -> Iterator[None]:
+    """A third of what Hypothesis tries: the other surface, of the same source, had all."""
+    profile, count = settings.get_current_profile_name(), settings().max_examples
+    settings.register_profile("bridged", settings(), max_examples=-(-count // 3))
+    settings.load_profile("bridged")
+    try:
+        yield
+    finally:
+        settings.load_profile(profile)
+
+
 def loaded(name: str, *left_out: str) -> dict[str, Any]:
     """The names of a copy of the module *name*, without those tests: a part of a name will do."""
     # What it imports from: loaded first under the bridge, that would keep the bridge's sets.
     importlib.import_module(f"tests.server.{name}")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, fewer_examples():
         for kind in bridge.BRIDGED:
             patch.setattr(redset, kind.__name__, kind)
         patch.setattr(redset, "FirstOf", bridge.FirstOf)

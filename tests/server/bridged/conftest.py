@@ -8,13 +8,15 @@ import pytest
 
 from tests import bridge
 from tests.server.asyncio_clients import counted_writes
+from tests.server.bridged import fewer_examples
 from tests.server.conftest import Count, load_scripts
 
 
 @pytest.fixture(autouse=True)
 def _bridge() -> Iterator[None]:
     end = bridge.begin()
-    yield
+    with fewer_examples():
+        yield
     end()
 
 
