@@ -4,7 +4,8 @@ from collections.abc import Iterable, Set
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
-from redset._methods import SetMethods, _sought
+from redset._methods import SetMethods
+from redset._methods.operands import sought
 from redset._plans import many, single
 from redset._protocol.members import CHUNK_MEMBERS
 from redset.exceptions import InvalidTypeError
@@ -28,7 +29,7 @@ class Operators(SetMethods[T]):
         Cost: 1 round trip, O(1).
         Source: ``ZSCORE``.
         """
-        return self._run(single.contains, _sought(item))
+        return self._run(single.contains, sought(item))
 
     def __len__(self) -> int:
         """Return how many items are in the set.

@@ -1,4 +1,4 @@
-# Written by tools/generate.py from redset/asyncio/consumers.py: change that, then `make generate`.
+# Generated from redset/asyncio/consumers.py: change that, then `make generate`.
 """Consumers: the loop of a worker, which acknowledges an item by asking for the next."""
 
 import logging

@@ -1,4 +1,4 @@
-# Written by tools/generate.py from redset/asyncio/first.py: change that, then `make generate`.
+# Generated from redset/asyncio/first.py: change that, then `make generate`.
 """First of several: sets that one call asks, in the order of their priority."""
 
 from collections.abc import Callable

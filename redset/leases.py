@@ -1,4 +1,4 @@
-# Written by tools/generate.py from redset/asyncio/leases.py: change that, then `make generate`.
+# Generated from redset/asyncio/leases.py: change that, then `make generate`.
 """Leases: items that are delivered until a deadline, and are ready again after it."""
 
 import contextlib

@@ -14,14 +14,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent / "redset"
-# Each source, and what is made of it.
-MODULES = {
-    "asyncio/_methods.py": "_methods.py",
-    "asyncio/leases.py": "leases.py",
-    "asyncio/consumers.py": "consumers.py",
-    "asyncio/first.py": "first.py",
-}
-NOTICE = "# Written by tools/generate.py from redset/{source}: change that, then `make generate`.\n"
+SOURCE = ROOT / "asyncio"
+# The sources in `redset/asyncio`, each of which is written to `redset` under the same path:
+# modules, and packages of which every module is a source.
+MODULES = ("leases.py", "consumers.py", "first.py")
+PACKAGES = ("_methods",)
+NOTICE = "# Generated from redset/{source}: change that, then `make generate`.\n"
 
 # Patterns of what is different, and what stands there in a synchronous program.
 WORDS = (
@@ -41,7 +39,6 @@ WORDS = (
     (r"\b(pull|scored)_async\b", r"\1"),
     (r"redset\._transport\.async_", "redset._transport."),
     (r"redset\.asyncio\.", "redset."),
-    (r"`redset\._methods`, the synchronous\none, from it", "it"),
 )
 
 
@@ -79,20 +76,33 @@ def tidied(text: str, name: str) -> str:
     return text
 
 
+def modules_of(folder: Path) -> set[str]:
+    """Return the paths below *folder* of the modules that are, or have, a source."""
+    packages = (folder / package for package in PACKAGES)
+    found = (module for package in packages for module in package.rglob("*.py"))
+    return {*MODULES, *(module.relative_to(folder).as_posix() for module in found)}
+
+
 def main() -> int:
     """Write the modules, or check that they are as they would be written."""
-    stale = []
-    for source, target in MODULES.items():
-        text = NOTICE.format(source=source) + synchronous((ROOT / source).read_text())
-        path = ROOT / target
+    check = "--check" in sys.argv
+    sources, stale = modules_of(SOURCE), []
+    for module in sorted(sources):
+        text = NOTICE.format(source=f"asyncio/{module}")
+        text += synchronous((SOURCE / module).read_text())
+        path = ROOT / module
         text = tidied(text, str(path))
         if not path.exists() or path.read_text() != text:
-            stale.append(target)
-            if "--check" not in sys.argv:
+            stale.append(module)
+            if not check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text)
+    left = sorted(modules_of(ROOT) - sources)
     if stale:
-        print("not as its source:" if "--check" in sys.argv else "written:", *stale)
-    return 1 if stale and "--check" in sys.argv else 0
+        print("not as its source:" if check else "written:", *stale)
+    if left:
+        print("without a source, to be deleted:", *left)
+    return 1 if left or (stale and check) else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+# Generated from redset/asyncio/_methods/single.py: change that, then `make generate`.
+"""Methods of a set for one item."""
+
+from typing import Any, TypeVar
+
+from redset._methods.handle import SetHandle
+from redset._methods.operands import sought
+from redset._plans import single
+from redset._plans.arguments import OnConflict
+
+T = TypeVar("T")
+
+
+class SingleMethods(SetHandle[T]):
+    """Add, change, remove and look up one item."""
+
+    def add(self, item: T, score: Any = None, *, on_conflict: OnConflict = "replace") -> Any:
+        """Put *item* into the set, or change its score if it is there already; return the score.
+
+        Returns ``None`` for an item that is refused (see *unique* of the set).
+
+        Args:
+            item: a value that the serializer accepts.
+            score: a real number; ``None`` asks the scorer, 0 is a score.
+            on_conflict: which score an item has that was there already: ``"replace"`` (the new
+                score), ``"keep"``, ``"min"``, ``"max"`` or ``"sum"``.
+
+        Raises: ``TypeError`` or ``ValueError`` for an item or a score that can't be kept (``nan``,
+        a number of any type that a float would round), before anything is sent, and for a sum of
+        ``inf`` and ``-inf``.
+        Cost: 1 round trip, O(log n) on the server. Atomic, except that with ``"keep"``, ``"min"``
+        and ``"max"`` the returned score is read by a second command of the same round trip.
+        Source: ``ZADD``; ``add`` of the redset 0.4 documentation.
+
+        """
+        return self._run(single.add, item, score, on_conflict)
+
+    def add_and_rank(
+        self,
+        item: T,
+        score: Any = None,
+        *,
+        on_conflict: OnConflict = "replace",
+        reverse: bool = False,
+    ) -> int | None:
+        """Put *item* into the set as `add` does; return its place in score order, as `rank` does.
+
+        Returns ``None`` for an item that is refused (see *unique* of the set).
+
+        Cost: 1 round trip, or 2 if *unique* may refuse it, O(log n). Atomic, except that the place
+        is read by a second command.
+        Source: ``ZADD`` and ``ZRANK``, ``ZREVRANK`` for *reverse*.
+        """
+        return self._run(single.add_and_rank, item, score, on_conflict, reverse=reverse)
+
+    def update_score(
+        self, item: T, score: float, *, on_conflict: OnConflict = "replace"
+    ) -> float | None:
+        """Change the score of *item* if it is there; return its new score, otherwise ``None``.
+
+        *on_conflict* as for `add`.
+
+        Cost: 1 round trip, O(log n). Atomic, except that the score is read by a second command of
+        the same round trip.
+        Source: ``ZADD XX``.
+        """
+        return self._run(single.update_score, item, score, on_conflict)
+
+    def increment(self, item: T, amount: float = 1.0) -> float | None:
+        """Raise the score of *item* by *amount*; return the new score.
+
+        If the item is not there, it is added with *amount* as its score. Returns ``None`` for an
+        item that is refused (see *unique* of the set).
+
+        Raises: ``ValueError`` for a sum of ``inf`` and ``-inf``.
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: ``ZINCRBY``.
+        """
+        return self._run(single.increment, item, amount)
+
+    def replace(self, old: T, new: T) -> float:
+        """Replace *old* with *new*, which receives the score of *old*; return that score.
+
+        If *new* is there already, its score is replaced too. A lost reply causes no error: the
+        client's own retry, or the next such call, returns the same score.
+
+        Raises: ``KeyError`` if *old* is not there; ``TypeError`` for a set whose *unique* may
+        refuse *new*.
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: a script around ``ZADD`` and ``ZREM``.
+        """
+        return self._run(single.replace, old, new)
+
+    def discard(self, item: T) -> bool:  # type: ignore[override]
+        """Remove *item* if it is there; return whether it was.
+
+        If *item* is another set of redset, it is looked up as the frozenset of its items, as a
+        builtin ``set`` is in ``set``; its items are read first.
+
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: ``ZREM``.
+        """
+        return self._run(single.discard, sought(item))
+
+    def remove(self, item: T) -> None:
+        """Remove *item*, which must be there; otherwise as `discard`.
+
+        Raises: ``KeyError`` if it is not there.
+        Cost: 1 round trip, O(log n). Atomic.
+        Source: ``ZREM``.
+        """
+        self._run(single.remove, sought(item), item)
+
+    def score(self, item: T) -> float | None:
+        """Return the score of *item*, or ``None`` if it is not there.
+
+        Cost: 1 round trip, O(1).
+        Source: ``ZSCORE``; ``score`` of the redset 0.4 documentation.
+        """
+        return self._run(single.score, item)

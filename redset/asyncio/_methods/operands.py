@@ -1,0 +1,85 @@
+"""Operands: the other sets and iterables that the methods of a set are given."""
+
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, TypeVar
+
+from redset._plans.operands import (
+    LocalOperand,
+    StoredOperand,
+    noticed_operand,
+    other_encoding,
+    why_apart,
+)
+from redset._protocol.sources import scored_async, unscored_any
+from redset._support.words import shown
+from redset._transport.async_runner import AsyncRunner
+from redset.asyncio._methods.handle import SetHandle
+from redset.base import BaseSet
+from redset.exceptions import InvalidTypeError
+
+T = TypeVar("T")
+
+# asyncio
+# The operands of a set: any iterable, an asynchronous one too, as these sets are.
+# end
+# sync: # The operands of a set: any iterable.
+Items = Iterable[T] | AsyncIterable[T]
+
+
+async def sought(item: Any) -> Any:
+    """Return the value that *item* is looked up as: a set of redset as the ``set`` of its items."""
+    if isinstance(item, SetHandle):
+        # asyncio
+        return {each async for each in item}
+        # end
+        # sync: return set(item)
+    return item
+
+
+async def operands_of(
+    runner: AsyncRunner[Any], others: Iterable[Items[Any]], *, travel: bool = False
+) -> list[StoredOperand | LocalOperand[Any]]:
+    """Return *others* as operands; if they *travel*, members that are refused are left out."""
+    if not travel or not runner.config.deduplicates:
+        return [await operand_of(runner, other) for other in others]
+    why = "unique= may refuse some of them"
+    return [
+        _travelling(runner, other, why) if isinstance(other, SetHandle) else _local(runner, other)
+        for other in others
+    ]
+
+
+async def operand_of(
+    runner: AsyncRunner[Any], other: Items[Any]
+) -> StoredOperand | LocalOperand[Any]:
+    """Return *other* as an operand: stored on the server, or read item by item."""
+    if not isinstance(other, SetHandle):
+        return _local(runner, other)
+    found = await runner.stored_with(other._runner)
+    if found is not None:
+        return found
+    cluster = runner.connection.is_cluster
+    return _travelling(
+        runner, other, why_apart(runner.config, other._runner.config, cluster=cluster)
+    )
+
+
+def _local(runner: AsyncRunner[Any], other: Items[Any]) -> LocalOperand[Any]:
+    if isinstance(other, BaseSet):
+        name = runner.config.name
+        raise InvalidTypeError(
+            # asyncio
+            f"redset {shown(name)}: {shown(other)} is a synchronous set, which "
+            "would block the event loop; make it with the class of that name in redset.asyncio"
+            # end
+            # sync: f"redset {shown(name)}: {shown(other)} is a set of redset.asyncio, "
+            # sync: "which has to be awaited; make it with the class of that name in redset"
+        )
+    return LocalOperand(unscored_any(other))
+
+
+def _travelling(runner: AsyncRunner[Any], other: SetHandle[Any], why: str) -> LocalOperand[Any]:
+    """Return an operand of the scored items of another set, which are read into this process."""
+    config, theirs = runner.config, other._runner.config
+    source = scored_async(other.items(), other_encoding(config, theirs))
+    return noticed_operand(config, theirs, source, why)
