@@ -14,8 +14,9 @@ from redset._protocol.keys import check_name, companion, lasting_set_of, text_of
 from redset._protocol.scores import Clock, unique_times, zero
 from redset._support.subclasses import copy_own_state, own_state
 from redset._support.words import shown
+from redset._transport import compat
 from redset._transport.pickling import PicklableClient
-from redset._transport.runner import BaseRunner
+from redset._transport.runner import BaseRunner, slots_of
 from redset.codecs import TextSerializer, ValueSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
@@ -75,16 +76,7 @@ class BaseSet(Generic[T]):
     ) -> None:
         key = check_name(name)
         label = text_of(key)
-        for argument, function in (("scorer", scorer), ("clock", clock)):
-            if function is not None and not callable(function):
-                raise InvalidTypeError(
-                    f"redset {shown(label)}: {argument} must be callable, got {shown(function)}"
-                )
-        if unique not in UNIQUE:
-            raise InvalidValueError(
-                f"redset {shown(label)}: unique must be one of {', '.join(UNIQUE)}; "
-                f"got {shown(unique)}"
-            )
+        _check_arguments(label, scorer, clock, unique)
         most = check_most(label, max_deliveries)
         if _falls_back(self._kind, label, serializer):
             serializer = None
@@ -94,18 +86,22 @@ class BaseSet(Generic[T]):
             named["durable"] = durable
         self._arguments = (settings, named)
         times = unique_times(clock)
+        encoding = _encoding(self._kind, label, serializer)
+        client = self._runner_class.check_client(label, redis_client)
         config = SetConfig(
             label,
             key,
-            _encoding(self._kind, label, serializer),
+            encoding,
             scorer or _default_scorer(self._kind, times),
             unique,
             max_deliveries=most or 0,
             no_wait=TakeOptions(times.now if self._kind.hands_out_due else None),
             score_clock=clock if self._kind.scores_are_times else None,
             durable=durable,
+            in_cluster=compat.is_cluster(client),
+            requests=slots_of(client, key, only_due=self._kind.hands_out_due),
         )
-        self._runner = self._runner_class(redis_client, config, clock=clock, **options)
+        self._runner = self._runner_class(client, config, clock=clock, **options)
         self._run = self._runner.run
 
     # The set's own initialization, also if a subclass overrides `__init__`.
@@ -161,6 +157,18 @@ def lock_arguments(handle: BaseSet[Any]) -> tuple[Any, bytes, float | None, floa
     """Return the arguments for the lock of a set: client, key, expires and timeout."""
     (_, _, timeout, expires), _ = handle._arguments
     return handle._runner.client, companion(handle.key, "lock"), expires, timeout
+
+
+def _check_arguments(name: str, scorer: Any, clock: Any, unique: Any) -> None:
+    for argument, function in (("scorer", scorer), ("clock", clock)):
+        if function is not None and not callable(function):
+            raise InvalidTypeError(
+                f"redset {shown(name)}: {argument} must be callable, got {shown(function)}"
+            )
+    if unique not in UNIQUE:
+        raise InvalidValueError(
+            f"redset {shown(name)}: unique must be one of {', '.join(UNIQUE)}; got {shown(unique)}"
+        )
 
 
 def _falls_back(kind: Kind, name: str, serializer: Any) -> bool:

@@ -82,7 +82,7 @@ Unique = Literal["until_taken", "until_acked", "forever"]
 UNIQUE: tuple[str, ...] = get_args(Unique)
 
 
-# The slots of a config that no runner was given: the runner of a set replaces them.
+# The slots of a config without a client, whose plans are not sent.
 _UNBOUND = SetSlots(b"redset")
 
 

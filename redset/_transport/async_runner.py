@@ -123,14 +123,14 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
     connection: AsyncClientConnection
     surface = "redset.asyncio"
     take_back = staticmethod(queue.take_back)
+    check_client = staticmethod(check_async_client)
 
     def __init__(
         self, client: Any, config: SetConfig[T], *, clock: Any = None, pipelining: bool = True
     ) -> None:
         self.pipelining = bool(pipelining)
         self.synchronize = getattr(clock, "synchronize", None)
-        checked = check_async_client(config.name, client)
-        super().__init__(checked, config, clock=clock, pipelining=self.pipelining)
+        super().__init__(client, config, clock=clock, pipelining=self.pipelining)
 
     async def walk(
         self,

@@ -43,12 +43,19 @@ C = TypeVar("C")
 Operation = Callable[Concatenate[SetConfig[T], P], Plan[R]]
 
 
+def slots_of(client: Any, key: bytes, *, only_due: bool) -> SetSlots:
+    """Return the slots that the handles of the set under *key* share; see `SharedSlots.of`."""
+    return compat.shared_by_client(client, "slots", SharedSlots).of(key, only_due=only_due)
+
+
 class BaseRunner(Generic[T]):
     """The base class of the runners of both surfaces."""
 
     # The package of the classes that use it.
     surface = "redset"
     config: SetConfig[T]
+    # Returns a client that can serve the set of a name, or raises an error.
+    check_client: Callable[[str, Any], Any]
 
     def __init__(
         self, client: Any, config: SetConfig[T], *, clock: Any = None, **options: Any
@@ -61,23 +68,23 @@ class BaseRunner(Generic[T]):
 
     def bind(self, config: SetConfig[T]) -> None:
         """Send the plans of *config* from now on, over a connection for that set."""
-        self.config = replace(
-            config, requests=self._slots(config), in_cluster=compat.is_cluster(self.client)
-        )
+        self.config = config
         # A result is temporary.
         self.durable = None if config.is_result else config.durable
         self.connection = self._connect()
 
-    def _slots(self, config: SetConfig[T]) -> SetSlots:
-        """Return the slots of the set's calls; a result, whose key is not shared, has its own."""
-        if config.is_result:
-            return SetSlots(config.key)
-        shared = compat.shared_by_client(self.client, "slots", SharedSlots)
-        return shared.of(config.key, only_due=config.no_wait.now is not None)
-
     def rebind(self, key: bytes, liveness_key: bytes | None = None) -> None:
         """Use another set from now on: a lasting one, or a result with its liveness key."""
-        self.bind(replace(self.config, name=text_of(key), key=key, liveness_key=liveness_key))
+        self.bind(self._config_of(key, liveness_key))
+
+    def _config_of(self, key: bytes, liveness_key: bytes | None, **changes: Any) -> SetConfig[T]:
+        """Return the config of another set of this client: a lasting one, or a result."""
+        if liveness_key is None:
+            slots = slots_of(self.client, key, only_due=self.config.no_wait.now is not None)
+        else:  # the key of a result is not shared
+            slots = SetSlots(key)
+        changes |= {"name": text_of(key), "key": key, "liveness_key": liveness_key}
+        return replace(self.config, requests=slots, **changes)
 
     def follow(self, key: bytes) -> None:
         """Use the set under *key* from now on, its key since it was renamed."""
@@ -95,16 +102,11 @@ class BaseRunner(Generic[T]):
 
     def derive(self, destination: Destination) -> Self:
         """Return a runner for the set at *destination*; it owns that set if it is a result."""
-        config = replace(
-            self.config,
-            name=text_of(destination.key),
-            key=destination.key,
-            liveness_key=destination.liveness_key or None,
-            unique="until_taken",
-        )
+        key, liveness_key = destination.key, destination.liveness_key or None
+        config = self._config_of(key, liveness_key, unique="until_taken")
         derived = type(self)(self.client, config, **self.options)
-        if destination.liveness_key:
-            derived.own((destination.key, destination.liveness_key))
+        if liveness_key is not None:
+            derived.own((key, liveness_key))
         return derived
 
     def translate_error(self, error: Exception) -> Exception:
@@ -202,9 +204,7 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
     """Sends the plans of one set over a synchronous client."""
 
     connection: ClientConnection
-
-    def __init__(self, client: Any, config: SetConfig[T], *, clock: Any = None) -> None:
-        super().__init__(check_client(config.name, client), config, clock=clock)
+    check_client = staticmethod(check_client)
 
     def walk(
         self,
