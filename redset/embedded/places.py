@@ -28,10 +28,22 @@ def resolved(directory: str | os.PathLike[str]) -> Path:
         raise InvalidValueError(f"redset server: {shown(path)} names no home directory") from error
 
 
-def private_directory() -> Path:
-    """Make a temporary directory for a private server."""
+def private_path() -> Path:
+    """Choose the temporary directory of a private server; `make_private` makes it."""
+    with _explained():
+        return Path(supervisor.temporary_path())
+
+
+def make_private(directory: Path) -> None:
+    """Make the temporary directory of a private server."""
+    with _explained():
+        directory.mkdir(mode=0o700)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
     try:
-        return Path(supervisor.short_directory())
+        yield
     except OSError as error:
         raise EmbeddedServerError(
             "redset: a private server needs a temporary directory, and there is none that can be "

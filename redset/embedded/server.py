@@ -25,7 +25,7 @@ import redis
 from redset._support.forks import PerProcess, reentrant_lock
 from redset._support.words import one_line
 from redset.embedded import places, supervisor
-from redset.embedded.places import lock_in_time, locked, private_directory, resolved
+from redset.embedded.places import lock_in_time, locked, make_private, private_path, resolved
 from redset.embedded.program import find_server, python_program, supervisor_source
 from redset.embedded.supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError
@@ -73,8 +73,7 @@ class Server:
         self._membership: int | None = None
         self._process = os.getpid()
         self._guard = reentrant_lock()
-        place = private_directory() if directory is None else resolved(directory)
-        self.directory: Path = place
+        self.directory: Path = private_path() if directory is None else resolved(directory)
         try:
             self._join()
         except OSError as error:
@@ -127,7 +126,10 @@ class Server:
     # -- joining
 
     def _join(self) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._private:
+            make_private(self.directory)
+        else:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check_owner()
         self._membership = open_lock(self._path(supervisor.MEMBERS_LOCK))
         _open_servers.add(self)

@@ -64,13 +64,17 @@ def fits_a_socket(path: str) -> bool:
     return len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
 
 
-def short_directory() -> str:
-    """Make a private temporary directory whose path leaves room for a socket."""
-    directory = tempfile.mkdtemp(prefix=PREFIX)
-    if not fits_a_socket(os.path.join(directory, SOCKET)):
-        os.rmdir(directory)
-        directory = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
-    return directory
+def temporary_path() -> str:
+    """Choose the path of a new temporary directory; it leaves room for a socket.
+
+    The caller keeps the path, and then makes the directory. `tempfile.mkdtemp` makes it first: an
+    interrupt before it has returned the path would leave the directory behind.
+    """
+    name = PREFIX + os.urandom(8).hex()  # enough digits that no other directory has the name
+    path = os.path.join(os.path.abspath(tempfile.gettempdir()), name)
+    if fits_a_socket(os.path.join(path, SOCKET)):
+        return path
+    return os.path.join("/tmp", name)  # noqa: S108 - a random name, made with 0700
 
 
 def socket_path(directory: str) -> str | None:
@@ -164,8 +168,9 @@ def _forget_inherited_signals() -> None:
 def _run(binary: str, lock: int, directory: str, *, keep: bool) -> int:
     address = SOCKET
     if not fits_a_socket(os.path.join(directory, SOCKET)):
-        elsewhere = short_directory()
+        elsewhere = temporary_path()
         os.symlink(elsewhere, ELSEWHERE)
+        os.mkdir(elsewhere, 0o700)
         address = os.path.join(elsewhere, SOCKET)
     options = ["--port", "0", "--unixsocket", address, "--save", ""]
     options += ["--appendonly", "yes" if keep else "no"]

@@ -208,13 +208,30 @@ def test_an_interrupt_while_the_server_starts_leaves_nothing(
 ) -> None:
     for delay in (0.0, 0.02, 0.05, 0.1):
         owner = make_member(environment={"TMPDIR": str(temporary)})
-        assert _eventually(lambda: any(temporary.iterdir()))
+        # Not any file: the owner's `tempfile` makes one first, to see whether it can be written.
+        assert _eventually(lambda: any(temporary.glob(f"{supervisor.PREFIX}*")))
         time.sleep(delay)
         owner.process.send_signal(signal.SIGINT)
         # Not waited for: Python drops an interrupt that meets a weak reference's callback, and
         # the owner then ends with its input.
         owner.leave()
         assert _eventually(lambda: not any(temporary.iterdir()))
+
+
+def test_an_interrupt_at_the_making_of_the_directory_leaves_nothing(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def interrupted(path: str, mode: int) -> None:
+        make(path, mode)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(os, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Server()
+    assert list(temporary.iterdir()) == []
 
 
 def test_ctrl_c_reaches_the_members_and_not_the_server(make_member: MakeMember) -> None:
@@ -663,8 +680,16 @@ def test_without_a_temporary_directory_the_error_says_so(monkeypatch: pytest.Mon
     def none(*_args: object, **_options: object) -> str:
         raise FileNotFoundError("No usable temporary directory found")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", none)
+    monkeypatch.setattr(tempfile, "gettempdir", none)
     with pytest.raises(EmbeddedServerError, match="TMPDIR"):
+        Server()
+
+
+def test_if_the_temporary_directory_has_vanished_the_error_says_so(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    with pytest.raises(EmbeddedServerError, match=r"kept.*TMPDIR"):
         Server()
 
 
