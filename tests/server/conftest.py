@@ -84,20 +84,23 @@ def server() -> Iterator[TestServer]:
 
 @pytest.fixture
 def make_client(server: TestServer) -> Iterator[MakeClient]:
-    """Make further clients of the same server; options are those of the client's class."""
+    """Make further clients of the same server, or *of* another one; options are those of a client.
+
+    A client of a node of a cluster is one of the cluster.
+    """
     library = os.environ.get("REDSET_TEST_CLIENT", "redis")
     made: list[redis.Redis] = []
 
-    def make(**options: Any) -> redis.Redis:
+    def make(of: TestServer = server, **options: Any) -> redis.Redis:
         settings: dict[str, Any] = {
             "protocol": int(os.environ.get("REDSET_TEST_PROTOCOL", "2")),
             "decode_responses": os.environ.get("REDSET_TEST_DECODE", "0") == "1",
         }
-        if (address := cluster_address(server, options)) is not None:
+        if (address := cluster_address(of, options)) is not None:
             made.append(make_cluster_client(library, **(settings | address | options)))
         else:
             client_class = getattr(importlib.import_module(library), library.capitalize())
-            settings |= server_address(server, options)
+            settings |= server_address(of, options)
             made.append(client_class(**(settings | options)))
         return made[-1]
 

@@ -28,6 +28,7 @@ PROGRAM = Reason("it starts programs with the URL of one server", runs=False)
 PAST_PROXIES = Reason("now and then, asyncio's client goes past the lossy proxies", runs=False)
 SLOTS_FIRST = Reason("of a set on another server, too, redset says that slots are different")
 MONITOR = Reason("it looks on by MONITOR or ECHO, at the one server that it connects to")
+RETRIES = Reason("a client of a cluster repeats no command because of a server's error")
 RIGHTS = Reason("over a cluster an account needs more rights: to ask for the nodes")
 
 
@@ -53,6 +54,8 @@ TABLE: Mapping[str, Reason] = {
     "test_reading.py::test_many_local_items_are_looked_up_in_steps": REPLICA,
     "test_reading.py::test_a_replica_reads_results": REPLICA,
     "test_asyncio.py::test_connect_makes_an_asyncio_client": ADDRESS,
+    "test_durable.py::test_a_client_that_can_not_keep_commands": ADDRESS,
+    "test_durable.py::test_a_client_whose_pipeline_is_its_own": ADDRESS,
     "test_locks.py::test_processes_with_one_lock_lose_no_update": ADDRESS,
     "test_subclasses.py::test_on_the_asyncio_surface_likewise": ADDRESS,
     "test_waiting.py::test_ctrl_c_ends_a_wait_without_end": PROGRAM,
@@ -70,6 +73,7 @@ TABLE: Mapping[str, Reason] = {
     # What a cluster, or a client of one, does in another way
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "test_readers.py::test_a_read_only_replica": REPLICA,
+    "test_durable.py::test_a_command_that_the_client_repeats": RETRIES,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
 }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from redset import RedisSortedSet
 from redset.exceptions import KeyTypeError, ResultExpired
-from tests.server.conftest import RoundTrips
+from tests.server.conftest import TAG, RoundTrips
 
 Numbers = RedisSortedSet[Any]
 
@@ -96,7 +96,7 @@ def test_a_replica_answers_for_more_local_items_than_one_call_takes(
 def test_comparing_writes_nothing_and_takes_one_round_trip(
     client: redis.Redis, round_trips: RoundTrips
 ) -> None:
-    numbers, other = pairs(client), pairs(client, "other")
+    numbers, other = pairs(client, f"{TAG}numbers"), pairs(client, f"{TAG}other")
     numbers.update(range(3_500))
     other.update(range(3_500))
     assert numbers == other  # the server has the scripts from here on

@@ -6,6 +6,7 @@ import pickle
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import redis
 import redset
 import redset.asyncio
 from redset import DurabilityUnsupported, Durable, FirstOf, NotDurable, RedisSortedSet
+from tests.clusters import ClusterNode, TestCluster
 from tests.proxy import LossyProxy, RecordingProxy
-from tests.server.conftest import MakeClient, RoundTrips, until
+from tests.server.conftest import ON_CLUSTER, TAG, MakeClient, RoundTrips, until
 from tests.server.test_lost_replies import connection_error
 from tests.servers import TestServer
 
@@ -26,22 +28,41 @@ SHORT = Durable(replicas=1, timeout=0.02)
 KIND = os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")
 HAS_WAITAOF = KIND not in {"redis-6.2", "redis-7.0"}
 ITEMS = list(range(1, 9))
+# Sets that are used together, in one slot of a cluster.
+PLAIN, VITAL = f"{TAG}plain", f"{TAG}vital"
 
 
 @pytest.fixture(scope="module")
 def replica_server(master: TestServer) -> Iterator[TestServer]:
     """The one replica of *master*, which has all that was written so far."""
-    with TestServer.start(KIND, "--replicaof", "127.0.0.1", str(master.port)) as started:
+    with ExitStack() as stack:
+        if isinstance(master, ClusterNode):
+            started: TestServer = master.cluster.replicas_of(master)[0]
+        else:
+            flags = ("--replicaof", "127.0.0.1", str(master.port))
+            started = stack.enter_context(TestServer.start(KIND, *flags))
         with redis.Redis(unix_socket_path=master.unix_socket) as one:
             until(lambda: one.set("begin", 1) and one.execute_command("WAIT", 1, 1_000))
         yield started
         os.kill(started.pid or 0, signal.SIGCONT)
 
 
+@contextmanager
+def started_master(*flags: str, replicas: int = 0) -> Iterator[TestServer]:
+    """A server; on a cluster its one master, which has so many replicas."""
+    # The server looks at the end of a wait so many times a second.
+    flags = ("--hz", "200", *flags)
+    if ON_CLUSTER:
+        with TestCluster.start(KIND, *flags, masters=1, replicas=replicas) as cluster:
+            yield cluster.nodes[0]
+    else:
+        with TestServer.start(KIND, *flags) as started:
+            yield started
+
+
 @pytest.fixture(scope="module")
 def master() -> Iterator[TestServer]:
-    # The server looks at the end of a wait so many times a second.
-    with TestServer.start(KIND, "--hz", "200") as started:
+    with started_master(replicas=1) as started:
         yield started
 
 
@@ -53,7 +74,7 @@ def client(
     with redis.Redis(unix_socket_path=master.unix_socket) as janitor:
         janitor.flushall()
         assert janitor.execute_command("WAIT", 1, 30_000) == 1
-    yield make_client(unix_socket_path=master.unix_socket, **PATIENT)
+    yield make_client(of=master, **PATIENT)
     os.kill(replica_server.pid or 0, signal.SIGCONT)
 
 
@@ -198,7 +219,9 @@ def plainly(result: Any) -> Any:
 def contents(server: TestServer, name: str) -> dict[bytes, Any]:
     """All that the server has of the set *name*, but for what belongs to calls."""
     kept: dict[bytes, Any] = {}
-    with redis.Redis(unix_socket_path=server.unix_socket) as c:
+    with redis.Redis(unix_socket_path=server.unix_socket, single_connection_client=True) as c:
+        if isinstance(server, ClusterNode):
+            c.readonly()  # a replica would send this client to its master
         for key in c.scan_iter():
             if name.encode() in key and b"given" not in key:
                 words = key.replace(name.encode(), b"")
@@ -221,7 +244,7 @@ def test_a_change_that_is_confirmed_returns_what_it_does_without_the_option(
     call: str,
 ) -> None:
     change = (CHANGES | MORE_CHANGES)[call]
-    plain, durable = filled(client, "plain"), filled(client, "vital", durable=HEALTHY)
+    plain, durable = filled(client, PLAIN), filled(client, VITAL, durable=HEALTHY)
     durable.add(1, score=1)  # the server is asked once whether it can confirm
     with round_trips(client) as plainly_counted:
         expected = plainly(change(plain))
@@ -229,8 +252,8 @@ def test_a_change_that_is_confirmed_returns_what_it_does_without_the_option(
         result = plainly(change(durable))
     assert result == expected
     assert counted.value == plainly_counted.value
-    assert contents(master, "vital") == contents(master, "plain")
-    assert contents(replica_server, "vital") == contents(master, "vital")  # at once
+    assert contents(master, VITAL) == contents(master, PLAIN)
+    assert contents(replica_server, VITAL) == contents(master, VITAL)  # at once
     assert not list(client.scan_iter("*fence*"))
 
 
@@ -239,7 +262,7 @@ def test_a_change_that_is_not_confirmed_is_done_and_told_with_its_result(
     client: redis.Redis, master: TestServer, stop: Callable[[], None], call: str
 ) -> None:
     change = (CHANGES | MORE_CHANGES)[call]
-    plain, durable = filled(client, "plain"), filled(client, "vital", durable=SHORT)
+    plain, durable = filled(client, PLAIN), filled(client, VITAL, durable=SHORT)
     stop()
     expected = plainly(change(plain))
     with pytest.raises(NotDurable, match=r"vital.*0 of 1 replicas") as caught:
@@ -248,7 +271,7 @@ def test_a_change_that_is_not_confirmed_is_done_and_told_with_its_result(
     assert (error.replicas, error.wanted, error.disk) == (0, 1, None)
     if call not in OPERATORS:  # an operator in place returns its set, which the caller has
         assert plainly(error.result) == expected
-    assert contents(master, "vital") == contents(master, "plain")
+    assert contents(master, VITAL) == contents(master, PLAIN)
 
 
 SETTLINGS: dict[str, Callable[[Any], Any]] = {
@@ -269,18 +292,18 @@ def test_settling_waits_for_its_confirmation(
     call: str,
     is_confirmed: bool,
 ) -> None:
-    plain, numbers = filled(client, "plain"), filled(client, "vital", durable=HEALTHY)
+    plain, numbers = filled(client, PLAIN), filled(client, VITAL, durable=HEALTHY)
     leases = [plain.lease(2), numbers.lease(2)]
     SETTLINGS[call](leases[0])
     if is_confirmed:
         SETTLINGS[call](leases[1])
-        assert contents(replica_server, "vital") == contents(master, "vital")
+        assert contents(replica_server, VITAL) == contents(master, VITAL)
     else:
         stop()
         hurry(numbers)
         with pytest.raises(NotDurable, match="0 of 1 replicas"):
             SETTLINGS[call](leases[1])
-    assert contents(master, "vital") == contents(master, "plain")
+    assert contents(master, VITAL) == contents(master, PLAIN)
 
 
 def test_reading_and_results_wait_for_nothing(
@@ -311,8 +334,8 @@ def test_reading_and_results_wait_for_nothing(
 def test_nothing_to_deliver_is_nothing_to_confirm(
     client: redis.Redis, stop: Callable[[], None]
 ) -> None:
-    numbers: Numbers = RedisSortedSet(client, "vital", durable=SHORT)
-    urgent: Numbers = RedisSortedSet(client, "urgent")
+    numbers: Numbers = RedisSortedSet(client, VITAL, durable=SHORT)
+    urgent: Numbers = RedisSortedSet(client, f"{TAG}urgent")
     stop()
     with pytest.raises(KeyError):
         numbers.pop()
@@ -467,16 +490,20 @@ def test_the_end_of_a_block_raises_what_was_not_confirmed(
 
 @pytest.fixture
 def lossy(client: redis.Redis, master: TestServer) -> Iterator[LossyProxy]:
-    with LossyProxy(master.port) as started:
+    with LossyProxy(*master.ports) as started:
         yield started
 
 
 def test_a_call_that_is_repeated_after_a_lost_reply_is_confirmed_too(
-    client: redis.Redis, lossy: LossyProxy, make_client: MakeClient, stop: Callable[[], None]
+    client: redis.Redis,
+    master: TestServer,
+    lossy: LossyProxy,
+    make_client: MakeClient,
+    stop: Callable[[], None],
 ) -> None:
     # The repeated call writes nothing: a WAIT alone would count the stopped replica at once.
     filled(client, "vital")
-    behind = make_client(host="127.0.0.1", port=lossy.port, **PATIENT)
+    behind = make_client(of=master, host="127.0.0.1", port=lossy.port, **PATIENT)
     numbers: Numbers = RedisSortedSet(behind, "vital", durable=HEALTHY)
     numbers.add(1, score=1)
     stop()
@@ -504,33 +531,37 @@ def test_a_change_that_was_made_already_is_confirmed(
 ) -> None:
     stop()
     RedisSortedSet[Any](client, "vital").add(1, score=1)
-    elsewhere = make_client(unix_socket_path=master.unix_socket)
+    elsewhere = make_client(of=master)
     with pytest.raises(NotDurable):
         RedisSortedSet[Any](elsewhere, "vital", durable=SHORT).add(1, score=1)
 
 
 @pytest.fixture
 def recorded(
-    client: redis.Redis, master: TestServer, make_client: MakeClient
-) -> Iterator[tuple[redis.Redis, Callable[[], list[bytes]]]]:
-    """A client, and the names of the commands that were sent over it since they were asked for."""
-    with RecordingProxy(master.port) as proxy:
+    client: redis.Redis, master: TestServer
+) -> Iterator[tuple[int, Callable[[], list[bytes]]]]:
+    """A port, and the names of the commands that were sent to it since they were asked for."""
+    with RecordingProxy(*master.ports) as proxy:
         seen = 0
 
         def names() -> list[bytes]:
             nonlocal seen
-            known = {b"CLIENT", b"HELLO", b"PING", b"MAINT_NOTIFICATIONS"}
+            known = {b"CLIENT", b"HELLO", b"PING", b"MAINT_NOTIFICATIONS", b"CLUSTER", b"COMMAND"}
             found = [words for words in proxy.requests() if words[0] not in known]
             found, seen = found[seen:], len(found)
             return [words[0] for words in found]
 
-        yield make_client(host="127.0.0.1", port=proxy.port, **PATIENT), names
+        yield proxy.port, names
 
 
 def test_a_script_that_is_sent_again_is_confirmed_again(
-    client: redis.Redis, recorded: tuple[redis.Redis, Callable[[], list[bytes]]]
+    client: redis.Redis,
+    master: TestServer,
+    make_client: MakeClient,
+    recorded: tuple[int, Callable[[], list[bytes]]],
 ) -> None:
-    through, names = recorded
+    port, names = recorded
+    through = make_client(of=master, host="127.0.0.1", port=port, **PATIENT)
     numbers: Numbers = RedisSortedSet(through, "vital", durable=HEALTHY)
     numbers.add(1)
     client.script_flush()
@@ -542,8 +573,8 @@ def test_a_script_that_is_sent_again_is_confirmed_again(
 def test_each_step_waits_and_after_one_that_was_not_confirmed_only_briefly(
     client: redis.Redis, master: TestServer, make_client: MakeClient, stop: Callable[[], None]
 ) -> None:
-    with RecordingProxy(master.port) as proxy:
-        through = make_client(host="127.0.0.1", port=proxy.port, **PATIENT)
+    with RecordingProxy(*master.ports) as proxy:
+        through = make_client(of=master, host="127.0.0.1", port=proxy.port, **PATIENT)
         numbers: Numbers = RedisSortedSet(through, "vital", durable=SHORT)
         stop()
         with pytest.raises(NotDurable):
@@ -571,17 +602,18 @@ def test_a_command_that_the_client_repeats_is_confirmed_again(
     client: redis.Redis,
     master: TestServer,
     make_client: MakeClient,
-    recorded: tuple[redis.Redis, Callable[[], list[bytes]]],
+    recorded: tuple[int, Callable[[], list[bytes]]],
 ) -> None:
-    _, names = recorded
+    port, names = recorded
     library = type(client).__module__.partition(".")[0]
     retry = importlib.import_module(f"{library}.retry").Retry
     refusal = importlib.import_module(f"{library}.exceptions").ResponseError
     plain: Numbers = RedisSortedSet(client, "vital")
     plain.update([1, 2, 3])
     through = make_client(
+        of=master,
         host="127.0.0.1",
-        port=recorded[0].connection_pool.connection_kwargs["port"],
+        port=port,
         retry=retry(Lifting(lambda: client.config_set("min-replicas-to-write", 0)), 3),
         retry_on_error=[refusal],
         **PATIENT,
@@ -601,19 +633,19 @@ def test_a_command_that_the_client_repeats_is_confirmed_again(
 def test_the_first_of_several_sets_waits_for_what_any_of_them_asks(
     client: redis.Redis, stop: Callable[[], None]
 ) -> None:
-    plain: Numbers = RedisSortedSet(client, "plain")
-    vital: Numbers = RedisSortedSet(client, "vital", durable=SHORT)
+    plain: Numbers = RedisSortedSet(client, PLAIN)
+    vital: Numbers = RedisSortedSet(client, VITAL, durable=SHORT)
     plain.add_scored({item: item for item in ITEMS})
     jobs = FirstOf(vital, plain)
     stop()
     with pytest.raises(NotDurable) as popped:
         jobs.pop(with_scores=True)
-    assert (popped.value.result[0].name, *popped.value.result[1:]) == ("plain", 1, 1)
+    assert (popped.value.result[0].name, *popped.value.result[1:]) == (PLAIN, 1, 1)
     with pytest.raises(NotDurable) as taken:
         jobs.take(2)
     assert [(source.name, item) for source, item in taken.value.result] == [
-        ("plain", 2),
-        ("plain", 3),
+        (PLAIN, 2),
+        (PLAIN, 3),
     ]
     with pytest.raises(NotDurable) as leased:
         jobs.lease(1)
@@ -627,16 +659,16 @@ def test_the_first_of_several_sets_waits_for_what_any_of_them_asks(
 
 
 def test_handles_keep_the_option(client: redis.Redis) -> None:
-    numbers: Numbers = RedisSortedSet(client, "vital", durable=HEALTHY)
-    assert repr(numbers) == "<redset.RedisSortedSet 'vital'>"
+    numbers: Numbers = RedisSortedSet(client, VITAL, durable=HEALTHY)
+    assert repr(numbers) == f"<redset.RedisSortedSet '{VITAL}'>"
     again = pickle.loads(pickle.dumps(numbers))
-    for handle in (numbers, again, numbers.copy(into="into"), numbers.dead_items):
+    for handle in (numbers, again, numbers.copy(into=f"{TAG}into"), numbers.dead_items):
         assert handle._runner.config.durable == handle._runner.durable == HEALTHY
     result = numbers | {1}
     assert (result._runner.config.durable, result._runner.durable) == (HEALTHY, None)
-    result.rename("lasting")
+    result.rename(f"{TAG}lasting")
     assert result._runner.durable == HEALTHY
-    numbers.rename("renamed")
+    numbers.rename(f"{TAG}renamed")
     assert numbers._runner.durable == HEALTHY
 
 
@@ -715,7 +747,7 @@ def test_a_client_whose_pipeline_is_its_own_sends_all_in_one_pipeline(
 def test_a_wait_longer_than_the_client_waits_for_a_reply_is_refused(
     client: redis.Redis, make_client: MakeClient, master: TestServer
 ) -> None:
-    hasty = make_client(unix_socket_path=master.unix_socket, socket_timeout=1.0)
+    hasty = make_client(of=master, socket_timeout=1.0)
     with pytest.raises(ValueError, match=r"'vital': durable waits up to 0.6 seconds.*=1;"):
         RedisSortedSet(hasty, "vital", durable=Durable(replicas=1, timeout=0.6))
     RedisSortedSet[Any](hasty, "vital", durable=Durable(replicas=1, timeout=0.5)).add(1)
@@ -725,9 +757,7 @@ def test_an_account_without_the_right_is_told_before_anything_changes(
     client: redis.Redis, make_client: MakeClient, master: TestServer
 ) -> None:
     client.execute_command("ACL", "SETUSER", "meek", "on", ">x", "~*", "&*", "+@all", "-wait")
-    meek = make_client(
-        unix_socket_path=master.unix_socket, username="meek", password="x", **PATIENT
-    )
+    meek = make_client(of=master, username="meek", password="x", **PATIENT)
     numbers: Numbers = RedisSortedSet(meek, "vital", durable=HEALTHY)
     with pytest.raises(DurabilityUnsupported, match=r"'vital': .* needs WAIT"):
         numbers.add(1)
@@ -741,9 +771,8 @@ def test_an_account_without_the_right_is_told_before_anything_changes(
 @pytest.fixture
 def on_disk(make_client: MakeClient) -> Iterator[redis.Redis]:
     """A client of a server with an append-only file."""
-    flags = ("--appendonly", "yes", "--appendfsync", "always", "--hz", "200")
-    with TestServer.start(KIND, *flags) as started:
-        yield make_client(unix_socket_path=started.unix_socket, **PATIENT)
+    with started_master("--appendonly", "yes", "--appendfsync", "always") as started:
+        yield make_client(of=started, **PATIENT)
 
 
 DISK = Durable(disk=True, timeout=30.0)

@@ -45,7 +45,7 @@ def test_tasks_share_one_wait_and_each_is_told(
             ]
             return found
 
-    with RecordingProxy(master.port) as proxy:
+    with RecordingProxy(*master.ports) as proxy:
         found = asyncio.run(main(proxy))
     assert [type(error) for error in found] == [NotDurable] * 19
     assert [error.result for error in found] == list(range(1, 20))
@@ -80,7 +80,7 @@ def test_confirmed_tasks_and_others_get_their_own_replies_in_order(
                 *(b"ZREM", b"ZREM", b"EVAL", b"WAIT", b"ZSCORE"),
             ]
 
-    with RecordingProxy(master.port) as proxy:
+    with RecordingProxy(*master.ports) as proxy:
         asyncio.run(main(proxy))
 
 
