@@ -33,7 +33,7 @@ class AsyncSlotRoute:
         """Send *batch* without waiting for replies, if the loop still runs; from any thread."""
         node = compat.node_of_slot(client, self._slot)
         pipeliner = None if node is None else self._pipeliners().get(node.name)
-        if pipeliner is not None:
+        if pipeliner is not None and not compat.is_closed(client):
             pipeliner.send_soon(client_of_node(client, node), batch)
 
     async def send(self, _client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
@@ -42,7 +42,7 @@ class AsyncSlotRoute:
         node = compat.node_of_slot(client, self._slot)
         if not compat.is_untouched(client, self._original):
             return await self._send_by_client(batch)
-        if node is None:  # the client has not been used
+        if node is None or compat.is_closed(client):
             return await self._send_again(Attempts(client, batch))
         try:
             replies = await self._call(node, batch)
@@ -90,7 +90,7 @@ class AsyncSlotRoute:
     async def _learn(self) -> None:
         """Let the client learn which node has the slot; raise its error if it can't."""
         client = self._client
-        if compat.node_of_slot(client, self._slot) is None:
+        if compat.node_of_slot(client, self._slot) is None or compat.is_closed(client):
             # Several commands at once can't be the first ones of a client: it does this once. If
             # the task that began it is cancelled, others may wait for it.
             await asyncio.shield(asyncio.ensure_future(client.initialize()))

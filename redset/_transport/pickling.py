@@ -38,7 +38,7 @@ class PicklableClient:
 
 def _reopen(settings: bytes) -> PicklableClient:
     client = _clients.get(settings)
-    if client is None:
+    if client is None or compat.is_ended(client):
         client = _clients[settings] = _open(*pickle.loads(settings))
     return PicklableClient(client)
 

@@ -1,6 +1,7 @@
 """Clients of a cluster: every call is right, and none leaves a connection inside a transaction."""
 
 import asyncio
+import gc
 import pickle
 import re
 from collections.abc import Iterator
@@ -279,6 +280,27 @@ def test_asyncio_calls_at_once_may_be_the_first_ones_of_their_client(cluster: Te
         return {each for each in outcomes if not isinstance(each, float | int)}
 
     assert asyncio.run(main()) == set()
+
+
+def test_an_asyncio_client_that_is_used_after_its_end_can_be_closed_again(
+    cluster: TestCluster,
+) -> None:
+    async def main() -> None:
+        client: Any = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port)
+        numbers: Any = redset.asyncio.RedisSortedSet(client, "numbers", scorer=float)
+        for number in range(3):
+            await numbers.add(number)
+            # The connection that deletes a result is none that nobody would close.
+            result = await numbers.union([number])
+            await client.aclose()
+            del result
+            gc.collect()
+            await asyncio.sleep(0.01)
+            known = [*client.get_nodes(), *client.nodes_manager.startup_nodes.values()]
+            left = {one for node in known for one in node._connections if one.is_connected}
+            assert left == set()
+
+    asyncio.run(main())
 
 
 def test_an_account_with_the_listed_rights_can_do_everything(

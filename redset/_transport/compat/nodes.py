@@ -89,6 +89,22 @@ def node_of_slot(client: Any, slot: int) -> Any:
         return None
 
 
+def is_closed(client: Any) -> bool:
+    """Return whether an asyncio cluster's *client* was closed, or never used.
+
+    If a node's connection is opened without the client's knowledge, the client doesn't close it.
+    """
+    if hasattr(client, "_closed"):
+        return is_ended(client)
+    # After a failure, too, it is to ask for its nodes again, but has a default one.
+    return client._initialize and client.nodes_manager.default_node is None
+
+
+def is_ended(client: Any) -> bool:
+    """Return whether *client* was closed and can't be used again, as valkey-py's of a cluster."""
+    return getattr(client, "_closed", False) is True
+
+
 async def connection_of_node(node: Any) -> Any:
     """Acquire a connection of *node*, of an asyncio cluster's client; it is checked."""
     connection = node.acquire_connection()
