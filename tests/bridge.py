@@ -128,6 +128,8 @@ class Loop:
 async def _disconnect(client: Any) -> None:
     if is_cluster(client):
         await client.aclose()
+        for node in client.get_nodes():  # what was opened after that
+            await node.disconnect()
     else:
         await client.connection_pool.disconnect()
 
@@ -143,7 +145,9 @@ async def _twin(client: Any) -> Any:
         twin = importlib.import_module(f"{library}.asyncio.retry").Retry
         options["retry"] = twin(retry._backoff, retry._retries)
     if is_cluster(client):
-        return make_cluster_client(library, is_asyncio=True, **(options | _address(client)))
+        made = make_cluster_client(library, is_asyncio=True, **(options | _address(client)))
+        # It would ask for the cluster's nodes with its first calls, which are counted.
+        return await made.initialize()
     kind = getattr(importlib.import_module(f"{library}.asyncio"), library.capitalize())
     return kind(max_connections=client.connection_pool.max_connections, **options)
 
