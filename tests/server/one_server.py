@@ -32,11 +32,15 @@ RETRIES = Reason("a client of a cluster repeats no command because of a server's
 RIGHTS = Reason("over a cluster an account needs more rights: to ask for the nodes")
 
 
-# A part of a test's id, from the name of its module on: the longest one counts.
-TABLE: Mapping[str, Reason] = {
+# A part of a test's id, from the name of its module on: the longest one counts. `None` is for
+# exceptions, which pass on a cluster.
+TABLE: Mapping[str, Reason | None] = {
     # What redset does with the connections of one server's pool
     "test_subscriptions.py": NOT_TRIED,
     "test_pinned.py": POOL,
+    "test_pinned.py::test_a_single_connection_is_not_taken": None,
+    "test_pinned.py::test_a_connection_that_the_server_closed_is_replaced": None,
+    "test_pinned.py::test_a_closed_client_connects_anew": None,
     "test_asyncio.py::test_one_who_waits_is_woken_by_an_item": POOL._replace(runs=False),
     "test_asyncio.py::test_a_handle_can_be_pickled": POOL,
     "test_asyncio.py::test_a_client_with_one_connection_of_its_own": POOL,
@@ -73,6 +77,7 @@ TABLE: Mapping[str, Reason] = {
     # What a cluster, or a client of one, does in another way
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "test_readers.py::test_a_read_only_replica": REPLICA,
+    "test_replica.py::test_a_replica": REPLICA,
     "test_durable.py::test_a_command_that_the_client_repeats": RETRIES,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
 }

@@ -67,7 +67,7 @@ WRITES: dict[str, Call] = {
     "update": lambda jobs, _: jobs.update(["new"]),
     "insert": lambda jobs, _: jobs.insert("new"),
     "clear": lambda jobs, _: jobs.clear(),
-    "rename": lambda jobs, _: jobs.rename("elsewhere"),
+    "rename": lambda jobs, _: jobs.rename("{x}elsewhere"),
     "expire": lambda jobs, _: jobs.expire(1_000),
     "persist": lambda jobs, _: jobs.persist(),
     "pop": lambda jobs, _: jobs.pop(),
