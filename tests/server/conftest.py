@@ -59,6 +59,11 @@ def name_beside(name: str | bytes) -> str:
     return next(f"{{{tag}}}beside" for tag in tags if slot_of(tag) == slot_of(name))
 
 
+def home_of(server: TestServer, name: str | bytes) -> TestServer:
+    """The server that has the key *name*: the shared one, or the node of its slot."""
+    return server.cluster.node_of(name) if isinstance(server, ClusterNode) else server
+
+
 def delete_collected(client: Any) -> None:
     """Have results deleted whose handles were collected; over a cluster, the next call does so."""
     if cluster_clients.is_cluster(client):

@@ -27,7 +27,7 @@ from redset.exceptions import LeaseLost
 from redset.leases import Lease
 from tests.processes import Mortals, in_processes
 from tests.proxy import LossyProxy
-from tests.server.conftest import PATIENCE, MakeClient, until
+from tests.server.conftest import PATIENCE, MakeClient, home_of, until
 from tests.servers import TestServer
 
 ITEMS = int(os.environ.get("REDSET_FAULT_ITEMS", "0"))
@@ -616,7 +616,7 @@ def disturbed_run(
     def run(work: Share, disturb: Disturb) -> list[int]:
         over = threading.Event()
         with (
-            redis.Redis(unix_socket_path=server.unix_socket) as janitor,
+            redis.Redis(unix_socket_path=home_of(server, "numbers").unix_socket) as janitor,
             ThreadPoolExecutor() as pool,
         ):
             items = numbers(janitor, 0)
