@@ -105,7 +105,7 @@ class Loop:
             ):
                 await asyncio.sleep(0.001)
             for client in clients:
-                await _disconnect(client)
+                await disconnect(client)
         finally:
             self._loop.stop()
 
@@ -122,10 +122,11 @@ class Loop:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         for client in self.clients():
-            await _disconnect(client)
+            await disconnect(client)
 
 
-async def _disconnect(client: Any) -> None:
+async def disconnect(client: Any) -> None:
+    """Close all connections of *client*, of one server or of a cluster."""
     if is_cluster(client):
         await client.aclose()
         for node in client.get_nodes():  # what was opened after that

@@ -42,7 +42,6 @@ TABLE: Mapping[str, Reason | None] = {
     "test_pinned.py::test_a_connection_that_the_server_closed_is_replaced": None,
     "test_pinned.py::test_a_closed_client_connects_anew": None,
     "test_asyncio.py::test_one_who_waits_is_woken_by_an_item": POOL._replace(runs=False),
-    "test_asyncio.py::test_a_handle_can_be_pickled": POOL,
     "test_asyncio.py::test_a_client_with_one_connection_of_its_own": POOL,
     "test_handles.py::test_a_sent_handle_keeps_a_tcp_clients_settings": POOL,
     "test_handles.py::test_settings_that_can_not_be_sent_are_named": POOL,

@@ -21,6 +21,7 @@ from redset.asyncio import (
     TimeSortedSet,
     connect,
 )
+from tests.bridge import disconnect
 from tests.server.asyncio_clients import all_given_back, connected, counted_writes, make
 from tests.server.conftest import MakeClient
 from tests.servers import TestServer
@@ -389,7 +390,7 @@ def test_a_handle_can_be_pickled(server: TestServer) -> None:
             sent = pickle.loads(pickle.dumps(jobs))
             assert await listed(sent.items()) == [("four", 4.0)]
             assert sent._runner.pipelining is False
-            await sent._runner.client.connection_pool.disconnect()
+            await disconnect(sent._runner.client)
 
     asyncio.run(main())
 
