@@ -141,8 +141,9 @@ async def _twin(client: Any) -> Any:
     options = {name: settings[name] for name in SHARED if name in settings}
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
-    # Over a cluster, a connection repeats nothing: the client does.
-    if (retry := client.retry if is_cluster(client) else settings.get("retry")) is not None:
+    # Over a cluster, a connection of redis-py repeats nothing: the client does.
+    own = getattr(client, "retry", None) if is_cluster(client) else None
+    if (retry := own or settings.get("retry")) is not None:
         twin = importlib.import_module(f"{library}.asyncio.retry").Retry
         options["retry"] = twin(retry._backoff, retry._retries)
     if is_cluster(client):
