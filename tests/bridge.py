@@ -147,6 +147,8 @@ async def _twin(client: Any) -> Any:
         twin = importlib.import_module(f"{library}.asyncio.retry").Retry
         options["retry"] = twin(retry._backoff, retry._retries)
     if is_cluster(client):
+        if (attempts := getattr(client, "cluster_error_retry_attempts", None)) is not None:
+            options["cluster_error_retry_attempts"] = attempts
         made = make_cluster_client(library, is_asyncio=True, **(options | _address(client)))
         # It would ask for the cluster's nodes with its first calls, which are counted.
         return await made.initialize()

@@ -51,7 +51,13 @@ _CALLBACKS: dict[str, Callable[..., Any]] = {
 
 
 def make_cluster_client(library: str, *, is_asyncio: bool = False, **options: Any) -> Any:
-    """A client of *library* (redis, valkey) for a cluster, with the tables of this module."""
+    """A client of *library* (redis, valkey) for a cluster, with the tables of this module.
+
+    It repeats a command as often as its ``retry``, if it has that option, repeats it.
+    """
+    if library == "valkey" and "retry" in options:
+        # The option is that of the connections; the client repeats by itself.
+        options.setdefault("cluster_error_retry_attempts", options["retry"]._retries)
     module = importlib.import_module(f"{library}.asyncio" if is_asyncio else library)
     made: Any = getattr(module, f"{library.capitalize()}Cluster")(**options)
     made.command_flags.update(dict.fromkeys(_CALLBACKS, made.PRIMARIES))
