@@ -193,9 +193,9 @@ def _process_at(family: int, address: str | tuple[str, int]) -> int | None:
             connection.sendall(b"PING\r\nINFO server\r\n")
             while (found := re.search(rb"process_id:(\d+)\r\n", said)) is None:
                 part = connection.recv(4096)
+                said += part
                 if not part or said.startswith(b"-"):
                     return None
-                said += part
     except OSError:
         return None
     return int(found[1])
