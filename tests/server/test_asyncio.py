@@ -395,6 +395,23 @@ def test_a_handle_can_be_pickled(server: TestServer) -> None:
     asyncio.run(main())
 
 
+def test_a_handle_that_is_unpickled_when_its_client_was_closed_is_connected(
+    server: TestServer,
+) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs: RedisSortedSet[str] = RedisSortedSet(client, "jobs")
+            await jobs.add("a")
+            words = pickle.dumps(jobs)
+            handles = []
+            for _ in range(2):
+                handles.append(pickle.loads(words))
+                assert await handles[-1].size() == 1
+                await disconnect(handles[-1]._runner.client)
+
+    asyncio.run(main())
+
+
 def test_a_handle_may_be_used_in_one_loop_after_another(server: TestServer) -> None:
     client = make(server)
     jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
