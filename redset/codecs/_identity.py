@@ -6,16 +6,18 @@ ignores anything else, the object is refused, since equal items would have sever
 
 import copyreg
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, fields
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from datetime import datetime, time, timezone
 from decimal import Decimal
+from enum import Enum
 from functools import cached_property
 from types import FunctionType, MemberDescriptorType, WrapperDescriptorType
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from redset.codecs import _scalars
+from redset.codecs._fields import Field, fields_of, has_generated_eq, ignored
 from redset.exceptions import UncertainItemError
 
 Parts = tuple[Any, tuple[Any, ...], Any]
@@ -25,22 +27,28 @@ _SCALAR_BASES = (Decimal, datetime, time)
 _GENERATED = {"_dataclass_getstate", "slots_getstate"}
 _ATTRS_HASH = "_attrs_cached_hash"
 _FIELDS_SET = "__pydantic_fields_set__"
+# What else the state of a model of pydantic holds beside its fields.
+_MODEL_PARTS = ("__pydantic_extra__", "__pydantic_private__")
+# Builtin types with a `__reduce__` of their own, whose state is the attributes of a subclass.
+_CONTAINERS = (set, frozenset, bytearray, deque, OrderedDict)
+_REDUCES = (object.__reduce__, *(kind.__reduce__ for kind in _CONTAINERS))
+_REDUCES_EX = (object.__reduce_ex__, bytearray.__reduce_ex__)
+# Types whose equal instances may differ in something that comes back: module, name, what it is.
+_HOLDING_MORE = (
+    ("array", "array", "typecode"),
+    ("pathlib", "PureWindowsPath", "upper and lower case"),
+    ("gmpy2", "mpfr", "precision"),
+    ("gmpy2", "mpc", "precision"),
+)
 # The kinds of numpy's dtypes that are kept. A datetime64 has a unit that == ignores, a longdouble
 # has bytes without a meaning.
 _NUMPY_KINDS = "biufcSU"
 
-_known_fields: WeakKeyDictionary[type, tuple["_Field", ...]] = WeakKeyDictionary()
 # The attributes that were found to decide whether two objects of a class are equal.
 _compared: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 _comparing_all: WeakSet[type] = WeakSet()
-
-
-class _Field(NamedTuple):
-    """A field of a dataclass or an attrs class."""
-
-    name: str
-    compared: bool
-    default: Callable[[Any], object] | None
+# Whether the `==` that a class with fields defines itself ignores those with ``compare=False``.
+_ignoring: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -> Parts:
@@ -48,18 +56,19 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
     cls: Any = type(item)
     if cls is timezone:
         return function, arguments[:1], state  # without its name
+    _refuse_holding_more(item)
     base = _scalars.base_of(item, _SCALAR_BASES)
     if base is not None and function is cls:
         scalar = _scalars.BY_CLASS[base]
         arguments = scalar.loads(scalar.dumps(item)).__reduce_ex__(5)[1]
     if type(state) is dict and _FIELDS_SET in state:
-        return function, arguments, _model_state(cls, state)
+        return function, arguments, _model_state(item, state)
     plain = _has_plain_state(cls)
-    known = _fields_of(cls) if plain else ()
-    is_generated = known != () and _has_generated_eq(cls)
+    known = fields_of(cls) if plain else ()
+    is_generated = known != () and has_generated_eq(cls)
     if is_generated:
         _check_fields(item, known)
-    if not all(field.compared for field in known) and arguments == (cls,):
+    if known and arguments == (cls,) and _leaves_out_fields(item, known):
         return made, (cls, _compared_values(item, known)), None
     attributes: Any
     attributes, slots = state if type(state) is tuple and len(state) == 2 else (state, None)
@@ -68,17 +77,78 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
         if plain:  # then Python has None if there are no attributes
             attributes = attributes or None
         state = attributes if slots is None else (attributes, slots)
-    if plain and not is_generated and cls.__eq__ is not object.__eq__ and state is not None:
-        values = {**(attributes or {}), **(slots or {})}
-        if type(cls.__eq__) is WrapperDescriptorType:  # container, number: no attributes
-            raise _ignored(cls, min(values))
-        _check_compared(item, function, arguments, values)
+    if plain and not is_generated and cls.__eq__ is not object.__eq__:
+        _check_own_eq(item, function, arguments, _values(item, attributes, slots, known))
     return function, arguments, state
+
+
+def _values(item: Any, attributes: Any, slots: Any, known: Iterable[Field]) -> dict[str, Any]:
+    if type(attributes) is list:  # as a frozen dataclass with slots has its state
+        return dict(zip([field.name for field in known], attributes, strict=True))
+    return {**(attributes or {}), **(slots or {})}
+
+
+def _check_own_eq(
+    item: Any, function: Any, arguments: tuple[Any, ...], values: dict[str, Any]
+) -> None:
+    """Raise if the ``==`` of the class, which is its own or a builtin one, ignores a value."""
+    cls: Any = type(item)
+    if type(cls.__eq__) is WrapperDescriptorType:  # container, number: no attributes
+        if values:
+            raise ignored(cls, min(values))
+        return
+    fields: tuple[str, ...] = getattr(cls, "_fields", ())
+    if isinstance(item, tuple) and len(arguments) - 1 == len(item) == len(fields):
+        inner = dict(zip(fields, item, strict=True))
+        _check_compared(
+            item, lambda changed: function(cls, *[changed[name] for name in fields]), inner
+        )
+
+    def make(changed: dict[str, Any]) -> Any:
+        copy = function(*arguments)
+        for name, value in changed.items():
+            _set(copy, name, value)
+        return copy
+
+    _check_compared(item, make, values)
+
+
+def can_be_allowed(item: object) -> bool:
+    """Return whether *item* can be pickled by its class alone, and equals its copy.
+
+    No code of the item is run for that.
+    """
+    kind = type(item)
+    has_identity = kind.__eq__ is object.__eq__ and not isinstance(item, Enum)
+    module = sys.modules.get(kind.__module__)
+    is_named = getattr(module, kind.__qualname__, None) is kind
+    # Arrays of numpy have one in C: functions make them, and their == gives another array.
+    is_own = isinstance(kind.__reduce_ex__, FunctionType) or kind.__reduce_ex__ in _REDUCES_EX
+    is_plain = kind not in copyreg.dispatch_table and _uncompared_part(item) is None
+    return is_named and not has_identity and is_own and is_plain
+
+
+def _uncompared_part(item: object) -> str | None:
+    """Return what comes back of *item* though ``==`` ignores it; ``None`` if not known."""
+    for module, name, part in _HOLDING_MORE:
+        kind = getattr(sys.modules.get(module), name, None)
+        if isinstance(kind, type) and isinstance(item, kind):
+            return part
+    return None
+
+
+def _refuse_holding_more(item: object) -> None:
+    part = _uncompared_part(item)
+    if part is not None:
+        raise UncertainItemError(
+            f"an item with a {type(item).__name__} can't be kept: == ignores its {part}, so that "
+            f"equal items would have several members; pass another type; got {_scalars.shown(item)}"
+        )
 
 
 def made(cls: Any, values: dict[str, Any]) -> Any:
     """Make an object with *values* in its compared fields, and the defaults in the others."""
-    known = _fields_of(cls)
+    known = fields_of(cls)
     item = cls.__new__(cls)
     if values.keys() - {field.name for field in known if field.compared}:
         raise ValueError(f"not the fields of a {cls.__name__}")
@@ -117,90 +187,98 @@ def _has_plain_state(cls: Any) -> bool:
     getstate = cls.__getstate__
     return (
         (getstate is object.__getstate__ or getattr(getstate, "__name__", "") in _GENERATED)
-        and cls.__reduce_ex__ is object.__reduce_ex__
-        and cls.__reduce__ is object.__reduce__
+        and cls.__reduce_ex__ in _REDUCES_EX
+        and cls.__reduce__ in _REDUCES
         and cls not in copyreg.dispatch_table
     )
 
 
-def _has_generated_eq(cls: Any) -> bool:
-    """Return whether dataclasses or attrs wrote the ``==`` of *cls*, so that it compares fields."""
-    code = getattr(cls.__eq__, "__code__", None)
-    return code is not None and code.co_filename.startswith(("<string>", "<attrs generated"))
-
-
-def _fields_of(cls: Any) -> tuple[_Field, ...]:
-    known = _known_fields.get(cls)
-    if known is None:
-        is_dataclass = hasattr(cls, "__dataclass_fields__")
-        found = _dataclass_fields(cls) if is_dataclass else _attrs_fields(cls)
-        known = _known_fields[cls] = tuple(found)
-    return known
-
-
-def _dataclass_fields(cls: Any) -> Iterator[_Field]:
-    for field in fields(cls):
-        compared = field.compare or cls.__eq__ is object.__eq__
-        yield _Field(field.name, compared, _dataclass_default(field))
-
-
-def _attrs_fields(cls: Any) -> Iterator[_Field]:
-    for field in getattr(cls, "__attrs_attrs__", ()):
-        if field.eq_key is not None:
-            raise UncertainItemError(
-                f"field {field.name} of a {cls.__name__} is compared by a key, so that equal "
-                "items would have several members"
-            )
-        yield _Field(field.name, field.eq, _attrs_default(field.default))
-
-
-def _dataclass_default(field: Any) -> Callable[[Any], object] | None:
-    if field.default is not MISSING:
-        return lambda item: field.default
-    if field.default_factory is not MISSING:
-        return lambda item: field.default_factory()
-    return None
-
-
-def _attrs_default(default: Any) -> Callable[[Any], object] | None:
-    attr: Any = sys.modules["attr"]
-    if isinstance(default, attr.Factory):
-        return lambda item: default.factory(item) if default.takes_self else default.factory()
-    return None if default is attr.NOTHING else lambda item: default
-
-
-def _check_fields(item: Any, known: Iterable[_Field]) -> None:
+def _check_fields(item: Any, known: Iterable[Field]) -> None:
     """Raise if *item* has an attribute other than its fields, which alone are compared."""
     names = {field.name for field in known} | {_ATTRS_HASH}
     for name in _without_caches(type(item), getattr(item, "__dict__", {}), known):
         if name not in names:
-            raise _ignored(type(item), name)
+            raise ignored(type(item), name)
 
 
-def _compared_values(item: Any, known: Iterable[_Field]) -> dict[str, object]:
-    values = {}
+def _leaves_out_fields(item: Any, known: tuple[Field, ...]) -> bool:
+    """Return whether there are fields that take no part in the ``==`` of *item*.
+
+    If the class defines its ``==`` itself, what its fields say of that is tried, once for each
+    class.
+    """
+    cls: Any = type(item)
+    others = [field.name for field in known if not field.compared]
+    if not others or has_generated_eq(cls):
+        return bool(others)
+    if cls in _ignoring:
+        return _ignoring[cls]
+    values = _field_values(item, known)
+
+    def equals_copy(**changed: object) -> bool:
+        copy = cls.__new__(cls)
+        for name, value in {**values, **changed}.items():
+            _set(copy, name, value)
+        return _is_equal(item, copy)
+
+    if not equals_copy():
+        return False
+    _ignoring[cls] = all(equals_copy(**{name: object()}) for name in others)
+    return _ignoring[cls]
+
+
+def _is_equal(item: Any, copy: Any) -> bool:
+    try:
+        return bool(item == copy)
+    except Exception:  # it read a value that it can't compare
+        return False
+
+
+def _field_values(item: Any, known: Iterable[Field]) -> dict[str, object]:
+    """Return the fields that *item* has, by name."""
     own = getattr(item, "__dict__", {})
+    return {
+        field.name: getattr(item, field.name)
+        for field in known
+        if field.name in own
+        or (
+            isinstance(static(type(item), field.name), MemberDescriptorType)
+            and hasattr(item, field.name)
+        )
+    }
+
+
+def _compared_values(item: Any, known: Iterable[Field]) -> dict[str, object]:
     for field in known:
-        if field.compared:
-            is_slot = isinstance(static(type(item), field.name), MemberDescriptorType)
-            if field.name in own or (is_slot and hasattr(item, field.name)):
-                values[field.name] = getattr(item, field.name)
-        elif field.default is None:
+        if not field.compared and field.default is None:
             raise UncertainItemError(
                 f"field {field.name} of a {type(item).__name__} takes no part in its ==, so it "
                 "isn't kept, and it has no default to come back with; give it one"
             )
-    return values
+    return _field_values(item, [field for field in known if field.compared])
 
 
-def _model_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
+def _model_state(item: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Return the state of a model of pydantic, as if each of its fields had been given."""
+    cls: Any = type(item)
     attributes = _without_caches(cls, state["__dict__"])
-    return {**state, "__dict__": attributes, _FIELDS_SET: set(attributes)}
+    state = {**state, "__dict__": attributes, _FIELDS_SET: set(attributes)}
+    module = getattr(cls.__eq__, "__module__", None) or ""
+    if module.partition(".")[0] != "pydantic":
+
+        def make(changed: dict[str, Any]) -> Any:
+            copy = cls.__new__(cls)
+            parts = {name: changed.pop(name) for name in _MODEL_PARTS if name in changed}
+            copy.__setstate__({**state, **parts, "__dict__": changed})
+            return copy
+
+        others = {name: state[name] for name in _MODEL_PARTS if state.get(name)}
+        _check_compared(item, make, {**attributes, **others})
+    return state
 
 
 def _without_caches(
-    cls: type, attributes: dict[str, Any], known: Iterable[_Field] = ()
+    cls: type, attributes: dict[str, Any], known: Iterable[Field] = ()
 ) -> dict[str, Any]:
     """Return *attributes* without the values of cached properties and the cached hash of attrs."""
     names = {field.name for field in known}
@@ -246,11 +324,12 @@ def _set(item: Any, name: str, value: object) -> None:
 
 
 def _check_compared(
-    item: Any, function: Any, arguments: tuple[Any, ...], attributes: dict[str, Any]
+    item: Any, make: Callable[[dict[str, Any]], Any], attributes: dict[str, Any]
 ) -> None:
     """Raise if ``==`` ignores one of *attributes*; each is tried once for each class.
 
-    An attribute is ignored if *item* equals a copy of it that has another value there.
+    An attribute is ignored if *item* equals a copy of it that has another value there; *make* makes
+    a copy of given attributes.
     """
     cls: Any = type(item)
     if cls in _comparing_all:
@@ -258,13 +337,7 @@ def _check_compared(
     names = attributes.keys() - _compared.setdefault(cls, set()) - {_ATTRS_HASH}
 
     def equals_copy(**changed: object) -> bool:
-        copy = function(*arguments)
-        for name, value in {**attributes, **changed}.items():
-            _set(copy, name, value)
-        try:
-            return bool(item == copy)
-        except Exception:  # it read a value that it can't compare
-            return False
+        return _is_equal(item, make({**attributes, **changed}))
 
     if not names or not equals_copy():
         return
@@ -273,13 +346,5 @@ def _check_compared(
         return
     for name in sorted(names):
         if equals_copy(**{name: object()}):
-            raise _ignored(cls, name)
+            raise ignored(cls, name)
         _compared[cls].add(name)
-
-
-def _ignored(cls: type, name: str) -> UncertainItemError:
-    return UncertainItemError(
-        f"attribute {_scalars.shown(name)} of a {cls.__name__} takes no part in its ==, so that "
-        "equal items would have several members; leave it out in __getstate__, or make it a "
-        "field(compare=False) with a default, or a cached_property"
-    )

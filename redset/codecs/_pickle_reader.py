@@ -212,7 +212,7 @@ def check_range(*ends: int) -> None:
 
 
 def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
-    """Raise if *cls* could make much from little: a range, a length, a long integer.
+    """Raise if *cls* could make much from little: a range, a length, a long integer, one hash.
 
     The writer calls this as well, so that it writes nothing that can't be read.
     """
@@ -221,6 +221,8 @@ def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
     numbers = issubclass(cls, Decimal | Fraction)
     for argument in arguments:
         kind = type(argument)
+        if kind is list and issubclass(cls, set | frozenset):
+            _scalars.check_hashes(argument)
         if kind is range and not fields and length_of(argument) > _MOST_NUMBERS:
             raise InvalidValueError(
                 f"a {cls.__name__} can't be made of a range of more than {_MOST_NUMBERS:,} numbers"

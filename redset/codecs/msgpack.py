@@ -12,7 +12,7 @@ import msgpack
 
 from redset._support.native import is_lookalike, native
 from redset._support.words import shown
-from redset.codecs import _scalars
+from redset.codecs import _identity, _scalars
 from redset.exceptions import (
     InvalidTypeError,
     InvalidValueError,
@@ -205,10 +205,10 @@ class MsgpackSerializer:
     def _refusal(self, item: object) -> InvalidTypeError:
         name = type(item).__qualname__
         refusal = UncertainItemError if is_lookalike(item, tuple(_KINDS)) else InvalidTypeError
-        return refusal(
-            f"MsgpackSerializer has no type {name}; register it, or use "
-            f"PickleSerializer(allow=[{name}]); got {_scalars.shown(item)}"
-        )
+        words = f"MsgpackSerializer has no type {name}; register it"
+        if _identity.can_be_allowed(item):
+            words += f", or use PickleSerializer(allow=[{name}])"
+        return refusal(f"{words}; got {_scalars.shown(item)}")
 
     def _collection(self, item: Iterable[Any], kind: type | None, depth: int) -> object:
         if not len(cast(Collection[Any], item)):

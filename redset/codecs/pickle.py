@@ -10,7 +10,7 @@ import hmac
 import io
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -217,11 +217,17 @@ class _Pickler(pickle.Pickler):
             self.check_readable(cls, arguments, state)
         return (
             function,
-            tuple(self.canonical(argument) for argument in arguments),
+            self.canonical_arguments(obj, arguments),
             self.canonical(state),
             None if elements is None else iter([self.canonical(each) for each in elements]),
             None if pairs is None else self.canonical_pairs(cls, dict(pairs)),
         )
+
+    def canonical_arguments(self, obj: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return *arguments* in canonical form: the elements of a subclass of set, too."""
+        if isinstance(obj, set | frozenset) and type(obj).__reduce__ in _REDUCES_OF_SETS:
+            return (self.canonical_elements(obj, 1),)
+        return tuple(self.canonical(argument) for argument in arguments)
 
     def check_readable(self, cls: type, arguments: Iterable[Any], state: Any) -> None:
         """Raise if the reader would refuse these parts of an object of *cls*."""
@@ -249,13 +255,16 @@ class _Pickler(pickle.Pickler):
                 ]
             )
         if cls is set or cls is frozenset:
-            elements = [self.canonical(element, depth + 1) for element in item]
-            _scalars.check_hashes(item)
-            elements.sort(key=self.writing.key)
-            return _Sorted(cls, elements)
+            return _Sorted(cls, self.canonical_elements(item, depth + 1))
         if cls is dict:
             return self.canonical_dict(item, depth)
         return _ATOMS[cls](item) if cls in _ATOMS else item
+
+    def canonical_elements(self, item: Collection[Any], depth: int) -> list[Any]:
+        elements = [self.canonical(element, depth) for element in item]
+        _scalars.check_hashes(item)
+        elements.sort(key=self.writing.key)
+        return elements
 
     def canonical_pairs(self, cls: type, pairs: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
         if not issubclass(cls, OrderedDict):  # its order is part of its equality
@@ -288,6 +297,8 @@ _ATOMS: dict[type, Callable[[Any], object]] = {
     float: _scalars.float_value,
     range: _canonical_range,
 }
+
+_REDUCES_OF_SETS = (set.__reduce__, frozenset.__reduce__)
 
 # A text of at most this many characters, each of up to 4 bytes in UTF-8, has one form of pickle.
 _SHORT_TEXT = 60

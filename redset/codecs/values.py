@@ -7,16 +7,13 @@ An integer of more than 1,024 bits is hexadecimal, ``i:0x1f``; a Decimal beyond 
 carried is its digits and a power of ten, ``i:17*10^999999``. Everything is read in linear time.
 """
 
-import copyreg
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from enum import Enum
 from fractions import Fraction
 from typing import Any
 
 from redset._support.native import is_lookalike, native
-from redset.codecs import _scalars
+from redset.codecs import _identity, _scalars
 from redset.exceptions import (
     InvalidTypeError,
     InvalidValueError,
@@ -115,18 +112,6 @@ def _encode(item: Any, depth: int) -> bytes:
     return _CONTAINERS[kind] + b" ".join([b"%d %b" % (len(part), part) for part in encoded])
 
 
-def _can_be_allowed(item: object) -> bool:
-    """Return whether *item* can be pickled by its class alone, and equals its copy.
-
-    No code of the item is run for that.
-    """
-    kind = type(item)
-    has_identity = kind.__eq__ is object.__eq__ and not isinstance(item, Enum)
-    module = sys.modules.get(kind.__module__)
-    is_named = getattr(module, kind.__qualname__, None) is kind
-    return is_named and not has_identity and kind not in copyreg.dispatch_table
-
-
 def _refusal(item: object) -> InvalidTypeError:
     try:
         hash(item)
@@ -140,7 +125,7 @@ def _refusal(item: object) -> InvalidTypeError:
         return InvalidTypeError(f"{error}; {advice}")
     kind = type(item)
     words = f"an item of type {kind.__qualname__} needs a serializer of its own: "
-    if _can_be_allowed(item):
+    if _identity.can_be_allowed(item):
         words += f"PickleSerializer(allow=[{kind.__qualname__}]), or "
     words += f"MsgpackSerializer with the type registered; got {_scalars.shown(item)}"
     if is_lookalike(item, tuple(_BASES)):

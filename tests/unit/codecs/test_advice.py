@@ -61,6 +61,7 @@ ITEMS: dict[str, Any] = {
     "pattern": re.compile("a"),
     "address": ipaddress.ip_address("127.0.0.1"),
     "path": pathlib.PurePath("/a"),
+    "Windows path": pathlib.PureWindowsPath("/a"),
     "range": range(3),
     "ellipsis": ...,
     "not implemented": NotImplemented,
@@ -102,11 +103,14 @@ ADVICE: dict[str, Callable[[Any], Any]] = {
     "PickleSerializer(allow=": lambda item: PickleSerializer(allow=[type(item)]),
     "MsgpackSerializer()": lambda _: MsgpackSerializer(),
     "type registered": lambda item: registered(type(item)),
+    "register it": lambda item: registered(type(item)),
 }
 
 
 @pytest.mark.parametrize(
-    "serializer", [ValueSerializer(), JSONSerializer()], ids=["values", "json"]
+    "serializer",
+    [ValueSerializer(), JSONSerializer(), MsgpackSerializer()],
+    ids=["values", "json", "msgpack"],
 )
 @pytest.mark.parametrize("name", ITEMS)
 def test_doing_what_an_error_advises_works(name: str, serializer: Any) -> None:

@@ -1,12 +1,15 @@
 """Objects that are equal and of one type have one member, whatever was read or hashed before."""
 
+import array
+import pathlib
 import pickle
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import gmpy2
@@ -17,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redset.codecs import PickleSerializer
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import InvalidTypeError, UncertainItemError
 from tests.unit.codecs.strategies import typed
 
 KEY = b"0123456789abcdef"
@@ -452,6 +455,204 @@ def test_equal_values_of_a_class_derived_from_a_scalar_are_one(equal: list[Any])
         assert len({serializer.dumps(item) for item in equal}) == 1
         back = serializer.loads(serializer.dumps(equal[0]))
         assert (type(back), back) == (type(equal[0]), equal[0])
+
+
+# Classes whose `==` is not what their fields, or their builtin base, say at first sight.
+
+
+@dataclass
+class Base:
+    x: int
+
+
+@dataclass(eq=False)
+class Inheriting(Base):
+    """Its ``==`` is that of `Base`, which compares no ``y``."""
+
+    y: int = 0
+
+
+@dataclass(eq=False)
+class InheritingNote(Base):
+    note: int = field(default=0, compare=False)
+
+
+@attrs.define
+class AttrsBase:
+    x: int
+
+
+@attrs.define(eq=False)
+class AttrsInheriting(AttrsBase):
+    y: int = 0
+
+
+@attrs.define(eq=False)
+class AttrsByIdentity:
+    x: int
+    y: int = attrs.field(default=0, eq=False)
+
+
+@dataclass
+class OwnEq:
+    """Compares what its field says it doesn't."""
+
+    x: int
+    y: int = field(default=0, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEq) and (self.x, self.y) == (other.x, other.y)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@attrs.define
+class AttrsOwnEq:
+    x: int
+    y: int = attrs.field(default=0, eq=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AttrsOwnEq) and (self.x, self.y) == (other.x, other.y)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass
+class OwnEqOfSome:
+    x: int
+    y: int = field(default=0, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEqOfSome) and self.x == other.x
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass
+class OwnEqMixed:
+    x: int
+    y: int = field(default=0, compare=False)
+    z: int = field(default=0, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEqMixed) and (self.x, self.z) == (other.x, other.z)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEqFrozen:
+    x: int
+    y: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEqFrozen) and self.x == other.x
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class OwnEqModel(pydantic.BaseModel):
+    x: int
+    y: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEqModel) and self.x == other.x
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class OwnEqPair(NamedTuple):
+    x: int
+    y: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEqPair) and self.x == other.x
+
+    def __hash__(self) -> int:
+        return hash(self.x)
+
+
+class Elements(frozenset[Any]):
+    @cached_property
+    def slow(self) -> int:
+        return len(self)
+
+
+class MutableElements(set[Any]):
+    pass
+
+
+class Line(deque[Any]):
+    pass
+
+
+class Ordered(OrderedDict[Any, Any]):
+    pass
+
+
+class Raw(bytearray):
+    pass
+
+
+def owned(item: Any) -> Any:
+    item.owner = "me"
+    return item
+
+
+# Pairs of objects of one class, and whether they can be kept.
+PAIRS: list[tuple[Any, Any, bool]] = [
+    (Inheriting(1, 2), Inheriting(1, 3), False),
+    (InheritingNote(1, 2), InheritingNote(1, 3), True),
+    (AttrsInheriting(1, 2), AttrsInheriting(1, 3), False),
+    (OwnEq(1, 2), OwnEq(1, 3), True),
+    (OwnEq(1, 2), OwnEq(1, 2), True),
+    (AttrsOwnEq(1, 2), AttrsOwnEq(1, 3), True),
+    (OwnEqOfSome(1, 2), OwnEqOfSome(1, 3), True),
+    (OwnEqMixed(1, 2, 3), OwnEqMixed(1, 3, 3), False),
+    (OwnEqFrozen(1, 2), OwnEqFrozen(1, 3), False),
+    (OwnEqModel(x=1, y=2), OwnEqModel(x=1, y=3), False),
+    (OwnEqPair(1, 2), OwnEqPair(1, 3), False),
+    # Sets that are iterated over in the order of adding, as 0 and 8 have one place.
+    (Elements([0, 8]), Elements([8, 0]), True),
+    (MutableElements([0, 8]), MutableElements([8, 0]), True),
+    (MutableElements([(0, "a"), "b"]), MutableElements(["b", (0, "a")]), True),
+    (Base(Elements([0, 8])), Base(Elements([8, 0])), True),  # type: ignore[arg-type]
+    (owned(Elements([1])), owned(Elements([1])), False),
+    (owned(Line([1])), owned(Line([1])), False),
+    (owned(Ordered(a=1)), owned(Ordered(a=1)), False),
+    (owned(Raw(b"a")), owned(Raw(b"a")), False),
+    (pathlib.PureWindowsPath("A"), pathlib.PureWindowsPath("a"), False),
+    (array.array("i", [1]), array.array("q", [1]), False),
+    (gmpy2.mpfr("1", 53), gmpy2.mpfr("1", 100), False),
+    (gmpy2.mpc("1", 53), gmpy2.mpc("1", 100), False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "is_kept"), PAIRS, ids=lambda each: type(each).__name__)
+def test_equal_objects_have_one_member_or_are_refused(one: Any, other: Any, is_kept: bool) -> None:
+    for serializer in both(type(one), Elements):
+        if not is_kept:
+            for item in (one, other):
+                with pytest.raises(UncertainItemError, match="so that equal items would have"):
+                    serializer.dumps([item])
+            continue
+        assert (serializer.dumps(one) == serializer.dumps(other)) == (one == other)
+        for item in (one, other):
+            back = serializer.loads(serializer.dumps(item))
+            assert (type(back), back) == (type(item), item)
+
+
+def test_what_equals_nothing_else_comes_back_whole() -> None:
+    for serializer in both(AttrsByIdentity):
+        assert serializer.loads(serializer.dumps(AttrsByIdentity(1, 2))).y == 2
+
+
+def test_a_set_of_a_class_of_its_own_is_one_item_after_its_cache_was_filled() -> None:
+    for serializer in both(Elements):
+        item = Elements([1])
+        member = serializer.dumps(item)
+        assert item.slow == 1
+        assert serializer.dumps(item) == member
 
 
 def test_numpy_scalars_need_a_secret_and_have_one_form() -> None:
