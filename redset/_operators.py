@@ -29,7 +29,7 @@ class Operators(SetMethods[T]):
         Cost: 1 round trip, O(1).
         Source: ``ZSCORE``.
         """
-        return self._run(single.contains, sought(item))
+        return self._run(single.contains, sought(self, item))
 
     def __len__(self) -> int:
         """Return how many items are in the set.

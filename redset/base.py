@@ -146,7 +146,8 @@ class BaseSet(Generic[T]):
         If the set is a result, the handle owns it.
         """
         derived = object.__new__(type(self))
-        derived.__dict__.update(self.__dict__)
+        own = self.__dict__
+        derived.__dict__.update({name: own[name] for name in _ATTRIBUTES if name in own})
         copy_own_state(self, derived, _ATTRIBUTES)
         derived._runner, derived._lock = self._runner.derive(destination), None
         derived._run = derived._runner.run

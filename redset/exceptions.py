@@ -54,6 +54,9 @@ class MissingRankError(_Message, IndexError):
 class MissingItemError(RedsetError, KeyError):
     """The item to be removed is not in the set; ``args[0]`` is the item, as with ``set``."""
 
+    def __str__(self) -> str:
+        return shown(*self.args) if len(self.args) == 1 else super().__str__()
+
 
 class KeyTypeError(_Message, TypeError):
     """The key of the set holds another Redis type."""

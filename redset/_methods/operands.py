@@ -24,11 +24,13 @@ T = TypeVar("T")
 Items = Iterable[T]
 
 
-def sought(item: Any) -> Any:
+def sought(handle: SetHandle[Any], item: Any) -> Any:
     """Return the value that *item* is looked up as: a set of redset as the ``set`` of its items."""
-    if isinstance(item, SetHandle):
-        return set(item)
-    return item
+    if not isinstance(item, BaseSet):
+        return item
+    if not isinstance(item, SetHandle):
+        raise _of_the_other_surface(handle.name, item)
+    return set(item)
 
 
 def operands_of(
@@ -59,12 +61,15 @@ def operand_of(runner: Runner[Any], other: Items[Any]) -> StoredOperand | LocalO
 
 def _local(runner: Runner[Any], other: Items[Any]) -> LocalOperand[Any]:
     if isinstance(other, BaseSet):
-        name = runner.config.name
-        raise InvalidTypeError(
-            f"redset {shown(name)}: {shown(other)} is a set of redset.asyncio, "
-            "which has to be awaited; make it with the class of that name in redset"
-        )
+        raise _of_the_other_surface(runner.config.name, other)
     return LocalOperand(unscored_any(other))
+
+
+def _of_the_other_surface(name: str, other: BaseSet[Any]) -> InvalidTypeError:
+    return InvalidTypeError(
+        f"redset {shown(name)}: {shown(other)} is a set of redset.asyncio, "
+        "which has to be awaited; make it with the class of that name in redset"
+    )
 
 
 def _travelling(runner: Runner[Any], other: SetHandle[Any], why: str) -> LocalOperand[Any]:

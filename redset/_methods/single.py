@@ -100,7 +100,7 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        return self._run(single.discard, sought(item))
+        return self._run(single.discard, sought(self, item))
 
     def remove(self, item: T) -> None:
         """Remove *item*, which must be there; otherwise as `discard`.
@@ -109,7 +109,7 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        self._run(single.remove, sought(item), item)
+        self._run(single.remove, sought(self, item), item)
 
     def score(self, item: T) -> float | None:
         """Return the score of *item*, or ``None`` if it is not there.

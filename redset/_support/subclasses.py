@@ -3,6 +3,7 @@
 import copy
 from collections import deque
 from collections.abc import Set
+from functools import cached_property
 from typing import Any
 
 
@@ -17,12 +18,20 @@ def copy_own_state(one: object, other: object, base: Set[str]) -> None:
     """Set on *other* the attributes that *one* has, except those in *base*.
 
     A list, dict, set, bytearray or deque is copied, so that a change of one instance doesn't change
-    the other. Anything else is the same object: a copy of a client or of a lock would do harm.
+    the other. Anything else is the same object: a copy of a client or of a lock would do harm. What
+    a cached property computed is left out: it would be wrong for the other.
     """
     for attributes in own_state(one, base):
         for name, value in attributes.items():
+            if _is_cached_property(type(one), name):
+                continue
             kept = copy.copy(value) if isinstance(value, _CONTAINERS) else value
             object.__setattr__(other, name, kept)
+
+
+def _is_cached_property(cls: type, name: str) -> bool:
+    found = next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
+    return isinstance(found, cached_property)
 
 
 _CONTAINERS = (list, dict, set, bytearray, deque)

@@ -1,5 +1,6 @@
 """What a lookup is asked for: found if it equals an item, absent if it can't, refused otherwise."""
 
+import asyncio
 import json
 import pickle
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from typing import Any
 import msgpack
 import pytest
 import redis
+import redis.asyncio
 
+import redset.asyncio
 from redset import InvalidTypeError, MissingItemError, RedisSortedSet
 from redset.codecs import JSONSerializer, MsgpackSerializer, NamedtupleSerializer, PickleSerializer
 from redset.exceptions import UncertainItemError
@@ -203,6 +206,20 @@ def test_a_set_that_is_not_there_is_named_by_the_key_error(
     with pytest.raises(KeyError) as caught:
         values.remove(other)
     assert caught.value.args[0].name == "other"
+
+
+def test_a_set_of_the_other_surface_is_no_element(values: Redset) -> None:
+    other: Any = redset.asyncio.RedisSortedSet(redis.asyncio.Redis(), "other")
+    for lookup in (values.__contains__, values.discard, values.remove):
+        with pytest.raises(InvalidTypeError, match=r"a set of redset\.asyncio, which has to be"):
+            lookup(other)
+
+    async def look() -> None:
+        for name in ("contains", "discard", "remove"):
+            with pytest.raises(InvalidTypeError, match="a synchronous set, which would block"):
+                await getattr(other, name)(values)
+
+    asyncio.run(look())
 
 
 def test_a_set_of_unhashable_items_is_no_element(values: Redset, client: redis.Redis) -> None:

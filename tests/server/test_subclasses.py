@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 from collections import Counter, defaultdict, deque
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -68,6 +69,20 @@ class Positional(redset.TimeSortedSet[Any]):
         super().__init__(client, f"set-{number}")
 
 
+class Cached:
+    @cached_property
+    def label(self) -> str:
+        return f"the set {self.name}"  # type: ignore[attr-defined]
+
+
+class CachedSet(Cached, redset.RedisSortedSet[Any]):
+    pass
+
+
+class AsyncCachedSet(Cached, redset.asyncio.RedisSortedSet[Any]):
+    pass
+
+
 def check_added(handle: Any, origin: Any) -> None:
     """Check that *handle* has what `Tags` adds to *origin*."""
     assert type(handle) is type(origin)
@@ -106,6 +121,17 @@ def test_results_have_what_a_subclass_added_and_share_no_container(client: redis
         check_added(result, tags)
         check_apart(result, tags)
         assert result.add("four") == 4
+
+
+def test_a_cached_property_of_a_result_is_its_own(client: redis.Redis) -> None:
+    tags = CachedSet(client, "tags")
+    assert tags.label == "the set tags"
+    for made in (tags | {"a"}, tags.copy(), tags.dead_items):
+        assert made.label == f"the set {made.name}"
+    assert tags.label == "the set tags"
+    asynchronous = AsyncCachedSet(redis.asyncio.Redis(), "tags")
+    assert asynchronous.label == "the set tags"
+    assert asynchronous.dead_items.label == "the set {tags}:dead"
 
 
 def test_a_sent_handle_has_what_a_subclass_added(client: redis.Redis) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import redset
 from redset._support.words import LONGEST_VALUE, shown
-from redset.exceptions import LeaseLost, ResultExpired
+from redset.exceptions import LeaseLost, MissingItemError, ResultExpired
 
 PACKAGE = Path(redset.__file__).parent
 
@@ -61,3 +61,10 @@ def test_an_error_that_names_items_shortens_each() -> None:
     assert "a Unshowable, an int of 16610 bits" in words
     assert len(words) < 1_000
     assert len(str(ResultExpired("x" * 1_000_000))) < 1_000
+
+
+def test_an_item_that_is_not_there_is_shown_as_by_a_key_error_and_shortened() -> None:
+    assert str(MissingItemError("a")) == str(KeyError("a"))
+    error = MissingItemError("x" * 1_000_000)
+    assert len(str(error)) < 2 * LONGEST_VALUE
+    assert error.args == ("x" * 1_000_000,)

@@ -26,14 +26,16 @@ T = TypeVar("T")
 Items = Iterable[T] | AsyncIterable[T]
 
 
-async def sought(item: Any) -> Any:
+async def sought(handle: SetHandle[Any], item: Any) -> Any:
     """Return the value that *item* is looked up as: a set of redset as the ``set`` of its items."""
-    if isinstance(item, SetHandle):
-        # asyncio
-        return {each async for each in item}
-        # end
-        # sync: return set(item)
-    return item
+    if not isinstance(item, BaseSet):
+        return item
+    if not isinstance(item, SetHandle):
+        raise _of_the_other_surface(handle.name, item)
+    # asyncio
+    return {each async for each in item}
+    # end
+    # sync: return set(item)
 
 
 async def operands_of(
@@ -66,16 +68,19 @@ async def operand_of(
 
 def _local(runner: AsyncRunner[Any], other: Items[Any]) -> LocalOperand[Any]:
     if isinstance(other, BaseSet):
-        name = runner.config.name
-        raise InvalidTypeError(
-            # asyncio
-            f"redset {shown(name)}: {shown(other)} is a synchronous set, which "
-            "would block the event loop; make it with the class of that name in redset.asyncio"
-            # end
-            # sync: f"redset {shown(name)}: {shown(other)} is a set of redset.asyncio, "
-            # sync: "which has to be awaited; make it with the class of that name in redset"
-        )
+        raise _of_the_other_surface(runner.config.name, other)
     return LocalOperand(unscored_any(other))
+
+
+def _of_the_other_surface(name: str, other: BaseSet[Any]) -> InvalidTypeError:
+    return InvalidTypeError(
+        # asyncio
+        f"redset {shown(name)}: {shown(other)} is a synchronous set, which "
+        "would block the event loop; make it with the class of that name in redset.asyncio"
+        # end
+        # sync: f"redset {shown(name)}: {shown(other)} is a set of redset.asyncio, "
+        # sync: "which has to be awaited; make it with the class of that name in redset"
+    )
 
 
 def _travelling(runner: AsyncRunner[Any], other: SetHandle[Any], why: str) -> LocalOperand[Any]:

@@ -99,7 +99,7 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        return await self._run(single.discard, await sought(item))
+        return await self._run(single.discard, await sought(self, item))
 
     async def remove(self, item: T) -> None:
         """Remove *item*, which must be there; otherwise as `discard`.
@@ -108,7 +108,7 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        await self._run(single.remove, await sought(item), item)
+        await self._run(single.remove, await sought(self, item), item)
 
     # asyncio
     async def contains(self, item: object) -> bool:
@@ -117,7 +117,7 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(1).
         Source: ``ZSCORE``.
         """
-        return await self._run(single.contains, await sought(item))
+        return await self._run(single.contains, await sought(self, item))
 
     # end
     async def score(self, item: T) -> float | None:
