@@ -28,7 +28,7 @@ import redis
 
 from bench.pairs import (
     FEWEST_ROUNDS,
-    MOST_ROUNDS,
+    MAX_ROUNDS,
     Block,
     Groups,
     Series,
@@ -133,7 +133,7 @@ def interleave(workers: dict[str, Worker], names: list[str], seconds: float, ord
     names, sides = list(names), list(SIDES)
     blocks: dict[tuple[str, str], list[Block]] = {each: [] for each in product(SIDES, names)}
     end, rounds = time.monotonic() + seconds, 0
-    while rounds < FEWEST_ROUNDS or (rounds < MOST_ROUNDS and time.monotonic() < end):
+    while rounds < FEWEST_ROUNDS or (rounds < MAX_ROUNDS and time.monotonic() < end):
         order.shuffle(names)
         for name in names:
             order.shuffle(sides)

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 WARM_UP_CALLS = 3
 PASSES = 4  # of a run; an even number, see `bench.placement`
 # Fewer pairs have no quartiles worth the name; more than this only cost time.
-FEWEST_ROUNDS, MOST_ROUNDS = 4, 150
+FEWEST_ROUNDS, MAX_ROUNDS = 4, 150
 
 
 class Block(NamedTuple):
@@ -149,7 +149,7 @@ def interleave(work: Mapping[str, Work], seconds: float, order: random.Random) -
     end = time.monotonic() + seconds
     rounds = 0
     least = FEWEST_ROUNDS if seconds else 1
-    while rounds < least or (rounds < MOST_ROUNDS and time.monotonic() < end):
+    while rounds < least or (rounds < MAX_ROUNDS and time.monotonic() < end):
         order.shuffle(names)
         for name in names:
             blocks[name].append(work[name].block())

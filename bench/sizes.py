@@ -37,7 +37,7 @@ def lease(jobs: Jobs, items: list[str]) -> Any:
     return jobs.lease(len(items), ttl=3_600)
 
 
-def bury(jobs: Jobs, items: list[str], error: str = "") -> None:
+def dead_letter(jobs: Jobs, items: list[str], error: str = "") -> None:
     lease(jobs, items).reject(error=error or None)
 
 
@@ -55,8 +55,11 @@ def see(jobs: Jobs, items: list[str]) -> None:
 STATES: dict[str, tuple[Callable[[Jobs, list[str]], Any], dict[str, Any]]] = {
     "ready": (fill, {}),
     "on lease": (lease, {}),
-    "dead, without a text": (bury, {}),
-    "dead, with a text of 100 characters": (lambda *about: bury(*about, error="x" * 100), {}),
+    "dead, without a text": (dead_letter, {}),
+    "dead, with a text of 100 characters": (
+        lambda *about: dead_letter(*about, error="x" * 100),
+        {},
+    ),
     'only seen (`unique="forever"`)': (see, {"unique": "forever"}),
     "ready and in a result": (compute, {}),
 }

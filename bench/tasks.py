@@ -28,7 +28,7 @@ from tests.servers import TestServer
 WORKERS = 2
 ROUNDS = 5
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_SECONDS = 900
+TIMEOUT_SECONDS = 900
 TITLE = "tasks"
 BASE = "huey"
 
@@ -88,7 +88,7 @@ def run(system: System, server: TestServer, total: int, done: Path) -> float:
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         ).stdout
     finally:
         for worker in workers:

@@ -43,12 +43,12 @@ class Kind(NamedTuple):
     falls_back_to_str: bool = False
     # Whether the time is the score if none is given, and whether only due items are delivered.
     scores_are_times: bool = False
-    hands_out_due: bool = False
+    delivers_due: bool = False
 
 
 SORTED = Kind(TextSerializer, falls_back_to_str=True)
 TIME_SORTED = SORTED._replace(scores_are_times=True)
-SCHEDULED = TIME_SORTED._replace(hands_out_due=True)
+SCHEDULED = TIME_SORTED._replace(delivers_due=True)
 
 
 class BaseSet(Generic[T]):
@@ -95,11 +95,11 @@ class BaseSet(Generic[T]):
             scorer or _default_scorer(self._kind, times),
             unique,
             max_deliveries=most or 0,
-            no_wait=TakeOptions(times.now if self._kind.hands_out_due else None),
+            no_wait=TakeOptions(times.now if self._kind.delivers_due else None),
             score_clock=clock if self._kind.scores_are_times else None,
             durable=durable,
             in_cluster=compat.is_cluster(client),
-            requests=slots_of(client, key, only_due=self._kind.hands_out_due),
+            requests=slots_of(client, key, only_due=self._kind.delivers_due),
         )
         self._runner = self._runner_class(client, config, clock=clock, **options)
         self._run = self._runner.run

@@ -93,7 +93,7 @@ class BaseConsumer(Generic[T]):
         work = self._work
         try:
             runner = self._runner if work.at_hand is None else work.lease._runner
-            work.log_and_tell(runner.config.label, error)
+            work.log_and_report(runner.config.label, error)
         finally:
             item, lease = work.at_hand, work.lease
             if item is not None and item.member in lease._held.unsettled:

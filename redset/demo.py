@@ -38,7 +38,7 @@ PROMISE = "Map the imports of Python's standard library with several processes."
 BATCH = 8
 IDLE = 0.1  # seconds
 TICK = 0.1  # seconds
-PATIENCE = 10.0  # seconds that a worker has to end after its current module
+TIMEOUT_SECONDS = 10.0  # seconds that a worker has to end after its current module
 USAGE_ERROR = 2
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -228,7 +228,7 @@ def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[lis
             result.close()  # a worker that sends a long result must not wait until it is read
         for process in processes:
             process.terminate()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))
             process.kill()

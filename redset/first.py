@@ -98,7 +98,7 @@ class FirstOf(Generic[T]):
 
         """
         try:
-            place, *others = self._runner.hand_out(
+            place, *others = self._runner.deliver(
                 last, first.pop, timeout, last=last, with_scores=with_scores
             )
         except NotDurable as error:
@@ -145,7 +145,7 @@ class FirstOf(Generic[T]):
         Source: ``ZMPOP``.
         """
         try:
-            taken = self._runner.hand_out(
+            taken = self._runner.deliver(
                 last, first.take, num, timeout, last=last, with_scores=with_scores
             )
         except NotDurable as error:

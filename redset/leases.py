@@ -177,7 +177,7 @@ class Lease(Sequence[T]):
             raise self._held.loss()
 
     def _give_back(self, error: BaseException) -> None:
-        unconfirmed = self._leave(settling.give_back, self._held, error)
+        unconfirmed = self._leave(settling.release_remaining, self._held, error)
         if unconfirmed is not None:
             logger.warning("%s", unconfirmed)
         self._held.log_lost()

@@ -98,11 +98,9 @@ class Loop:
             for client in clients
             for pipeliner in vars(client).get("_redset_pipeliners", {}).values()
         ]
-        patience = self._loop.time() + 1.0
+        end = self._loop.time() + 1.0
         try:
-            while (
-                any(pipeliner._sender for pipeliner in pipeliners) and self._loop.time() < patience
-            ):
+            while any(pipeliner._sender for pipeliner in pipeliners) and self._loop.time() < end:
                 await asyncio.sleep(0.001)
             for client in clients:
                 await disconnect(client)
@@ -468,8 +466,8 @@ class FirstOf:
         return _wrapped(self._first.lease(*args, **options))
 
     def consume(self, *args: Any, **options: Any) -> Any:
-        if callable(tell := options.get("on_error")):
-            options["on_error"] = lambda given, error: tell(self._given(given), error)
+        if callable(on_error := options.get("on_error")):
+            options["on_error"] = lambda given, error: on_error(self._given(given), error)
         return FirstConsumer(self._first.consume(*args, **options), self._given)
 
     def _given(self, given: Any) -> Any:

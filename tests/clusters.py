@@ -17,7 +17,7 @@ from redis.crc import key_slot
 from tests.servers import TestServer
 
 SLOTS = 16_384
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 # After so many milliseconds without an answer a node counts as failed, and a replica takes over.
 # Those that test this ask for less.
 NODE_TIMEOUT = 15_000
@@ -61,7 +61,7 @@ class ClusterNode(TestServer):
     @cached_property
     def client(self) -> redis.Redis:
         """A client of this node alone, for what is no concern of the tests' own clients."""
-        return redis.Redis(port=self.port, socket_timeout=PATIENCE_SECONDS)
+        return redis.Redis(port=self.port, socket_timeout=TIMEOUT_SECONDS)
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -248,7 +248,7 @@ class TestCluster:
         return is_seen and len(set(places)) == 1 and all(node.is_ready for node in running)
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
             if time.monotonic() > deadline:
                 known = "\n".join(node.call("CLUSTER", "NODES").decode() for node in self.running)

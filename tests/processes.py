@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 R = TypeVar("R")
 
 METHODS = ("spawn", "fork")
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 
 
 def in_processes(
@@ -16,13 +16,13 @@ def in_processes(
     number: int,
     work: Callable[..., R],
     *arguments: Any,
-    patience: float = PATIENCE_SECONDS,
+    timeout: float = TIMEOUT_SECONDS,
     numbered: bool = False,
 ) -> list[R]:
     """Run ``work(*arguments)`` in *number* processes that start it together; give all results.
 
     *method* is how processes start: with ``spawn`` work and arguments are pickled, with ``fork``
-    they are inherited. *patience* is how many seconds to wait for each result. If *numbered*, the
+    they are inherited. *timeout* is how many seconds to wait for each result. If *numbered*, the
     first argument is the number of the process.
     """
     context: Any = multiprocessing.get_context(method)
@@ -36,7 +36,7 @@ def in_processes(
         process.start()
     results = []
     for _ in processes:
-        error, result = outcomes.get(timeout=patience)
+        error, result = outcomes.get(timeout=timeout)
         if error is not None:
             raise RuntimeError(f"a process failed:\n{error}")
         results.append(result)
@@ -76,7 +76,7 @@ class Mortals:
     def join(self) -> list[int]:
         """Wait until all have ended by themselves; give their exit codes."""
         for process in self.alive.values():
-            process.join(PATIENCE_SECONDS)
+            process.join(TIMEOUT_SECONDS)
         return [process.exitcode for process in self.alive.values()]
 
     def __enter__(self) -> Self:
@@ -92,7 +92,7 @@ def _report(
     outcomes: Any, start: Any, work: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     try:
-        start.wait(PATIENCE_SECONDS)
+        start.wait(TIMEOUT_SECONDS)
         outcomes.put((None, work(*arguments)))
     except BaseException:
         outcomes.put((traceback.format_exc(), None))

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from typing import ClassVar, Literal, Self
 
 CHUNK = 1 << 16
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 # What becomes of a reply: it is dropped, or cut in the middle, and the connection closed; or it is
 # stalled until the client hangs up.
@@ -119,7 +119,7 @@ class LossyProxy(Proxy):
     def deliver(self) -> None:
         """Bring the delayed command to the server; return when it has acted."""
         self._arrives.set()
-        if not self._acted.wait(PATIENCE_SECONDS):
+        if not self._acted.wait(TIMEOUT_SECONDS):
             raise RuntimeError("there was no such command, or the server doesn't answer it")
 
     def _serve(self, client: socket.socket, server_port: int) -> None:

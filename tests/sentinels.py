@@ -23,7 +23,7 @@ PERIODS = {"info-period": 200, "ask-period": 100, "election-timeout": 1_000}
 # While they look for each other, they say often that they are there. Later they must not: after
 # four times this long, a Sentinel demotes a master if it has not heard that others promoted it.
 INTRODUCTION, PUBLISH_PERIOD = 200, 500
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 # Sentinels may give up a failover that took them too long.
 ASK_AGAIN_SECONDS = 3.0
 
@@ -210,7 +210,7 @@ def ask(server: TestServer, *words: str) -> Any:
 
 def until(condition: Callable[[], Any]) -> Any:
     """Wait until *condition* returns something, and return that."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while True:
         with contextlib.suppress(redis.ConnectionError):
             if found := condition():

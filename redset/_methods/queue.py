@@ -45,7 +45,7 @@ class QueueMethods(SetHandle[T]):
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
 
         """
-        return self._runner.hand_out(last, queue.pop, timeout, last=last, with_scores=with_scores)
+        return self._runner.deliver(last, queue.pop, timeout, last=last, with_scores=with_scores)
 
     @overload
     def take(
@@ -87,7 +87,7 @@ class QueueMethods(SetHandle[T]):
         takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
-        return self._runner.hand_out(
+        return self._runner.deliver(
             last, queue.take, num, timeout, last=last, with_scores=with_scores
         )
 

@@ -53,7 +53,7 @@ def combined(
         else:
             key = check_new_name(config, into)
             slot = stack.enter_context(config.requests.store.acquire())
-            target = Destination(key, "lasting", slot=slot)
+            target = Destination(key, "none", slot=slot)
         yield from combine(config, operation, everyone, target, conflict=conflict, weights=factors)
     return target
 
@@ -65,7 +65,7 @@ def combine_own(
     check_conflict(config, conflict)
     everyone = [stored(config), *operands]
     with config.requests.store.acquire() as slot:
-        target = Destination(config.key, "own", slot=slot)
+        target = Destination(config.key, "kept", slot=slot)
         yield from combine(config, operation, everyone, target, conflict=conflict)
 
 
@@ -127,7 +127,7 @@ def compare_staged(
     other: StoredOperand | LocalOperand[T],
 ) -> Plan[bool]:
     """Compare as `compare_stored` does, for any number of local items, staged on the server."""
-    target = Destination(companion(config.key, "scratch:into"), "lasting")
+    target = Destination(companion(config.key, "scratch:into"), "none")
     _, answer = yield from _combine_on_server(
         config, operation, (one, other), target, "keep", None, strict=False, with_scores=False
     )
@@ -141,7 +141,7 @@ def count_staged(
 
     Any number of local items is staged on the server for the call.
     """
-    target = Destination(companion(config.key, "scratch:into"), "lasting")
+    target = Destination(companion(config.key, "scratch:into"), "none")
     if operation != "intersection":
         operands = joined(operands)
     adds = operation == "union"
@@ -183,12 +183,12 @@ def _combine_on_server(
         if folds:
             ready = yield from staging.fold(operation, conflict, ready)
         slot = target.slot
-        once = (b"" if slot is None else slot.request_id(), REPLY_TTL)
+        request = (b"" if slot is None else slot.request_id(), REPLY_TTL)
         keys = script_keys(config, target)
         named = [operand for _, operand in ready]
         ttl, companions = _life(target, named)
         asked = (operation, conflict) if limit is None else (f"count_{operation}", str(limit))
-        command = commands.algebra(keys, *asked, ttl, once, named, companions)
+        command = commands.algebra(keys, *asked, ttl, request, named, companions)
         *_, (word, number) = yield [*renewals_of(operands), *staging.take_waiting(), command]
     except Exception:
         if staging.sent and staging.keys:
@@ -207,4 +207,4 @@ def _life(target: Destination, operands: Sequence[Operand]) -> tuple[str | int, 
     if target.slot is None:
         return target.ttl, ()
     takes_part = any(operand.key == target.key for operand in operands)
-    return "own" if takes_part else target.ttl, leasing_keys(target.key)
+    return "kept" if takes_part else target.ttl, leasing_keys(target.key)

@@ -160,7 +160,7 @@ class Work(Generic[T]):
         if error is not None and self.error is None:
             self.error = error
             if isinstance(error, Exception):
-                self.tell(error)
+                self.report(error)
 
     def delay(self, error: BaseException) -> float:
         """Return the seconds until the current item, which failed with *error*, is ready again."""
@@ -171,7 +171,7 @@ class Work(Generic[T]):
             return check_seconds(self._name, "retry_delay", delay(self.at_hand.deliveries))
         return delay
 
-    def tell(self, error: Exception) -> None:
+    def report(self, error: Exception) -> None:
         """Call ``on_error`` for the current item."""
         on_error = self.settings.on_error
         if on_error is not None and self.at_hand is not None:
@@ -181,11 +181,11 @@ class Work(Generic[T]):
         """Return what the loop receives for *leased*."""
         return leased.item
 
-    def log_and_tell(self, label: str, error: Exception) -> None:
+    def log_and_report(self, label: str, error: Exception) -> None:
         """Call ``on_error`` for the current item; log *error* if there is no ``on_error``."""
         if self.settings.on_error is None:
             logger.error("redset %r: an item failed", label, exc_info=error)
-        self.tell(error)
+        self.report(error)
 
 
 class FirstWork(Work[T]):

@@ -139,12 +139,12 @@ def _lease(
     acknowledged = [] if done is None else list(done.unsettled.values())
     sent = 0.0
 
-    def ask(highest: str) -> Command[LeaseReply]:
+    def ask(max_due_score: str) -> Command[LeaseReply]:
         nonlocal sent
         sent = monotonic()
         finished = [hold.member for hold in acknowledged]
         earlier = (acknowledged[0].lease if finished else "", finished)
-        return request_of(config, slot, num, highest, wanted, last=options.last, done=earlier)
+        return request_of(config, slot, num, max_due_score, wanted, last=options.last, done=earlier)
 
     first = partial(close_done, done, acknowledged, lost) if acknowledged else None
     reply = yield from when_there(config, options, ask, lambda reply: bool(reply.held), first)
@@ -164,7 +164,7 @@ def request_of(
     config: SetConfig[Any],
     slot: IdempotencySlot,
     num: int,
-    highest: str,
+    max_due_score: str,
     wanted: LeaseTerms,
     *,
     last: bool,
@@ -172,7 +172,7 @@ def request_of(
 ) -> Command[LeaseReply]:
     """Return a request for a lease of one set; *done* is as for `commands.lease`."""
     return commands.lease(
-        *(slot.keys, slot.request_id(), num, highest, REPLY_TTL, name_of(slot)),
+        *(slot.keys, slot.request_id(), num, max_due_score, REPLY_TTL, name_of(slot)),
         ttl=wanted.ttl,
         most=wanted.most or config.max_deliveries,
         channel=wake_channel(config.key),

@@ -128,10 +128,10 @@ def size(config: SetConfig[T]) -> Plan[int]:
 
 def available(config: SetConfig[T]) -> Plan[int]:
     """Return how many items are due."""
-    highest = config.max_due_score()
-    if highest == HIGHEST:
+    max_due_score = config.max_due_score()
+    if max_due_score == HIGHEST:
         return size(config)
-    return ask(commands.count(config.key, LOWEST, highest))
+    return ask(commands.count(config.key, LOWEST, max_due_score))
 
 
 def clear(config: SetConfig[T]) -> Plan[bool]:
@@ -152,8 +152,8 @@ def rename(config: SetConfig[T], new_name: str | bytes) -> Plan[bytes]:
     with config.requests.store.acquire(("rename", new)) as slot:
         keys = [config.key, new, slot.reply_key, moved_key(config.key)]
         keys += [*leasing_keys(config.key), *leasing_keys(new), *alive]
-        once = (slot.request_id(), REPLY_TTL)
-        word, _ = yield from ask(commands.rename(keys, once, wake_channel(new)))
+        request = (slot.request_id(), REPLY_TTL)
+        word, _ = yield from ask(commands.rename(keys, request, wake_channel(new)))
         if word == "expired":
             raise ResultExpired(config.name)
     return new

@@ -68,7 +68,7 @@ def stored(config: SetConfig[Any]) -> StoredOperand:
 
 def companion_of(config: SetConfig[Any], purpose: str) -> Destination:
     """Return the companion set for *purpose*, a lasting one."""
-    return Destination(companion(config.key, purpose), "lasting")
+    return Destination(companion(config.key, purpose), "none")
 
 
 def new_result(config: SetConfig[Any]) -> Destination:

@@ -88,9 +88,11 @@ def _take(
 ) -> Plan[tuple[list[Pair], list[Any]]]:
     """Take up to *num* members; return them, and the items of those that can be deserialized."""
 
-    def request(highest: str) -> Command[Taken]:
+    def request(max_due_score: str) -> Command[Taken]:
         request_id = slot.request_id()
-        return commands.take(slot.keys, request_id, num, highest, REPLY_TTL, last=options.last)
+        return commands.take(
+            slot.keys, request_id, num, max_due_score, REPLY_TTL, last=options.last
+        )
 
     pairs, _, end = yield from when_there(config, options, request, lambda reply: bool(reply.pairs))
     slot.completed = bool(pairs)
@@ -117,7 +119,7 @@ def in_steps(
     num: int,
     at_once: int,
     options: TakeOptions,
-    hand_out: Callable[[IdempotencySlot, int, TakeOptions], Plan[tuple[int, Sequence[Any]]]],
+    deliver: Callable[[IdempotencySlot, int, TakeOptions], Plan[tuple[int, Sequence[Any]]]],
     *,
     goes_on: bool,
 ) -> Plan[None]:
@@ -129,7 +131,7 @@ def in_steps(
     began, left, given, wait = monotonic(), num, 0, options
     with slots.acquire() as slot:
         wanted = min(left, at_once)
-        found, items = yield from hand_out(slot, wanted, wait)
+        found, items = yield from deliver(slot, wanted, wait)
         if (items or not found) and (found < wanted or found == num):
             return  # the case of most calls: one step
         with ExitStack() as stack:
@@ -142,7 +144,7 @@ def in_steps(
                 else:
                     wait = replace(wait, timeout=0.0)
                 wanted = min(left, at_once)
-                found, items = yield from hand_out(
+                found, items = yield from deliver(
                     stack.enter_context(slots.acquire()), wanted, wait
                 )
 
@@ -166,8 +168,8 @@ def peek_score(config: SetConfig[T], *, last: bool) -> Plan[float | None]:
 
 
 def _next_one(config: SetConfig[T], position: int, *, last: bool) -> Command[list[Pair]]:
-    highest = config.max_due_score()
-    if highest == HIGHEST:
+    max_due_score = config.max_due_score()
+    if max_due_score == HIGHEST:
         rank = -1 - position if last else position
         return commands.by_rank(config.key, rank, rank)
-    return commands.range_by_score(config.key, (LOWEST, highest), position, 1, reverse=last)
+    return commands.range_by_score(config.key, (LOWEST, max_due_score), position, 1, reverse=last)

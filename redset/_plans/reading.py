@@ -36,7 +36,7 @@ Scores = dict[bytes, float]
 
 # The largest limit that is sent: no set has more items, and Lua formats larger numbers in a way
 # that the server doesn't accept.
-MOST = 1 << 40
+MAX_LIMIT = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def read(
     if any(isinstance(each, LocalOperand) for each in operands):
         pairs = yield from _read_with_local(config, wanted, operands)
     else:
-        found = yield from _ask(config, on_server, wanted.operation, wanted, wanted.limit)
+        found = yield from _reply_for(config, on_server, wanted.operation, wanted, wanted.limit)
         if found.word == "members":
             return decoded_members(config, wanted.part_of(list(found.members)))
         pairs = _in_order(_united(found.runs))
@@ -102,7 +102,7 @@ def read(
     return decoded_members(config, [member for member, _ in wanted_pairs])
 
 
-def _ask(
+def _reply_for(
     config: SetConfig[T],
     stored: Sequence[StoredOperand],
     operation: str,
@@ -117,7 +117,7 @@ def _ask(
         operation,
         named,
         wanted.conflict if together else "keep",
-        min(limit, MOST),
+        min(limit, MAX_LIMIT),
         last=wanted.reverse,
         with_scores=wanted.with_scores,
         members=members,
@@ -157,7 +157,7 @@ def _read_with_local(
         members = set.intersection(*map(set, local.values()))
         there = yield from _look_up(config, wanted, list(stored.values()), members)
     else:
-        found = yield from _ask(config, list(stored.values()), "all", wanted)
+        found = yield from _reply_for(config, list(stored.values()), "all", wanted)
         there = [dict(run) for run in found.runs]
     by_place = local | dict(zip(stored, there, strict=True))
     return _in_order(_combined(config, wanted, [by_place[place] for place in sorted(by_place)]))
@@ -187,7 +187,7 @@ def _read_difference(
 ) -> Plan[list[Pair]]:
     out: set[bytes] = set().union(*local)
     limit = wanted.limit + len(out) if wanted.limit else 0
-    found = yield from _ask(config, stored, wanted.operation, wanted, limit)
+    found = yield from _reply_for(config, stored, wanted.operation, wanted, limit)
     if found.word == "members":
         return [(member, 0.0) for member in found.members if member not in out]
     return [pair for pair in found.runs[0] if pair[0] not in out]
@@ -200,12 +200,12 @@ def _look_up(
     room = commands.room_beside(stored_operands(stored))
     if len(members) > room:
         # If the sets have fewer members than that, reading them takes one step, at one moment.
-        found = yield from _ask(config, stored, "all", wanted, len(members))
+        found = yield from _reply_for(config, stored, "all", wanted, len(members))
         if found.word == "pairs":
             return [dict(run) for run in found.runs]
     there: list[Scores] = [{} for _ in stored]
     for part in parts_of(members, room):
-        found = yield from _ask(config, stored, "scores", wanted, members=part)
+        found = yield from _reply_for(config, stored, "scores", wanted, members=part)
         for scores, known in zip(found.scores, there, strict=True):
             pairs = zip(part, scores, strict=True)
             known.update((member, score) for member, score in pairs if score is not None)

@@ -59,7 +59,9 @@ def extend(
     yield from settle(config, holds, Settling(verb, seconds), holds.members(()))
 
 
-def give_back(config: SetConfig[T], holds: LeasedItems[T], error: BaseException) -> Plan[None]:
+def release_remaining(
+    config: SetConfig[T], holds: LeasedItems[T], error: BaseException
+) -> Plan[None]:
     """Release what is left of a lease whose block ended with *error*.
 
     If several items are left, the error doesn't tell which of them caused it: this delivery doesn't

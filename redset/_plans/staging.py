@@ -97,9 +97,9 @@ class Staging(Generic[T]):
             liveness_keys.append(liveness_key)
             places.append(len(folded))
             folded.append((group[0][0], Operand(key, staged=True)))
-            keys, once = script_keys(self._config, target), (b"", REPLY_TTL)
+            keys, request = script_keys(self._config, target), (b"", REPLY_TTL)
             named = [operand for _, operand in group]
-            asked.append(commands.algebra(keys, operation, conflict, target.ttl, once, named))
+            asked.append(commands.algebra(keys, operation, conflict, target.ttl, request, named))
         replies = yield asked
         self.waiting = commands.delete_all(liveness_keys)
         for place, (word, size) in zip(places, replies, strict=True):
@@ -155,7 +155,7 @@ def encoded(config: SetConfig[T], batch: ItemBatch, *, strict: bool, with_scores
 
 # Replaces all items that this set can't hold, so that a comparison with a local set counts them. No
 # member has these bytes: each process draws its own at random.
-UNENCODABLE = b"redset:stranger:" + token_hex(16).encode()
+UNENCODABLE = b"redset:unencodable:" + token_hex(16).encode()
 
 
 def dropped(config: SetConfig[Any]) -> InvalidValueError:
@@ -183,7 +183,7 @@ def check_verdict(config: SetConfig[Any], word: str, number: int, ready: Sequenc
 
 def script_keys(config: SetConfig[Any], target: Destination) -> list[bytes]:
     """Return the keys that the script takes before those of its operands."""
-    liveness_key = target.liveness_key or companion(config.key, "scratch:sign")
+    liveness_key = target.liveness_key or companion(config.key, "scratch:alive")
     scratch = [companion(config.key, "scratch:1"), companion(config.key, "scratch:2")]
     reply_key = scratch[0] if target.slot is None else target.slot.reply_key
     return [target.key, liveness_key, *scratch, reply_key]

@@ -92,13 +92,13 @@ def when_there(
         if left <= 0:
             outage.check()
             return reply
-        [told] = yield WaitForChange(outlook, min(left, seconds, glance))
-        if told is False and glance < min(left, seconds):
+        [notified] = yield WaitForChange(outlook, min(left, seconds, glance))
+        if notified is False and glance < min(left, seconds):
             continue  # nothing has changed: only `stopped` is checked, without a request
-        if told is None:  # no notifications: each wait ends with a request to the server
+        if notified is None:  # no notifications: each wait ends with a request to the server
             glance = math.inf
         # Without notifications, each request also reads when the next item will be ready.
-        looks = outlook.commands() if told is None else []
+        looks = outlook.commands() if notified is None else []
         try:
             reply, looked = yield from _asked(options, request, looks)
         except Exception as error:

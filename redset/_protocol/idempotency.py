@@ -40,14 +40,14 @@ def fingerprint(members: Sequence[bytes]) -> bytes:
 class IdempotencySlot:
     """The reply key of one caller, the number of its call, and the number of its next request."""
 
-    __slots__ = ("attempts", "completed", "keys", "name", "process", "reply_key", "sequence")
+    __slots__ = ("attempt", "completed", "keys", "name", "process", "reply_key", "sequence")
 
     name: str
     process: int
     reply_key: bytes
     keys: tuple[bytes, ...]
     sequence: int
-    attempts: int
+    attempt: int
     completed: bool
 
     def __init__(self, key: bytes) -> None:
@@ -55,7 +55,7 @@ class IdempotencySlot:
         self.process = os.getpid()
         self.reply_key = companion(key, f"given:{self.name}")
         self.move_to(key)
-        self.sequence = self.attempts = 0
+        self.sequence = self.attempt = 0
         # Whether the call received something. If it did not, it is not completed: a copy of its
         # request may reach the server after the caller has stopped waiting, and take something.
         self.completed = True
@@ -71,8 +71,8 @@ class IdempotencySlot:
 
     def request_id(self) -> bytes:
         """Return the id of a new request for the call; only the client's retries repeat an id."""
-        attempt, self.attempts = self.attempts, self.attempts + 1
-        return b"%d.%d" % (self.sequence, attempt)
+        number, self.attempt = self.attempt, self.attempt + 1
+        return b"%d.%d" % (self.sequence, number)
 
 
 class _Acquired:
@@ -102,9 +102,9 @@ class IdempotencySlots:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._lock = reentrant_lock()
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._process = os.getpid()
         self._idle: list[IdempotencySlot] = []
         self._failed: list[tuple[Hashable, IdempotencySlot]] = []
@@ -119,7 +119,7 @@ class IdempotencySlots:
     def check_out(self, fingerprint: Hashable) -> IdempotencySlot:
         """Return the slot of a call that failed, or one that is idle."""
         if self._process != os.getpid():
-            self._forget_parents()
+            self._drop_after_fork()
         # From here on each step is atomic and needs no lock.
         slot = self._failed_call(fingerprint) if self._failed else None
         if slot is None:
@@ -134,18 +134,18 @@ class IdempotencySlots:
         """Return the slot of a failed call, to repeat that call; ``None`` if there is none."""
         return self._failed_call(fingerprint) if self.any_failed else None
 
-    def _forget_parents(self) -> None:
+    def _drop_after_fork(self) -> None:
         """Drop the slots that a forked child inherited from its parent."""
         with self._lock.get():
             if self._process != os.getpid():
-                self._forget()
+                self._reset()
 
     def check_in(self, fingerprint: Hashable, slot: IdempotencySlot, *, failed: bool) -> None:
         """Return *slot* after the call; do nothing in a child that was forked within the block."""
         if slot.process != self._process:
             return
         if slot.completed and not failed:
-            slot.sequence, slot.attempts = slot.sequence + 1, 0
+            slot.sequence, slot.attempt = slot.sequence + 1, 0
         if failed:
             self._failed.append((fingerprint, slot))
             del self._failed[:-MAX_FAILED]
@@ -154,8 +154,8 @@ class IdempotencySlots:
 
     def move_failed_to(self, other: "IdempotencySlots") -> None:
         """Move failed calls to the slots of *other*, the same set under its new key."""
-        self._forget_parents()
-        other._forget_parents()
+        self._drop_after_fork()
+        other._drop_after_fork()
         for entry in list(self._failed):
             if _removed(self._failed, entry):
                 entry[1].move_to(other._key)
@@ -181,7 +181,7 @@ class IdempotencySlots:
         """
         with self._lock.get():
             if self._process != os.getpid():
-                self._forget()
+                self._reset()
             idle, failed = list(self._idle), list(self._failed)
         yield [slot.reply_key for slot in (*idle, *(slot for _, slot in failed))]
         with self._lock.get():
@@ -244,8 +244,8 @@ class SetSlots:
         self.store, self.remove = IdempotencySlots(key), IdempotencySlots(key)
 
     def all(self) -> tuple[IdempotencySlots, ...]:
-        handing_out = (self.take, self.lease, self.take_last, self.lease_last)
-        return (*handing_out, self.settle, self.insert, self.store, self.remove)
+        delivering = (self.take, self.lease, self.take_last, self.lease_last)
+        return (*delivering, self.settle, self.insert, self.store, self.remove)
 
     def move_failed_to(self, other: "SetSlots") -> None:
         """Move failed calls of each kind, as `IdempotencySlots.move_failed_to` does."""

@@ -20,7 +20,7 @@ SLOTS = 16384
 _PURPOSE = re.compile(
     rb"absent|dead|delayed|deliveries|fence|held|leased|letters|lock|moved|seen|undecodable|wake|"
     rb"given:[0-9a-f]{16}|(?:result|staged):[0-9a-f]{20}n\d+|result:[0-9a-f]{20}n\d+:alive|"
-    rb"scratch:(?:1|2|into|sign)"
+    rb"scratch:(?:1|2|into|alive)"
 )
 _TEMPORARY = re.compile(rb":(?:(?:result|staged):[^:]*(?::alive)?|scratch:\w+)\Z")
 _COMPANION = re.compile(rb"\{([^}]+)\}:(?:(.+):)?(%b)" % _PURPOSE.pattern, re.DOTALL)

@@ -56,8 +56,8 @@ class Outlook:
         """Return commands that read each set's lowest score, and how many items are ready."""
         asked: list[Command[Any]] = []
         for key, clock in self.places:
-            highest = HIGHEST if clock is None else commands.number(clock())
-            asked += commands.by_rank(key, 0, 0), commands.count(key, LOWEST, highest)
+            max_due_score = HIGHEST if clock is None else commands.number(clock())
+            asked += commands.by_rank(key, 0, 0), commands.count(key, LOWEST, max_due_score)
         return asked
 
     def commands(self) -> list[Command[Any]]:

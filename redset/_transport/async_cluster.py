@@ -80,7 +80,7 @@ class AsyncSlotRoute:
                     replies = attempts.permitted(await self._call(node, attempts.asked))
                 else:
                     owner = client.nodes_manager.get_node_from_slot(self._slot)
-                    replies = await self._call(owner, attempts.open)
+                    replies = await self._call(owner, attempts.unanswered)
             except Exception as error:
                 attempts.failed(error)
             else:
@@ -107,9 +107,9 @@ class AsyncSlotRoute:
         attempts = Attempts(self._client, batch)
         while True:
             try:
-                replies = await self._by_client.send(self._client, attempts.open)
+                replies = await self._by_client.send(self._client, attempts.unanswered)
             except Exception as error:
-                if len(attempts.open) > 1 or not client_errors.is_moving(error):
+                if len(attempts.unanswered) > 1 or not client_errors.is_moving(error):
                     raise
                 replies = [error]
             if attempts.answered(replies) or not attempts.is_moving:

@@ -91,7 +91,7 @@ class AsyncPlanRunner(Generic[C]):
             raise
         return await running
 
-    async def hand_out(
+    async def deliver(
         self,
         from_end: bool,
         operation: Callable[Concatenate[C, P], Plan[R]],
@@ -166,13 +166,13 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
         connection, plan = self._plain_connection(), many.rename(self.config, new_name)
         durable = self.config.durable  # also of a result, which lasts from now on
         if durable is None:
-            self.follow(await drive_async(plan, connection, self.translate_error))
+            self.move_to(await drive_async(plan, connection, self.translate_error))
             return
         call = durable_call(self.config, connection, durable)
         try:
-            self.follow(await drive_durably_async(plan, connection, call, self.translate_error))
+            self.move_to(await drive_durably_async(plan, connection, call, self.translate_error))
         except NotDurable as error:
-            self.follow(error.result)
+            self.move_to(error.result)
             error.result = None
             raise
 
@@ -206,7 +206,7 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
     def _plain_connection(self) -> AsyncClientConnection:
         return AsyncClientConnection(self.client, self.config.key, pipelining=self.pipelining)
 
-    def own(self, keys: tuple[bytes, bytes]) -> None:
+    def delete_when_collected(self, keys: tuple[bytes, bytes]) -> None:
         """Delete *keys*, those of a result, when this runner is collected."""
         self.owner = weakref.finalize(
             self, _delete_soon, self._plain_connection(), keys, os.getpid()

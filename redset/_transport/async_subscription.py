@@ -1,7 +1,7 @@
 """Key subscriptions for asyncio, where all tasks of a set share one.
 
 This module owns the connection that the server notifies of changes, and decides which tasks are
-woken: as many as there are items, however many wait. The commands and messages of a subscription
+notified: as many as there are items, however many wait. The commands and messages of a subscription
 are those of `redset._transport.subscription`.
 """
 
@@ -47,7 +47,7 @@ Keys = tuple[bytes, ...]
 logger = logging.getLogger("redset")
 
 
-async def give_back(pool: Any, connection: Any) -> None:
+async def release_connection(pool: Any, connection: Any) -> None:
     """Disconnect *connection* and return it to *pool*: its next user connects again."""
     try:
         await connection.disconnect(nowait=True)
@@ -61,9 +61,9 @@ class Line:
     def __init__(self, outlook: Outlook) -> None:
         self.outlook = outlook
         self.waiting: OrderedDict[Answer, None] = OrderedDict()
-        # The number of tasks that were woken and have not yet asked the server, or given up.
+        # The number of tasks that were notified and have not yet asked the server, or given up.
         self.awake = 0
-        # The number of ready items for which no task was woken.
+        # The number of ready items for which no task was notified.
         self.unclaimed = 0
         # Whether the last look assigned items to tasks that were awake already.
         self.discounted = False
@@ -90,11 +90,11 @@ class Line:
 
 
 class SharedSubscription:
-    """A connection of the client's pool, borrowed for as long as any task waits for a change.
+    """A connection of the client's pool, acquired for as long as any task waits for a change.
 
     A message alone wakes no task: the subscription reads how many items are ready, and wakes as
-    many tasks. If a woken task finds nothing, fails or is cancelled, the subscription looks again,
-    so that no wake-up is lost. If only one task waits, it is woken at once.
+    many tasks. If a notified task finds nothing, fails or is cancelled, the subscription looks
+    again, so that no notification is lost. If only one task waits, it is notified at once.
     """
 
     def __init__(self, pool: Any, keys: Keys, *, in_cluster: bool = False) -> None:
@@ -165,7 +165,7 @@ class SharedSubscription:
         return self._lines[-1]
 
     def asked(self, line: Line, *, found: bool) -> None:
-        """Note that a woken task has asked the server, or given up, and what it *found*."""
+        """Note that a notified task has asked the server, or given up, and what it *found*."""
         line.awake -= 1
         if found:
             self._found = True
@@ -174,7 +174,7 @@ class SharedSubscription:
             self._look_soon()
 
     def missed(self) -> None:
-        """Note that a woken task found nothing because another process was faster."""
+        """Note that a notified task found nothing because another process was faster."""
         self._contended = False
         self._backoff.missed()
 
@@ -196,11 +196,11 @@ class SharedSubscription:
     async def _run(self) -> None:
         begun = self._loop.time()
         try:
-            self._connection = await compat.borrow_async(self._pool)
+            self._connection = await compat.acquire_connection_async(self._pool)
             try:
                 await self._serve()
             finally:
-                await give_back(self._pool, self._connection)
+                await release_connection(self._pool, self._connection)
         except Exception as error:
             logger.debug("redset: %s: polled, not subscribed to", shown(self._keys), exc_info=True)
             if is_refusal(error):
@@ -349,9 +349,9 @@ class SharedSubscription:
             raise asyncio.CancelledError
 
 
-def _answer(answer: Answer, told: bool | None) -> None:
+def _answer(answer: Answer, notified: bool | None) -> None:
     if not answer.done():
-        answer.set_result(told)
+        answer.set_result(notified)
 
 
 Subscriptions = dict[Keys, SharedSubscription]
@@ -409,7 +409,7 @@ class AsyncKeySubscription:
         self._pool: Any = None
         self._process = os.getpid()
         self._shared: SharedSubscription | None = None
-        # The line in which this task was woken, if it has not asked the server since.
+        # The line in which this task was notified, if it has not asked the server since.
         self._line: Line | None = None
         self._polling = Polling()
 
@@ -425,17 +425,17 @@ class AsyncKeySubscription:
             logger.debug("redset: %s: polled, not subscribed to", shown(self._keys), exc_info=True)
         else:
             line = shared.line_of(step.outlook)
-            told = await shared.wait(line, step.seconds)
-            if told is not None:
-                self._line = line if told else None
-                return told
+            notified = await shared.wait(line, step.seconds)
+            if notified is not None:
+                self._line = line if notified else None
+                return notified
             self.close()
         left = max(0.0, end - asyncio.get_running_loop().time())
         await asyncio.sleep(self._polling.pause(left))
         return None
 
     def asked(self, *, found: bool) -> None:
-        """Note what a woken task found: see `KeySubscription.asked`."""
+        """Note what a notified task found: see `KeySubscription.asked`."""
         line, self._line = self._line, None
         if line is not None and self._shared is not None:
             self._shared.asked(line, found=found)

@@ -30,7 +30,7 @@ from redset._transport.through_client import send_through
 MOVING_SECONDS = 15.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 # How often a batch is sent to a node that replies that it doesn't have the slot, or can't serve it.
-MOST_REFUSALS = 5
+MAX_REFUSALS = 5
 
 
 class Attempts:
@@ -53,7 +53,7 @@ class Attempts:
         self._pause = FIRST_PAUSE
 
     @property
-    def open(self) -> list[Command[Any]]:
+    def unanswered(self) -> list[Command[Any]]:
         """The commands that have no final reply."""
         return [self._batch[place] for place in self._places]
 
@@ -70,7 +70,7 @@ class Attempts:
         """
         found: list[Command[Any]] = []
         in_transaction = False
-        for command in self.open:
+        for command in self.unanswered:
             if not in_transaction:
                 found.append(commands.ASKING)
             found.append(command)
@@ -112,7 +112,7 @@ class Attempts:
             self._until = self._until or time.monotonic() + MOVING_SECONDS
             return time.monotonic() > self._until
         self._refusals += 1
-        return self._refusals >= MOST_REFUSALS
+        return self._refusals >= MAX_REFUSALS
 
     def pause(self) -> float:
         """Return for how many seconds to wait before the next attempt."""
@@ -194,7 +194,9 @@ class SlotRoute:
                 if node is not None:
                     replies = attempts.permitted(self._call(node, attempts.asked))
                 else:
-                    replies = self._call(compat.client_of_slot(client, self._slot), attempts.open)
+                    replies = self._call(
+                        compat.client_of_slot(client, self._slot), attempts.unanswered
+                    )
             except Exception as error:
                 attempts.failed(error)
             else:
@@ -214,9 +216,9 @@ class SlotRoute:
         attempts = Attempts(self._client, batch)
         while True:
             try:
-                replies = send_through(self._client, attempts.open)
+                replies = send_through(self._client, attempts.unanswered)
             except Exception as error:
-                if len(attempts.open) > 1 or not client_errors.is_moving(error):
+                if len(attempts.unanswered) > 1 or not client_errors.is_moving(error):
                     raise
                 replies = [error]
             if attempts.answered(replies) or not attempts.is_moving:

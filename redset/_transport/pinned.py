@@ -280,7 +280,7 @@ class PinnedConnections:
             self._is_pool_suspect = False
         was_used = self.keeps > 0 and compat.has_idle(pool)
         try:
-            pinned = PinnedConnection(self, compat.borrow(pool))
+            pinned = PinnedConnection(self, compat.acquire_connection(pool))
         except BaseException as error:
             # If a signal handler raises an exception, the pool takes the connection back as it is:
             # possibly in the middle of its handshake, whose reply would be read as the next reply.

@@ -319,7 +319,7 @@ async def _acquire(pool: Any) -> Any:
 
 
 async def _borrow(pool: Any) -> Any:
-    connection = await compat.borrow_async(pool)
+    connection = await compat.acquire_connection_async(pool)
     if compat.follows_master(pool) and compat.left_master(pool, connection):
         # In use when the pool learned of another master. It connects to that one when it is used.
         await connection.disconnect(nowait=True)

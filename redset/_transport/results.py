@@ -114,7 +114,7 @@ def delete_when_collected(
 ) -> "weakref.finalize[Any, Any]":
     """Delete *keys* once *handle* is collected, or when this process exits."""
     connection = ClientConnection(client, keys[0])
-    return weakref.finalize(handle, _drop, connection, tuple(keys), os.getpid())
+    return weakref.finalize(handle, _delete_or_defer, connection, tuple(keys), os.getpid())
 
 
 def delete_keys(connection: ClientConnection, keys: Sequence[bytes]) -> None:
@@ -130,7 +130,7 @@ def delete_collected(client: Any) -> None:
     ClientConnection(client).delete_collected()
 
 
-def _drop(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -> None:
+def _delete_or_defer(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -> None:
     if process != os.getpid():
         return  # a forked child has a copy of the handle, but doesn't own the keys
     if not threading.main_thread().is_alive():

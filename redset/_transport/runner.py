@@ -86,7 +86,7 @@ class BaseRunner(Generic[T]):
         changes |= {"name": text_of(key), "key": key, "liveness_key": liveness_key}
         return replace(self.config, requests=slots, **changes)
 
-    def follow(self, key: bytes) -> None:
+    def move_to(self, key: bytes) -> None:
         """Use the set under *key* from now on, its key since it was renamed."""
         before = self.config
         if self.owner is not None:
@@ -106,7 +106,7 @@ class BaseRunner(Generic[T]):
         config = self._config_of(key, liveness_key, unique="until_taken")
         derived = type(self)(self.client, config, **self.options)
         if liveness_key is not None:
-            derived.own((key, liveness_key))
+            derived.delete_when_collected((key, liveness_key))
         return derived
 
     def translate_error(self, error: Exception) -> Exception:
@@ -140,7 +140,7 @@ class BaseRunner(Generic[T]):
         """Return a connection; if the set is a result, one that keeps it alive."""
         raise NotImplementedError
 
-    def own(self, keys: tuple[bytes, bytes]) -> None:
+    def delete_when_collected(self, keys: tuple[bytes, bytes]) -> None:
         """Delete *keys*, those of a result, when this runner is collected."""
         raise NotImplementedError
 
@@ -177,7 +177,7 @@ class PlanRunner(Generic[C]):
         config = self.config
         return self._drive(config, operation(config, *args, **kwargs), slot)
 
-    def hand_out(
+    def deliver(
         self,
         from_end: bool,
         operation: Callable[Concatenate[C, P], Plan[R]],
@@ -243,13 +243,13 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
         plan = many.rename(self.config, new_name)
         durable = self.config.durable  # also of a result, which lasts from now on
         if durable is None:
-            self.follow(drive(plan, connection, self.translate_error))
+            self.move_to(drive(plan, connection, self.translate_error))
             return
         call = durable_call(self.config, connection, durable)
         try:
-            self.follow(drive_durably(plan, connection, call, self.translate_error))
+            self.move_to(drive_durably(plan, connection, call, self.translate_error))
         except NotDurable as error:
-            self.follow(error.result)
+            self.move_to(error.result)
             error.result = None
             raise
 
@@ -275,7 +275,7 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
             return ClientConnection(self.client, config.key)
         return RefreshingConnection(self.client, config.name, config.key, config.liveness_key)
 
-    def own(self, keys: tuple[bytes, bytes]) -> None:
+    def delete_when_collected(self, keys: tuple[bytes, bytes]) -> None:
         """Delete *keys*, those of a result, when this runner is collected."""
         self.owner = delete_when_collected(self, self.client, keys)
 

@@ -176,7 +176,7 @@ def may_subscribe(pool: Any, number: int) -> bool:
 
 
 class KeySubscription:
-    """A connection of the client's pool, borrowed for as long as a thread waits for a change.
+    """A connection of the client's pool, acquired for as long as a thread waits for a change.
 
     It is notified of changes of the keys of one set, or of several.
 
@@ -322,7 +322,7 @@ class KeySubscription:
                 raise NoSubscriptionError("a connection to subscribe with can't be spared")
             others[id(self)] = self
         with self._use:
-            self._connection = compat.borrow(self._pool)
+            self._connection = compat.acquire_connection(self._pool)
             self._socket = compat.socket_of(self._connection)
             if self._socket is None:
                 raise NeverSubscribesError("a connection without a socket can't be waited for")

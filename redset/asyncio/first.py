@@ -114,7 +114,7 @@ class FirstOf(Generic[T]):
 
         """
         try:
-            place, *others = await self._runner.hand_out(
+            place, *others = await self._runner.deliver(
                 last, first.pop, timeout, last=last, with_scores=with_scores
             )
         except NotDurable as error:
@@ -161,7 +161,7 @@ class FirstOf(Generic[T]):
         Source: ``ZMPOP``.
         """
         try:
-            taken = await self._runner.hand_out(
+            taken = await self._runner.deliver(
                 last, first.take, num, timeout, last=last, with_scores=with_scores
             )
         except NotDurable as error:

@@ -201,7 +201,7 @@ class Lease(Sequence[T]):
             raise self._held.loss()
 
     async def _give_back(self, error: BaseException) -> None:
-        unconfirmed = await self._leave(settling.give_back, self._held, error)
+        unconfirmed = await self._leave(settling.release_remaining, self._held, error)
         if unconfirmed is not None:
             logger.warning("%s", unconfirmed)
         self._held.log_lost()

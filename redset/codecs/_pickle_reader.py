@@ -229,7 +229,7 @@ def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
             )
         if kind is int and lengths:
             raise InvalidValueError(f"a {cls.__name__} can't be made of its length")
-        if numbers and kind is int and argument.bit_length() > _scalars.MOST_FRACTION_BITS:
+        if numbers and kind is int and argument.bit_length() > _scalars.MAX_FRACTION_BITS:
             raise InvalidValueError(f"a {cls.__name__} can't be made of so long an int")
 
 

@@ -26,7 +26,7 @@ from redset.exceptions import (
 
 DEPTH_LIMIT = 100  # far below the interpreter's own limit, whatever the depth of the caller's stack
 # Reducing a fraction takes quadratic time: 2 ms for two integers of this many bits.
-MOST_FRACTION_BITS = 40_000
+MAX_FRACTION_BITS = 40_000
 # The longest decimal text of an integer. Longer integers are hexadecimal, which is read in linear
 # time; 1,024 bits are 309 digits.
 _MOST_DECIMAL_DIGITS = 310
@@ -194,10 +194,9 @@ def decimal(text: str) -> Decimal:
 
 def check_fraction(*parts: int) -> None:
     """Raise unless numerator and denominator are short enough to be reduced."""
-    if any(part.bit_length() > MOST_FRACTION_BITS for part in parts):
+    if any(part.bit_length() > MAX_FRACTION_BITS for part in parts):
         raise InvalidValueError(
-            f"a Fraction may have a numerator and a denominator of {MOST_FRACTION_BITS} bits "
-            "at most"
+            f"a Fraction may have a numerator and a denominator of {MAX_FRACTION_BITS} bits at most"
         )
 
 

@@ -12,7 +12,7 @@ from redset.embedded import supervisor
 from redset.embedded.supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
-PATIENCE = 30.0  # seconds for a server to answer, and for the last member to see it end
+TIMEOUT_SECONDS = 30.0  # seconds for a server to answer, and for the last member to see it end
 
 
 def resolved(directory: str | os.PathLike[str]) -> Path:
@@ -30,18 +30,18 @@ def resolved(directory: str | os.PathLike[str]) -> Path:
 
 def private_path() -> Path:
     """Choose the temporary directory of a private server; `make_private` makes it."""
-    with _explained():
+    with _translated_errors():
         return Path(supervisor.temporary_path())
 
 
 def make_private(directory: Path) -> None:
     """Make the temporary directory of a private server."""
-    with _explained():
+    with _translated_errors():
         directory.mkdir(mode=0o700)
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -53,11 +53,12 @@ def _explained() -> Iterator[None]:
 
 def lock_in_time(descriptor: int, operation: int, path: str) -> None:
     """Take a lock; `EmbeddedServerError` if another process holds it for too long."""
-    deadline, pause = time.monotonic() + PATIENCE, 0.001
+    deadline, pause = time.monotonic() + TIMEOUT_SECONDS, 0.001
     while not try_lock(descriptor, operation):
         if time.monotonic() > deadline:
             raise EmbeddedServerError(
-                f"redset server: {path} is held by another process for {PATIENCE:g} seconds; "
+                f"redset server: {path} is held by another process for "
+                f"{TIMEOUT_SECONDS:g} seconds; "
                 "end that process, or use another directory"
             )
         time.sleep(pause)

@@ -31,7 +31,7 @@ from redset.embedded.supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError
 
 _LOG = "redset.log"
-UNENCODABLE = b"another server"  # the answer of `Server._ask` if another server listens
+FOREIGN_SERVER = b"another server"  # the answer of `Server._reply_to` if another server listens
 _PEER = struct.Struct("3i")  # process, user and group at the other end of a socket
 
 _open_servers: weakref.WeakSet["Server"] = weakref.WeakSet()
@@ -135,7 +135,7 @@ class Server:
         _open_servers.add(self)
         # Waits while a previous server is ending.
         lock_in_time(self._membership, fcntl.LOCK_SH, self._path(supervisor.MEMBERS_LOCK))
-        if self._ask(b"PING") != b"+PONG":
+        if self._reply_to(b"PING") != b"+PONG":
             with locked(self._path(supervisor.START_LOCK)):
                 self._start()
         self._address = supervisor.socket_path(str(self.directory)) or ""
@@ -157,15 +157,15 @@ class Server:
     def _start(self) -> None:
         """Wait until a server answers: the one that runs, or otherwise a new one."""
         launched = False
-        deadline, pause = time.monotonic() + places.PATIENCE, 0.001
+        deadline, pause = time.monotonic() + places.TIMEOUT_SECONDS, 0.001
         with open(self._path(_LOG), "ab+", opener=supervisor.open_own) as log:
-            while (reply := self._ask(b"PING")) != b"+PONG":
+            while (reply := self._reply_to(b"PING")) != b"+PONG":
                 if not self._lives():
                     if launched:
                         raise EmbeddedServerError(self._report("ended while starting", log))
                     launched = self._launch(log)
                 if reply is not None and reply.startswith(b"-LOADING"):
-                    deadline = time.monotonic() + places.PATIENCE
+                    deadline = time.monotonic() + places.TIMEOUT_SECONDS
                 if time.monotonic() > deadline:
                     raise EmbeddedServerError(self._report("doesn't answer", log))
                 time.sleep(pause)
@@ -210,11 +210,11 @@ class Server:
         try:
             if try_lock(membership, fcntl.LOCK_EX):
                 # No other process is a member, and none can join until the server has ended.
-                deadline = time.monotonic() + places.PATIENCE
+                deadline = time.monotonic() + places.TIMEOUT_SECONDS
                 while self._lives() and time.monotonic() < deadline:
                     # Repeated, as a server that is still starting doesn't listen yet. An
                     # append-only file is flushed in spite of NOSAVE.
-                    if self._ask(b"SHUTDOWN NOSAVE") == UNENCODABLE:
+                    if self._reply_to(b"SHUTDOWN NOSAVE") == FOREIGN_SERVER:
                         break  # the supervisor will end the server
                     time.sleep(0.002)
                 if self._private:  # also if the supervisor was killed
@@ -249,12 +249,12 @@ class Server:
     def _path(self, name: str) -> str:
         return str(self.directory / name)
 
-    def _ask(self, command: bytes) -> bytes | None:
+    def _reply_to(self, command: bytes) -> bytes | None:
         """Send one command; return the reply's first line.
 
         Returns ``b""`` if no reply comes in time, and None if there is no server. A server that
         closes the connection without a reply is ending, which also counts as none. A server that
-        isn't this directory's is sent nothing: `UNENCODABLE`.
+        isn't this directory's is sent nothing: `FOREIGN_SERVER`.
         """
         address = supervisor.socket_path(str(self.directory))
         if address is None:
@@ -264,7 +264,7 @@ class Server:
             try:
                 connection.connect(address)
                 if not self._is_ours(connection):
-                    return UNENCODABLE
+                    return FOREIGN_SERVER
                 connection.sendall(command + b"\r\n")
                 return connection.recv(256).partition(b"\r\n")[0] or None
             except (FileNotFoundError, ConnectionError):
@@ -296,7 +296,7 @@ class Server:
             return None
 
     def _answers(self) -> bool:
-        return self._ask(b"PING") not in {None, UNENCODABLE}
+        return self._reply_to(b"PING") not in {None, FOREIGN_SERVER}
 
     def _lives(self) -> bool:
         """Return whether a server or its supervisor runs in the directory."""

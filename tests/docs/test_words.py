@@ -13,6 +13,12 @@ import redset
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(redset.__file__).parent
+TEXTS = [
+    path
+    for folder in ("redset", "tests", "bench", "tools", "examples", "docs")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".lua", ".md"} and path != Path(__file__)
+]
 DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
@@ -33,6 +39,40 @@ UNCLEAR_IN_CODE = [
 # A docstring says what is done or returned: "Return the score", not "Give the score".
 BEGINNINGS = {"Give", "Gives", "Say", "Says", "How", "Whether", "Have"}
 
+# Names that the code had, and the terms of the field that replace them.
+REPLACED = {
+    "Lane": "PinnedConnection", "Lanes": "PinnedConnections", "lanes_of": "pinned_connections_for",
+    "lane": "pinned connection", "lanes": "pinned connections", "SHARE": "POOL_DIVISOR",
+    "_check_out": "acquire", "give_back": "release, return_to_ready", "_settled": "idle",
+    "Turns": "IdempotencySlots", "Loan": "a context manager", "lend": "acquire",
+    "take_up": "check_out", "lay_down": "check_in", "given_up": "discarding",
+    "KEEP_SECONDS": "REPLY_TTL", "MOST_": "MAX_",
+    "Vigil": "SubscriptionSlot", "Rhythm": "SubscriptionReuse", "Watch": "KeySubscription",
+    "ClientWatch": "AsyncKeySubscription", "Station": "SharedSubscription",
+    "Attention": "WakeupBackoff", "greet": "handshake", "catch_up": "drain",
+    "_reticence": "backoff", "PATIENCE_SECONDS": "RECHECK_INTERVAL", "patience": "a timeout",
+    "borrow": "acquire_connection", "takes_name": "requires_command_name",
+    "Wire": "Pipeliner", "Parcel": "PendingRequest", "parcel": "PendingRequest",
+    "_hand_in": "enqueue", "_exchange": "round_trip", "_ask": "send_batch, or what is asked",
+    "_talk": "write_and_read", "abandoned": "cancelled_after_send",
+    "_is_left_behind": "is_orphaned", "Spec": "SetConfig", "Terms": "TakeOptions",
+    "admits_all": "not deduplicates", "admission": "dedup_keys", "Pause": "WaitForChange",
+    "Pull": "ReadItems", "Batch": "ItemBatch", "unscored_later": "unscored_async",
+    "_Filling": "ChunkBuilder", "take_in": "add", "encode_known": "encode_or_none",
+    "encode_sought": "encode_for_lookup", "Walk": "Cursor", "go_on": "advance",
+    "Remote": "StoredOperand", "life": "ttl", "_STRANGER": "UNENCODABLE",
+    "Holds": "LeasedItems", "bury": "dead_letter", "HandingOut": "QueueOperations",
+    "handing_out": "delivery", "hand_out": "deliver", "taker": "consumer", "takers": "consumers",
+    "_to_add": "operations.add", "_most": "max_deliveries", "_at_once": "no_wait",
+    "_due_by": "due_clock", "_move": "rebind", "_sibling": "derive",
+    "_explained": "translate_error", "_turns": "requests.take", "_leases": "requests.lease",
+    "_settlings": "requests.settle", "_inserts": "requests.insert", "_stores": "requests.store",
+    "ResultConnection": "RefreshingConnection", "_drop": "delete_keys",
+    "PortableClient": "PicklableClient", "renewed_in_children": "reset_lock_after_fork",
+    "Opening": "AwaitableContext", "ABSENT": "UnsupportedOperator", "to_the_end": "run_shielded",
+    "Renewal": "LeaseRenewer", "_is_a_copy": "in_forked_child",
+    "until_done": "until_acked", "for_good": "forever",
+}  # fmt: skip
 
 # Code inside prose: names of methods and arguments, and examples.
 CODE = re.compile(r"``.*?``|`[^`]*`|^\s*(?:>>>|\.\.\.) .*$", re.MULTILINE)
@@ -121,6 +161,23 @@ def test_prose_of_the_package_uses_plain_words(module: Path) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
 def test_comments_of_the_scripts_use_plain_words(script: Path) -> None:
     assert unclear_in(comments_of_script(script.read_text())) == []
+
+
+def replaced_names(text: str) -> set[str]:
+    found = {*re.findall(r"\w+", text), *re.findall(r"\bMOST_", text)}
+    return found & REPLACED.keys()
+
+
+def test_names_that_were_replaced_are_nowhere() -> None:
+    texts = {name_of(path): path.read_text() for path in TEXTS}
+    found = {name: replaced_names(text) for name, text in texts.items()}
+    assert len(found) > 350
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_replaced_names_are_found_whole_and_by_their_beginning() -> None:
+    assert replaced_names("MOST_SETS = pool.borrow()") == {"MOST_", "borrow"}
+    assert replaced_names("ALMOST_ALL = borrowed(lanes_of_a_road)") == set()
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)

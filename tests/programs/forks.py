@@ -31,10 +31,10 @@ from tests.programs.work import (
 )
 
 # A child that takes so long hangs.
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 # The thread that renews leases looks for others after this time, instead of each second: a fork
 # behind Python's back must not meet it while it asks for Python's lock.
-renewals.LINGER_SECONDS = 10.0 * PATIENCE
+renewals.LINGER_SECONDS = 10.0 * TIMEOUT_SECONDS
 # The child's numbers, and the other thread's, begin here.
 CHILD, THREAD, BEFORE = 10**6, 2 * 10**6, 3 * 10**6
 
@@ -66,7 +66,7 @@ class Program:
             os.close(write)
             return Child(pid, read)
         faulthandler.register(signal.SIGALRM, chain=True)  # says where it hung, and it ends
-        signal.alarm(PATIENCE)  # the watchdog's thread, and its lock, are the parent's
+        signal.alarm(TIMEOUT_SECONDS)  # the watchdog's thread, and its lock, are the parent's
         try:
             said = json.dumps(work())
         except BaseException as error:
@@ -153,7 +153,7 @@ class Program:
 def until_threads_rest() -> None:
     """Wait until each other thread waits for something else than Python's own lock."""
     seen: dict[int, tuple[int, int]] | None = None
-    for _ in range(10 * PATIENCE):
+    for _ in range(10 * TIMEOUT_SECONDS):
         me = threading.get_ident()
         others = {each: frame for each, frame in sys._current_frames().items() if each != me}
         now = {each: (id(frame), frame.f_lasti) for each, frame in others.items()}
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--where", choices=["lease", "thread", "loop"], required=True)
     parser.add_argument("--calls", type=int, default=1_000)
     options = parser.parse_args()
-    faulthandler.dump_traceback_later(3 * PATIENCE, exit=True)
+    faulthandler.dump_traceback_later(3 * TIMEOUT_SECONDS, exit=True)
     address: dict[str, Any] = {"unix_socket_path": options.socket, "socket_timeout": None}
     sets = Sets(redis.Redis(**address), redis.asyncio.Redis(**address))
     sets.client.flushall()

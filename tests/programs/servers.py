@@ -43,7 +43,7 @@ class WebServer:
     def __init__(self, port: int, log: Path) -> None:
         self.port, self.log = port, log
 
-    def _ask(self, number: int) -> dict[str, object]:
+    def _answer_to(self, number: int) -> dict[str, object]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
         with contextlib.closing(connection):
             connection.request("GET", f"/?number={number}")
@@ -56,7 +56,7 @@ class WebServer:
 
         def one(number: int) -> None:
             try:
-                found = self._ask(number)
+                found = self._answer_to(number)
             except Exception as error:
                 answers.failed.append(repr(error))
                 return

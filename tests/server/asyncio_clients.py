@@ -51,7 +51,7 @@ async def connected(server: TestServer, **options: Any) -> AsyncIterator[Any]:
 
 
 async def all_given_back(client: Any) -> None:
-    """Wait until no connection is lent, however long that takes."""
+    """Wait until no connection is in use, however long that takes."""
     while is_lent(client):
         await asyncio.sleep(0.001)
 

@@ -39,7 +39,7 @@ from tests.servers import TestServer
 MakeClient = Callable[..., redis.Redis]
 
 # What must happen has so many seconds, however busy the machine is.
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 ON_CLUSTER = os.environ.get("REDSET_TEST_CLUSTER", "0") == "1"
 
@@ -151,9 +151,9 @@ def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
     return make_client()
 
 
-def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Wait until there is something, for at most *patience* seconds."""
-    end = time.monotonic() + patience
+def until(condition: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> Any:
+    """Wait until there is something, for at most *timeout* seconds."""
+    end = time.monotonic() + timeout
     while not (found := condition()):
         if time.monotonic() > end:
             raise AssertionError("it did not happen")

@@ -233,7 +233,7 @@ contents = st.dictionaries(st.sampled_from("abc"), some_scores)
 
 
 def sums(
-    parts: list[dict[str, float]], weights: list[float], conflict: str, verb: str
+    parts: list[dict[str, float]], weights: list[float], conflict: str, operation: str
 ) -> dict[str, float] | None:
     """The scores that a combination has, ``None`` if one of them is no number."""
     meets: dict[str, Callable[[list[float]], float]] = {"sum": sum, "min": min, "max": max}
@@ -241,7 +241,7 @@ def sums(
     for item in {item for part in parts for item in part}:
         pairs = zip(parts, weights, strict=False)
         products = [part[item] * weight for part, weight in pairs if item in part]
-        if verb == "intersection" and len(products) < len(parts):
+        if operation == "intersection" and len(products) < len(parts):
             continue
         above = sum(product for product in products if product > 0)
         below = sum(product for product in products if product < 0)
@@ -255,7 +255,7 @@ def sums(
     parts=st.lists(contents, min_size=2, max_size=3),
     weights=st.lists(st.sampled_from([1.0, 0.0, -1.0, 10.0, 0.5]), min_size=3, max_size=3),
     conflict=st.sampled_from(["sum", "sum", "min", "max"]),
-    verb=st.sampled_from(["union", "intersection"]),
+    operation=st.sampled_from(["union", "intersection"]),
     local=st.booleans(),
 )
 @settings(max_examples=4 * settings().max_examples)
@@ -270,7 +270,7 @@ def test_a_combination_without_a_number_is_refused_and_changes_nothing(
     parts: list[dict[str, float]],
     weights: list[float],
     conflict: OnConflict,
-    verb: str,
+    operation: str,
     local: bool,
 ) -> None:
     client.flushall()
@@ -280,8 +280,8 @@ def test_a_combination_without_a_number_is_refused_and_changes_nothing(
         for name, part in zip(("0", "{0}1", "{0}2"), parts, strict=False)
     ]
     operands: list[Any] = [*others[:-1], list(parts[-1]) if local else others[-1]]
-    expected = sums(parts, weights, conflict, verb)
-    combine = functools.partial(getattr(first, verb), on_conflict=conflict)
+    expected = sums(parts, weights, conflict, operation)
+    combine = functools.partial(getattr(first, operation), on_conflict=conflict)
     if expected is None:
         before = keys(client)
         with pytest.raises(InvalidValueError, match="redset '0': inf and -inf have no sum"):
@@ -290,8 +290,8 @@ def test_a_combination_without_a_number_is_refused_and_changes_nothing(
     else:
         into = combine(*operands, weights=weights[: len(parts)], into="{0}into")
         assert dict(into.items()) == pytest.approx(expected)
-    change = getattr(first, {"union": "update"}.get(verb, f"{verb}_update"))
-    expected = sums(parts, [1.0] * 3, conflict, verb)
+    change = getattr(first, {"union": "update"}.get(operation, f"{operation}_update"))
+    expected = sums(parts, [1.0] * 3, conflict, operation)
     if expected is None:
         with pytest.raises(InvalidValueError, match="redset '0': inf and -inf have no sum"):
             change(*operands, on_conflict=conflict)

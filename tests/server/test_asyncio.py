@@ -122,10 +122,10 @@ def test_one_who_waits_is_woken_by_an_item(server: TestServer) -> None:
             jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
             waiting = [asyncio.create_task(jobs.pop(timeout=None)) for _ in range(20)]
             await asyncio.sleep(0.05)
-            lent = len(client.connection_pool._in_use_connections)
+            in_use = len(client.connection_pool._in_use_connections)
             await jobs.update(range(20))
             assert set(await asyncio.gather(*waiting)) == set(range(20))
-            assert lent <= 2  # all of them wait by one connection, one is to speak
+            assert in_use <= 2  # all of them wait by one connection, one is to speak
 
     asyncio.run(main())
 
@@ -197,12 +197,12 @@ def test_a_change_renews_a_result_while_what_it_is_changed_by_is_read(
             numbers: RedisSortedSet[int] = RedisSortedSet(awaited, "numbers")
             await numbers.update([1, 2])
             async with numbers.copy() as result:
-                sign = f"{result.name}:alive"
+                liveness_key = f"{result.name}:alive"
 
                 async def slow() -> AsyncIterator[int]:
-                    client.pexpire(sign, 60_000)
+                    client.pexpire(liveness_key, 60_000)
                     async with asyncio.timeout(120):
-                        while client.pttl(sign) < 500_000:
+                        while client.pttl(liveness_key) < 500_000:
                             await asyncio.sleep(0.001)
                     yield 2
 

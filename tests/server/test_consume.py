@@ -116,10 +116,10 @@ def test_consume_stopped_and_the_release_fails_nothing_is_acknowledged_that_was_
 
     settle = settling._settle_once
 
-    def fail(spec: Any, slot: Any, how: Settling, *about: Any) -> Any:
+    def fail(config: Any, slot: Any, how: Settling, *about: Any) -> Any:
         if how.verb == "uncounted":
             raise redis.ConnectionError("the server is gone")
-        return settle(spec, slot, how, *about)
+        return settle(config, slot, how, *about)
 
     monkeypatch.setattr(settling, "_settle_once", fail)
     stop = threading.Event()
@@ -278,11 +278,11 @@ def test_lease_of_several_that_failed_none_is_to_blame_until_it_fails_alone(
 def test_attempt_that_failed_the_loop_goes_on_and_the_item_is_delayed(numbers: Numbers) -> None:
     told = []
 
-    def tell(number: int, error: BaseException) -> None:
+    def report(number: int, error: BaseException) -> None:
         told.append((number, str(error)))
 
     done = []
-    jobs = numbers.consume(4, timeout=0, retry_delay=60, on_error=tell)
+    jobs = numbers.consume(4, timeout=0, retry_delay=60, on_error=report)
     for number in jobs:
         with jobs.attempt():
             if number in {2, 7}:
@@ -690,16 +690,16 @@ def test_item_that_failed_comes_back_if_it_can_not_be_given_back_at_all(
     assert sorted(numbers.take(20)) == list(range(10))
 
 
-@pytest.mark.parametrize("give_back", ["release", "reject"])
-def test_what_a_lease_could_not_give_back_is_not_acknowledged_at_its_end(
-    client: redis.Redis, mine: Numbers, numbers: Numbers, give_back: str
+@pytest.mark.parametrize("settle", ["release", "reject"])
+def test_what_a_lease_could_not_settle_is_not_acknowledged_at_its_end(
+    client: redis.Redis, mine: Numbers, numbers: Numbers, settle: str
 ) -> None:
     with mine.lease(3) as lease, contextlib.suppress(redis.exceptions.ResponseError):
         with without_a_right(client):
-            getattr(lease, give_back)(1)
+            getattr(lease, settle)(1)
         raise AssertionError("it was not refused")
     assert numbers.stats().leased == 0
-    left = numbers if give_back == "release" else numbers.dead_items
+    left = numbers if settle == "release" else numbers.dead_items
     assert 1 in left
     assert len(numbers) + len(numbers.dead_items) == 8
 

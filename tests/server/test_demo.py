@@ -31,10 +31,10 @@ SURFACES = {
     "processes": ([], demo.work_alone),
     "asyncio": (["--asyncio"], redset.asyncio.demo.work_in_tasks),
 }
-PARCEL = {
+SAMPLE = {
     # Importing the package would raise: it must be read only.
     "__init__": "from . import labels\nraise RuntimeError('imported')\n",
-    "labels": "import parcel.wrapping.paper, json\nfrom parcel import *\n",
+    "labels": "import sample.wrapping.paper, json\nfrom sample import *\n",
     "scale": "def weigh():\n    from .labels import Label, labels\n",
     "template": "class {{ name }}:\n",
     "wrapping/__init__": "",
@@ -44,10 +44,10 @@ PARCEL = {
 
 
 @pytest.fixture
-def parcel(tmp_path: Path) -> Path:
-    """A directory with the package of `PARCEL` in it."""
-    for module, source in PARCEL.items():
-        path = tmp_path / "parcel" / f"{module}.py"
+def sample(tmp_path: Path) -> Path:
+    """A directory with the package of `SAMPLE` in it."""
+    for module, source in SAMPLE.items():
+        path = tmp_path / "sample" / f"{module}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(source)
     return tmp_path
@@ -105,19 +105,19 @@ def test_four_workers_map_the_standard_library_as_one_process_does(temporary: Pa
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_a_package_is_mapped_without_being_imported(
-    surface: str, parcel: Path, temporary: Path
+    surface: str, sample: Path, temporary: Path
 ) -> None:
-    arguments = ["--workers", "2", "--package", "parcel", *SURFACES[surface][0]]
-    process = start(*arguments, temporary=temporary, path=parcel)
+    arguments = ["--workers", "2", "--package", "sample", *SURFACES[surface][0]]
+    process = start(*arguments, temporary=temporary, path=sample)
     output, errors = process.communicate(timeout=WAIT)
     assert (process.returncode, errors) == (0, "")
     found = figures(output)
-    assert found["modules"] == len(PARCEL.keys() - {"wrapping/unused"})
-    # labels; parcel, wrapping, paper; parcel, labels; parcel, labels
+    assert found["modules"] == len(SAMPLE.keys() - {"wrapping/unused"})
+    # labels; sample, wrapping, paper; sample, labels; sample, labels
     assert found["imports found"] == 8
     # paper alone was neither a seed nor there already
     assert found["duplicates refused"] == 7
-    assert found["seeds"] == len(PARCEL.keys() - {"wrapping/paper", "wrapping/unused"})
+    assert found["seeds"] == len(SAMPLE.keys() - {"wrapping/paper", "wrapping/unused"})
     assert adds_up(found)
 
 
@@ -139,17 +139,17 @@ def test_a_package_hides_the_module_of_its_name(tmp_path: Path) -> None:
     assert sources == {"twin": str(tmp_path / "twin" / "__init__.py")}
 
 
-def test_imports_are_resolved_as_python_does(parcel: Path) -> None:
-    sources = demo.find_sources(parcel, ["parcel"])
+def test_imports_are_resolved_as_python_does(sample: Path) -> None:
+    sources = demo.find_sources(sample, ["sample"])
     found = {module: demo.imports_of(module, sources) for module in sources}
     assert found == {
-        "parcel": {"parcel.labels"},
-        "parcel.labels": {"parcel", "parcel.wrapping", "parcel.wrapping.paper"},
-        "parcel.scale": {"parcel", "parcel.labels"},
-        "parcel.template": set(),
-        "parcel.wrapping": set(),
-        "parcel.wrapping.paper": {"parcel", "parcel.labels"},
-        "parcel.wrapping.unused": set(),
+        "sample": {"sample.labels"},
+        "sample.labels": {"sample", "sample.wrapping", "sample.wrapping.paper"},
+        "sample.scale": {"sample", "sample.labels"},
+        "sample.template": set(),
+        "sample.wrapping": set(),
+        "sample.wrapping.paper": {"sample", "sample.labels"},
+        "sample.wrapping.unused": set(),
     }
 
 
@@ -162,20 +162,20 @@ def modules_of(client: redis.Redis, *seeds: str) -> tuple[SortedSet[str], ...]:
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_a_worker_waits_while_another_may_find_more(
-    surface: str, client: redis.Redis, server: TestServer, parcel: Path
+    surface: str, client: redis.Redis, server: TestServer, sample: Path
 ) -> None:
     frontier, seen, done = modules_of(client)
-    seen.add("parcel.scale")  # taken by somebody else, who is still reading it
-    sources = demo.find_sources(parcel, ["parcel"])
+    seen.add("sample.scale")  # taken by somebody else, who is still reading it
+    sources = demo.find_sources(sample, ["sample"])
     with ThreadPoolExecutor(1) as thread:
         working = thread.submit(SURFACES[surface][1], url_of(server), "run", sources, demo.never)
         deadline = time.monotonic() + WAIT
         while not client.keys("{run:frontier}:given:*"):  # it has looked, and found nothing
             assert time.monotonic() < deadline
             time.sleep(0.001)
-        frontier.update(seen.insert("parcel.template"))
-        done.add("parcel.scale")
-        assert working.result(WAIT) == [demo.Mapped("parcel.template", set())]
+        frontier.update(seen.insert("sample.template"))
+        done.add("sample.scale")
+        assert working.result(WAIT) == [demo.Mapped("sample.template", set())]
 
 
 @pytest.mark.parametrize("surface", SURFACES)
@@ -201,9 +201,9 @@ def test_a_worker_that_is_to_stop_has_done_what_it_began_and_gives_back_the_rest
 
 
 def test_outer_modules_are_mapped_first(
-    client: redis.Redis, server: TestServer, parcel: Path
+    client: redis.Redis, server: TestServer, sample: Path
 ) -> None:
-    sources = demo.find_sources(parcel, ["parcel"])
+    sources = demo.find_sources(sample, ["sample"])
     modules_of(client, *sources)
     mapped = demo.work_alone(url_of(server), "run", sources)
     depths = [demo.depth(each.module) for each in mapped]
@@ -425,11 +425,11 @@ def test_an_interrupt_clears_the_users_server(
     assert lasting_keys(client) == []
 
 
-def test_progress_is_drawn_on_a_terminal_only(parcel: Path, temporary: Path) -> None:
+def test_progress_is_drawn_on_a_terminal_only(sample: Path, temporary: Path) -> None:
     terminal, stderr = os.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--workers", "1", "--package", "parcel"],
-        env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": f"{PROJECT}:{parcel}"},
+        [*COMMAND, "--workers", "1", "--package", "sample"],
+        env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": f"{PROJECT}:{sample}"},
         stdout=subprocess.PIPE,
         stderr=stderr,
     )

@@ -56,7 +56,7 @@ class Member:
         assert self.process.stdin is not None
         print(expression, file=self.process.stdin, flush=True)
 
-    def tell(self, expression: str) -> str:
+    def evaluate(self, expression: str) -> str:
         self.send(expression)
         return self.hear()
 
@@ -177,9 +177,9 @@ def test_the_document_names_the_settings_of_memory_that_a_server_is_started_with
 
 
 def test_two_private_servers_share_nothing() -> None:
-    with Server() as one, Server() as other, one.client() as client, other.client() as stranger:
+    with Server() as one, Server() as other, one.client() as client, other.client() as unknown:
         client.set("key", "value")
-        assert stranger.get("key") is None
+        assert unknown.get("key") is None
 
 
 def test_closing_twice_is_closing_once() -> None:
@@ -245,9 +245,9 @@ def test_a_forked_child_neither_stops_the_server_nor_deletes_its_directory(
     owner = make_member()
     pid = int(owner.hear())
     # The child goes through every handler of a normal exit.
-    owner.tell("os.waitpid(pid, 0) if (pid := os.fork()) else sys.exit()")
-    assert owner.tell("client.ping()") == "True"
-    assert owner.tell("redset.connect().info('server')['process_id']") == str(pid)
+    owner.evaluate("os.waitpid(pid, 0) if (pid := os.fork()) else sys.exit()")
+    assert owner.evaluate("client.ping()") == "True"
+    assert owner.evaluate("redset.connect().info('server')['process_id']") == str(pid)
 
 
 def test_a_private_server_does_not_wait_for_the_forked_children_of_a_killed_owner(
@@ -255,7 +255,7 @@ def test_a_private_server_does_not_wait_for_the_forked_children_of_a_killed_owne
 ) -> None:
     owner = make_member()
     pid = int(owner.hear())
-    child = int(owner.tell("os.fork() or signal.pause()"))
+    child = int(owner.evaluate("os.fork() or signal.pause()"))
     try:
         owner.process.kill()
         assert _eventually(lambda: _has_ended(pid))
@@ -295,9 +295,9 @@ def test_two_processes_join_one_directory_and_the_last_one_stops_its_server(
     first, second = make_member(directory), make_member(directory)
     pid = int(first.hear())
     assert int(second.hear()) == pid
-    first.tell("client.set('key', 'value')")
+    first.evaluate("client.set('key', 'value')")
     first.leave()
-    assert second.tell("client.get('key')") == "b'value'"
+    assert second.evaluate("client.get('key')") == "b'value'"
     second.leave()
     assert _has_ended(pid)
 
@@ -316,7 +316,7 @@ def test_data_survives_the_kill_of_its_only_member(
 ) -> None:
     owner = make_member(directory)
     pid = int(owner.hear())
-    owner.tell("client.set('key', 'value')")
+    owner.evaluate("client.set('key', 'value')")
     owner.leave(signal.SIGKILL)
     with Server(directory) as server, server.client() as client:
         assert client.get("key") == b"value"
@@ -331,7 +331,7 @@ def test_others_keep_the_server_whose_starter_was_killed(
     other = make_member(directory)
     other.hear()
     starter.leave(signal.SIGKILL)
-    assert other.tell("client.info('server')['process_id']") == str(pid)
+    assert other.evaluate("client.info('server')['process_id']") == str(pid)
     third = make_member(directory)
     assert int(third.hear()) == pid
 
@@ -342,11 +342,11 @@ def test_a_killed_server_is_replaced_with_its_data_at_the_next_connect(
 ) -> None:
     member = make_member(directory)
     pid = int(member.hear())
-    member.tell("client.set('key', 'value')")
+    member.evaluate("client.set('key', 'value')")
     os.kill(pid if victim == "server" else _supervisor_of(pid), signal.SIGKILL)
     assert _eventually(lambda: _has_ended(pid))
-    assert member.tell("redset.connect(sys.argv[1]).get('key')") == "b'value'"
-    replacement = int(member.tell("client.info('server')['process_id']"))
+    assert member.evaluate("redset.connect(sys.argv[1]).get('key')") == "b'value'"
+    replacement = int(member.evaluate("client.info('server')['process_id']"))
     member.leave()
     assert _has_ended(replacement)
 
@@ -363,7 +363,7 @@ def test_ten_processes_at_once_start_one_server(make_member: MakeMember, directo
     members = [make_member(directory) for _ in range(10)]
     pids = {member.hear() for member in members}
     assert len(pids) == 1
-    assert [member.tell("client.incr('count')") for member in members] == [
+    assert [member.evaluate("client.incr('count')") for member in members] == [
         str(number) for number in range(1, 11)
     ]
     for member in members:
@@ -391,7 +391,7 @@ def test_a_forked_child_keeps_the_directory_s_server_when_its_parent_leaves(
 ) -> None:
     parent = make_member(directory)
     pid = int(parent.hear())
-    child = int(parent.tell("os.fork() or signal.pause()"))
+    child = int(parent.evaluate("os.fork() or signal.pause()"))
     try:
         parent.process.kill()
         with Server(directory) as server:
@@ -504,11 +504,11 @@ def test_a_child_forked_without_hooks_ends_no_server_of_its_parent(
     for place in ([], [directory]):
         owner = make_member(*place)
         pid = int(owner.hear())
-        assert owner.tell(f"exec({_HOOKLESS!r}, globals())") == "None"
+        assert owner.evaluate(f"exec({_HOOKLESS!r}, globals())") == "None"
         child = "(redset.connect(*sys.argv[1:]).ping(), " + ending + ")"
-        owner.tell(f"os.waitpid(pid, 0) if (pid := fork()) else {child}")
-        assert owner.tell("client.ping()") == "True"
-        assert owner.tell("client.info('server')['process_id']") == str(pid)
+        owner.evaluate(f"os.waitpid(pid, 0) if (pid := fork()) else {child}")
+        assert owner.evaluate("client.ping()") == "True"
+        assert owner.evaluate("client.info('server')['process_id']") == str(pid)
 
 
 def test_a_child_forked_without_hooks_keeps_the_server_of_a_directory(
@@ -516,10 +516,10 @@ def test_a_child_forked_without_hooks_keeps_the_server_of_a_directory(
 ) -> None:
     owner = make_member(directory)
     pid = int(owner.hear())
-    owner.tell(f"exec({_HOOKLESS!r}, globals())")
+    owner.evaluate(f"exec({_HOOKLESS!r}, globals())")
     pinged = directory.with_name("pinged")
     wait = f"(redset.connect(*sys.argv[1:]).ping(), open({str(pinged)!r}, 'w'), signal.pause())"
-    child = int(owner.tell(f"fork() or {wait}"))
+    child = int(owner.evaluate(f"fork() or {wait}"))
     try:
         assert _eventually(pinged.exists)
         owner.send("sys.exit()")
@@ -616,7 +616,7 @@ def test_a_path_may_begin_with_the_home_directory(
 def test_a_lock_that_another_process_never_gives_back_is_an_error(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redset.embedded.places.PATIENCE", 0.2)
+    monkeypatch.setattr("redset.embedded.places.TIMEOUT_SECONDS", 0.2)
     directory.mkdir(mode=0o700)
     with open(directory / "redset.members.lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -27,7 +27,7 @@ from redset.exceptions import LeaseLost
 from redset.leases import Lease
 from tests.processes import Mortals, in_processes
 from tests.proxy import LossyProxy
-from tests.server.conftest import PATIENCE, MakeClient, home_of, until
+from tests.server.conftest import TIMEOUT_SECONDS, MakeClient, home_of, until
 from tests.servers import TestServer
 
 ITEMS = int(os.environ.get("REDSET_FAULT_ITEMS", "0"))
@@ -36,9 +36,9 @@ SEED = int(os.environ.get("REDSET_FAULT_SEED", "20240229"))
 LONG = 60 + max(ITEMS, 5_000) / 50
 
 # Who waits for so long has no answer in time unless he is woken.
-WAIT = 3 * PATIENCE
+WAIT = 3 * TIMEOUT_SECONDS
 # Longer than any test: what is leased for so long doesn't come back by itself.
-FOR_GOOD = 600.0
+FOREVER = 600.0
 
 # Python 3.12 warns of fork in a process with threads; these tests fork on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -99,7 +99,7 @@ def answered(items: Numbers, call: Callable[[], T]) -> T:
 
     valkey-py doesn't repeat by itself what goes wrong while it connects.
     """
-    errors, end = errors_of(items._runner.client), time.monotonic() + PATIENCE
+    errors, end = errors_of(items._runner.client), time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             return call()
@@ -128,7 +128,7 @@ def pop_and_take(items: Numbers) -> list[int]:
 def lease_and_acknowledge(items: Numbers) -> list[int]:
     given: list[int] = []
     for num in itertools.cycle((1, 5, 3)):
-        batch = answered(items, lambda: items.lease(num, FOR_GOOD))  # noqa: B023 - called at once
+        batch = answered(items, lambda: items.lease(num, FOREVER))  # noqa: B023 - called at once
         given += batch
         for item in batch[1::2]:
             answered(items, lambda: batch.ack(item))  # noqa: B023 - called at once
@@ -159,7 +159,7 @@ def lossy_run(
         items = numbers(stubborn(client, make_client, **address), total)
         proxy.lose_at_random(20, SEED, stalls=40)
         began = time.monotonic()
-        shares = in_processes("fork", 4, work, items, patience=LONG)
+        shares = in_processes("fork", 4, work, items, timeout=LONG)
         given = [item for share in shares for item in share]
         faults = ", ".join(f"{number:,} {fault}" for fault, number in proxy.faults.items())
         report(
@@ -201,7 +201,7 @@ def test_an_ack_is_answered_as_the_first_time_whatever_was_settled_meanwhile(
 ) -> None:
     once = make_client(host="127.0.0.1", port=proxy.port, **repeating(client, 0))
     items = numbers(once, 3)
-    first, second, third = (items.lease(1, FOR_GOOD) for _ in range(3))
+    first, second, third = (items.lease(1, FOREVER) for _ in range(3))
     first.ack()  # brings the script to the server
     proxy.lose("EVAL", 1)
     with pytest.raises(errors_of(client)):
@@ -325,18 +325,18 @@ def test_each_item_is_acknowledged_once_while_consumers_are_killed(
 
 
 def hold(items: Numbers, log: Any) -> None:
-    items.lease(3, ttl=FOR_GOOD)
+    items.lease(3, ttl=FOREVER)
     brief = items.lease(5, ttl=0.2)
     brief.ack(*brief[:2])
     log.set("holding", 1)
-    time.sleep(FOR_GOOD)
+    time.sleep(FOREVER)
 
 
 def loop_on_the_third(items: Numbers, log: Any) -> None:
     for item in items.consume(batch=5, ttl=1.0, renew=True):
         if item == 2:
             log.set("holding", 1)
-            time.sleep(FOR_GOOD)
+            time.sleep(FOREVER)
 
 
 @contextlib.contextmanager
@@ -357,7 +357,7 @@ def test_what_a_killed_consumer_held_comes_to_another_when_its_lease_runs_out(
     with running(hold, items, client):
         until(lambda: client.get("holding"))
     others = numbers(make_client(), 0)
-    batch = others.lease(2, FOR_GOOD, timeout=PATIENCE)
+    batch = others.lease(2, FOREVER, timeout=TIMEOUT_SECONDS)
     # It is alone, and whether the consumer died of this one, nobody knows.
     assert [(item, batch.deliveries(item)) for item in batch] == [(5, 1)]
     batch.ack()
@@ -374,7 +374,7 @@ def test_what_a_killed_consumer_renewed_comes_back_too(
         [first, *_] = items.leased()
         until(lambda: all(leased.expires > first.expires for leased in items.leased()))
     others = numbers(make_client(), 0)
-    batches = [others.lease(10, FOR_GOOD, timeout=PATIENCE) for _ in range(5)]
+    batches = [others.lease(10, FOREVER, timeout=TIMEOUT_SECONDS) for _ in range(5)]
     assert [[(item, batch.deliveries(item)) for item in batch] for batch in batches] == [
         [(item, 1)] for item in range(5)
     ]
@@ -397,14 +397,14 @@ def test_a_loop_that_is_left_when_its_lease_is_lost_is_given_nothing_more(
 
 
 def take_part(items: Numbers) -> list[int]:
-    with items.lease(2, FOR_GOOD) as batch:
-        return [*batch, *items.take(1), *items.consume(2, FOR_GOOD, timeout=0)]
+    with items.lease(2, FOREVER) as batch:
+        return [*batch, *items.take(1), *items.consume(2, FOREVER, timeout=0)]
 
 
 def test_a_process_forked_while_holding_is_given_other_items(client: redis.Redis) -> None:
     items = numbers(client, 12)
     items.take(1)
-    with items.lease(3, FOR_GOOD, renew=True) as batch:
+    with items.lease(3, FOREVER, renew=True) as batch:
         shares = in_processes("fork", 2, take_part, items)
         batch.ack(1)
     given = [item for share in shares for item in share]
@@ -417,14 +417,14 @@ def test_a_child_does_not_repeat_the_failed_call_that_it_inherits(
 ) -> None:
     once = make_client(host="127.0.0.1", port=proxy.port, **repeating(client, 0))
     items = numbers(once, 8)
-    for call in (lambda: items.take(2), lambda: items.lease(2, FOR_GOOD)):
+    for call in (lambda: items.take(2), lambda: items.lease(2, FOREVER)):
         call()  # brings the script to the server
         proxy.lose("EVAL", 1)
         with pytest.raises(errors_of(client)[0]):
             call()
     assert in_processes("fork", 1, pop_and_take, items) == [[]]
     assert items.take(2) == [2, 3]
-    assert list(items.lease(2, FOR_GOOD)) == [6, 7]
+    assert list(items.lease(2, FOREVER)) == [6, 7]
 
 
 def test_a_thread_keeps_what_it_holds_while_another_forks(client: redis.Redis) -> None:
@@ -432,17 +432,17 @@ def test_a_thread_keeps_what_it_holds_while_another_forks(client: redis.Redis) -
     holding, forked = threading.Event(), threading.Event()
 
     def work() -> list[int]:
-        with items.lease(4, FOR_GOOD, renew=True) as batch:
+        with items.lease(4, FOREVER, renew=True) as batch:
             holding.set()
-            forked.wait(PATIENCE)
+            forked.wait(TIMEOUT_SECONDS)
         return list(batch)
 
     with ThreadPoolExecutor() as pool:
         own = pool.submit(work)
-        holding.wait(PATIENCE)
+        holding.wait(TIMEOUT_SECONDS)
         [share] = in_processes("fork", 1, take_part, items)
         forked.set()
-        assert sorted(own.result(PATIENCE) + share) == list(range(20))
+        assert sorted(own.result(TIMEOUT_SECONDS) + share) == list(range(20))
     assert not any(items.stats())
 
 
@@ -461,11 +461,11 @@ def test_a_child_that_leaves_the_block_of_its_parent_settles_nothing(
 ) -> None:
     items = numbers(client, 4)
     if consuming:
-        loop = items.consume(4, FOR_GOOD)
+        loop = items.consume(4, FOREVER)
         assert [next(loop), next(loop)] == [0, 1]
         in_processes("fork", 1, leave_loop, loop)
     else:
-        batch = items.lease(4, FOR_GOOD)
+        batch = items.lease(4, FOREVER)
         in_processes("fork", 1, leave_with, batch)
     held = sorted(leased.item for leased in items.leased())
     if consuming:
@@ -501,7 +501,7 @@ class Traffic:
     def consume(self) -> None:
         items = self._make()
         while not self._over.is_set():
-            batch = answered(items, lambda: items.lease(5, FOR_GOOD))
+            batch = answered(items, lambda: items.lease(5, FOREVER))
             self.given_after_that += self.acknowledged.intersection(batch)
             for item in batch:
                 if self._over.is_set():
@@ -519,7 +519,7 @@ class Traffic:
             finally:
                 self._over.set()
             for thread in threads:
-                thread.result(PATIENCE)
+                thread.result(TIMEOUT_SECONDS)
 
 
 def test_every_add_and_ack_that_was_answered_survives_a_killed_server(
@@ -564,7 +564,7 @@ def lease_some(items: Numbers, over: threading.Event) -> list[int]:
     given: list[int] = []
     while True:
         last = over.is_set()
-        batch = answered(items, lambda: items.lease(3, FOR_GOOD))
+        batch = answered(items, lambda: items.lease(3, FOREVER))
         for item in batch:
             answered(items, lambda: batch.ack(item))  # noqa: B023 - called at once
             given.append(item)
@@ -628,7 +628,7 @@ def disturbed_run(
             over.set()
             for end in range(-4, 0):
                 items.add(end, float("inf"))
-            given = [item for share in shares for item in share.result(2 * PATIENCE)]
+            given = [item for share in shares for item in share.result(2 * TIMEOUT_SECONDS)]
             assert [item for item in items if item >= 0] == []
         return sorted(item for item in given if item >= 0)
 
@@ -660,7 +660,7 @@ def test_each_item_is_consumed_by_a_server_that_closes_connections(
 
 
 def consume_one(items: Numbers) -> int:
-    return next(iter(items.consume(ttl=FOR_GOOD, timeout=WAIT)))
+    return next(iter(items.consume(ttl=FOREVER, timeout=WAIT)))
 
 
 def pop_one(items: Numbers) -> int | None:
@@ -685,7 +685,7 @@ def test_who_waits_is_given_what_a_restarted_server_is_brought(
         getattr(own, how)()
         own.launch()
         numbers(stubborn(client, make_client, unix_socket_path=own.unix_socket), 0).add(7)
-        assert waiting.result(2 * PATIENCE) == 7
+        assert waiting.result(2 * TIMEOUT_SECONDS) == 7
 
 
 # Clocks set apart
@@ -710,12 +710,12 @@ def test_the_clocks_of_clients_do_not_move_the_deadline_of_a_lease(
     for name in ("brief", "long"):
         holder.add(name, 0)
     [brief] = holder.take(1)
-    before, long, after = client.time(), holder.lease(1, ttl=FOR_GOOD), client.time()
-    assert _milliseconds(before) <= (long.deadline - FOR_GOOD) * 1000 <= _milliseconds(after)
+    before, long, after = client.time(), holder.lease(1, ttl=FOREVER), client.time()
+    assert _milliseconds(before) <= (long.deadline - FOREVER) * 1000 <= _milliseconds(after)
     assert [leased.expires for leased in others.leased()] == [pytest.approx(long.deadline)]
     holder.add(brief, 0)
     ran_out = holder.lease(1, ttl=0.05)
-    batch = others.lease(5, ttl=FOR_GOOD, timeout=PATIENCE)
+    batch = others.lease(5, ttl=FOREVER, timeout=TIMEOUT_SECONDS)
     assert [(item, batch.deliveries(item)) for item in batch] == [(brief, 2)]
     assert others.stats()[2:4] == (2, 0)
     with pytest.raises(LeaseLost):
@@ -752,13 +752,13 @@ def test_a_request_that_arrives_after_its_repetition_was_answered_takes_nothing(
     impatient: Callable[[int], redis.Redis], proxy: LossyProxy, calls: list[int], method: str
 ) -> None:
     items = numbers(impatient(9), 8)
-    hand_out = getattr(items, method)
-    given = [*hand_out(1)]
+    deliver = getattr(items, method)
+    given = [*deliver(1)]
     proxy.delay("EVAL")
     for num in calls:
-        given += hand_out(num)
+        given += deliver(num)
     proxy.deliver()
-    given += hand_out(8)
+    given += deliver(8)
     assert given == list(range(8))
 
 
@@ -767,14 +767,14 @@ def test_a_request_that_arrives_after_a_call_that_found_nothing_loses_nothing(
     impatient: Callable[[int], redis.Redis], proxy: LossyProxy, method: str
 ) -> None:
     items = numbers(impatient(9), 2)
-    hand_out = getattr(items, method)
-    given = [*hand_out(1)]
+    deliver = getattr(items, method)
+    given = [*deliver(1)]
     proxy.delay("EVAL")
     for _ in range(2):
-        given += hand_out(1)
+        given += deliver(1)
     items.add(7)
     proxy.deliver()
-    assert [*given, *hand_out(8)] == [0, 1, 7]
+    assert [*given, *deliver(8)] == [0, 1, 7]
 
 
 def test_a_pop_that_arrives_late_puts_nothing_back_of_the_take_that_followed(

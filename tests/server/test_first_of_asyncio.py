@@ -63,12 +63,12 @@ async def until_waiting(client: Any, number: int) -> async_subscription.SharedSu
 def test_tasks_that_wait_share_one_subscription_and_as_many_wake_as_there_are_items(
     server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    woken = 0
+    notified = 0
     wake_one = async_subscription.Line.wake_one
 
     def counted_wake(line: async_subscription.Line) -> None:
-        nonlocal woken
-        woken += 1
+        nonlocal notified
+        notified += 1
         wake_one(line)
 
     monkeypatch.setattr(async_subscription.Line, "wake_one", counted_wake)
@@ -85,14 +85,14 @@ def test_tasks_that_wait_share_one_subscription_and_as_many_wake_as_there_are_it
             for number in range(3):
                 await sets[number].add(number)
                 await until_waiting(client, 19 - number)
-            assert woken == 3
+            assert notified == 3
             async with client.pipeline(transaction=True) as pipeline:
                 for number in range(3, 9):
                     member = sets[0]._runner.config.encoding.encode(number)
                     pipeline.zadd(NAMES[number % 3], {member: number})
                 await pipeline.execute()
             await until_waiting(client, 11)
-            assert woken == 9
+            assert notified == 9
             for number in range(9, 20):
                 await sets[number % 3].add(number)
             got = await asyncio.gather(*tasks)

@@ -15,8 +15,8 @@ from redset import FirstOf, RedisSortedSet
 from redset._plans import first
 from tests.processes import Mortals
 from tests.proxy import LossyProxy
-from tests.server.conftest import PATIENCE, MakeClient, load_scripts, until
-from tests.server.test_faults import FOR_GOOD, running, stubborn
+from tests.server.conftest import TIMEOUT_SECONDS, MakeClient, load_scripts, until
+from tests.server.test_faults import FOREVER, running, stubborn
 from tests.server.test_idempotency import Connection, Network, attempt, begin, repeated
 from tests.server.test_lost_replies import SCRIPT, behind, connection_error
 from tests.server.test_rename import Renaming
@@ -274,16 +274,16 @@ def test_each_item_is_handed_out_once_whatever_happens_to_requests(
     added = 0
 
     def take() -> None:
-        taker = data.draw(st.sampled_from(everyone))
-        got.update(number for _, number in taker.take(data.draw(st.integers(1, 3))))
+        consumer = data.draw(st.sampled_from(everyone))
+        got.update(number for _, number in consumer.take(data.draw(st.integers(1, 3))))
 
     def take_from_one() -> None:
         got.update(data.draw(st.sampled_from(sets)).take(2))
 
     def take_back() -> None:
-        taker = data.draw(st.sampled_from(everyone))
-        if all(each._runner.config.requests.take._failed for each in taker.sets):
-            repeated(lambda: taker._runner.run(first.take_back, last=False))
+        consumer = data.draw(st.sampled_from(everyone))
+        if all(each._runner.config.requests.take._failed for each in consumer.sets):
+            repeated(lambda: consumer._runner.run(first.take_back, last=False))
 
     for _ in range(data.draw(st.integers(1, 14))):
         what = data.draw(st.sampled_from(["add", "add", "take", "take", "take one", "take back"]))
@@ -338,7 +338,7 @@ def hold_two(sets: list[Numbers], log: Any) -> None:
     held = [jobs.lease(1, ttl=0.5), jobs.lease(2, ttl=0.5)]
     assert [lease.source.name for lease in held] == ["urgent", "{urgent}low"]
     log.set("holding", 1)
-    time.sleep(FOR_GOOD)
+    time.sleep(FOREVER)
 
 
 def test_what_a_killed_worker_held_of_two_sets_comes_to_another(
@@ -351,7 +351,7 @@ def test_what_a_killed_worker_held_of_two_sets_comes_to_another(
         until(lambda: client.get("holding"))
     jobs = FirstOf(*numbers(make_client()))
     got = []
-    work = jobs.consume(5, timeout=PATIENCE)
+    work = jobs.consume(5, timeout=TIMEOUT_SECONDS)
     for source, number in work:
         got.append((source.name, number, work.deliveries))
         if len(got) == 3:
@@ -378,7 +378,7 @@ def test_each_item_is_done_while_workers_of_several_sets_are_killed(
     for place, each in enumerate(sets):
         each.update(range(place, total, 3))
     with Mortals("fork", 4, work_off, sets, log) as workers:
-        end = time.monotonic() + 2 * PATIENCE
+        end = time.monotonic() + 2 * TIMEOUT_SECONDS
         while any(any(each.stats()) for each in sets):
             assert time.monotonic() < end
             time.sleep(0.3)

@@ -115,36 +115,36 @@ def test_each_item_is_handed_out_once_whatever_happens_to_requests(
     got: Counter[int] = Counter()
     inserted = 0
 
-    def pop(taker: Numbers) -> None:
+    def pop(consumer: Numbers) -> None:
         try:
-            found = taker.pop()
+            found = consumer.pop()
         except KeyError:
             return
         assert found is not None
         got[found] += 1
 
-    def take(taker: Numbers) -> None:
-        got.update(taker.take(data.draw(st.integers(1, 3))))
+    def take(consumer: Numbers) -> None:
+        got.update(consumer.take(data.draw(st.integers(1, 3))))
 
-    def take_back(taker: Numbers) -> None:
+    def take_back(consumer: Numbers) -> None:
         # Only what failed is taken back, as after a cancelled call.
-        if taker._runner.config.requests.take._failed:
-            repeated(lambda: taker._runner.run(queue.take_back, last=False))
+        if consumer._runner.config.requests.take._failed:
+            repeated(lambda: consumer._runner.run(queue.take_back, last=False))
 
     for _ in range(data.draw(st.integers(1, 14))):
-        taker = data.draw(st.sampled_from(handles))
+        consumer = data.draw(st.sampled_from(handles))
         what = data.draw(st.sampled_from(["insert", "insert", "pop", "take", "take back"]))
         if what == "insert":
             number, inserted = inserted, inserted + 1
-            assert repeated(partial(taker.insert, number)) == [number]
+            assert repeated(partial(consumer.insert, number)) == [number]
         else:
             work = {"pop": pop, "take": take, "take back": take_back}[what]
-            attempt(partial(work, taker))
+            attempt(partial(work, consumer))
     # What a call that failed was given is given to the next one of its handle.
     network.is_calm = True
-    for taker in handles:
-        while taker._runner.config.requests.take._failed:
-            got.update(taker.take(3))
+    for consumer in handles:
+        while consumer._runner.config.requests.take._failed:
+            got.update(consumer.take(3))
     network.deliver_all()
     got.update(ready(client))
     assert got == Counter(range(inserted))
@@ -161,11 +161,11 @@ def test_what_was_acknowledged_stays_so_whatever_happens_to_requests(
     acknowledged: Counter[int] = Counter()
     leases: list[Any] = []
     for _ in range(data.draw(st.integers(1, 12))):
-        taker = data.draw(st.sampled_from(handles))
+        consumer = data.draw(st.sampled_from(handles))
         what = data.draw(st.sampled_from(["lease", "ack", "release", "extend"]))
         if what == "lease":
             number = data.draw(st.integers(1, 2))
-            leases.append(repeated(partial(taker.lease, number, 3_600.0)))
+            leases.append(repeated(partial(consumer.lease, number, 3_600.0)))
         elif leases:
             lease = leases.pop(data.draw(st.integers(0, len(leases) - 1)))
             if what == "ack":

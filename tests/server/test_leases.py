@@ -458,7 +458,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.alone: set[int] = set()
         self.leases: list[tuple[Lease[int], dict[int, float]]] = []
 
-    def give_back(self, item: int, score: float) -> None:
+    def return_to_ready(self, item: int, score: float) -> None:
         if self.counts[item] == 3:
             self.dead.add(item)
             del self.counts[item]
@@ -506,7 +506,7 @@ class LeaseMachine(RuleBasedStateMachine):
                     self.ready.setdefault(item, held[item])
                     self.alone.add(item)
                 else:
-                    self.give_back(item, held[item])
+                    self.return_to_ready(item, held[item])
                     self.alone.add(item)
             if self.ready:
                 lowest = min(self.ready, key=lambda item: (self.ready[item], bytes([item])))
@@ -519,7 +519,7 @@ class LeaseMachine(RuleBasedStateMachine):
             getattr(batch, verb)(*chosen)
             for item in chosen:
                 if verb == "release":
-                    self.give_back(item, held[item])
+                    self.return_to_ready(item, held[item])
                 else:
                     del self.counts[item]
         for item in chosen:

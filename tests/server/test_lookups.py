@@ -113,7 +113,7 @@ def test_what_may_be_equal_to_an_item_is_refused_by_lookups_as_by_add(
 
 
 @dataclass(frozen=True)
-class Stranger:
+class Unencodable:
     x: int
 
 
@@ -131,8 +131,8 @@ def test_what_equals_no_item_of_the_set_is_absent(
     class Local:
         pass
 
-    for stranger in (Stranger(1), Local(), object(), range(2), (1, Stranger(1)), Local):
-        assert not lookup(shared, stranger)
+    for unencodable in (Unencodable(1), Local(), object(), range(2), (1, Unencodable(1)), Local):
+        assert not lookup(shared, unencodable)
     if serializer is msgpack:
         assert not lookup(shared, 2**70)
 
@@ -169,7 +169,7 @@ def test_on_the_right_of_a_builtin_set_the_same_is_found_and_refused(
         values.add(item)
         assert lookup(values, foreign)
         values.clear()
-    assert not lookup(values, Stranger(1))
+    assert not lookup(values, Unencodable(1))
     for item in UNCERTAIN:
         with pytest.raises(UncertainItemError):
             lookup(values, item)

@@ -19,7 +19,7 @@ from tests.server.conftest import until
 from tests.servers import TestServer
 
 NAME = "jobs"
-wait_for = partial(until, patience=30.0)
+wait_for = partial(until, timeout=30.0)
 
 
 @pytest.fixture

@@ -52,14 +52,14 @@ def filled(client: redis.Redis, name: str, scores: dict[Any, float], **options: 
 
 
 def model(
-    verb: str, parts: list[dict[str, float]], weights: list[float], conflict: str
+    operation: str, parts: list[dict[str, float]], weights: list[float], conflict: str
 ) -> Pairs | None:
     """What builtin sets and dicts say; ``None`` if a score would be no number."""
     first, *others = parts
-    members: set[str] = getattr(set(first), verb)(*map(set, others))
+    members: set[str] = getattr(set(first), operation)(*map(set, others))
     found: dict[str, float] | None
-    if verb in {"union", "intersection"} and conflict in {"min", "max", "sum"}:
-        found = sums(parts, weights, conflict, verb)
+    if operation in {"union", "intersection"} and conflict in {"min", "max", "sum"}:
+        found = sums(parts, weights, conflict, operation)
         if found is None:
             return None
     else:
@@ -74,7 +74,7 @@ def part_of(pairs: Pairs, limit: int | None, reverse: bool) -> Pairs:
 
 
 @given(
-    verb=st.sampled_from(list(READS)),
+    operation=st.sampled_from(list(READS)),
     parts=st.lists(contents, min_size=1, max_size=4),
     where=st.lists(places, min_size=4, max_size=4),
     conflict=conflicts,
@@ -95,7 +95,7 @@ def part_of(pairs: Pairs, limit: int | None, reverse: bool) -> Pairs:
 def test_readings_are_what_builtin_sets_and_dicts_of_scores_say(
     client: redis.Redis,
     make_client: MakeClient,
-    verb: str,
+    operation: str,
     parts: list[dict[str, float]],
     where: list[str],
     conflict: OnConflict,
@@ -104,7 +104,7 @@ def test_readings_are_what_builtin_sets_and_dicts_of_scores_say(
 ) -> None:
     client.flushall()
     limit, reverse = wanted
-    if verb == "symmetric_difference":
+    if operation == "symmetric_difference":
         parts = (parts * 2)[:2]
     scores: dict[str, float] = {}
 
@@ -124,7 +124,7 @@ def test_readings_are_what_builtin_sets_and_dicts_of_scores_say(
         else:
             operands.append(filled(sets[where[place]], str(place), part))
     options: dict[str, Any] = {"limit": limit, "reverse": reverse}
-    if verb in {"union", "intersection"}:
+    if operation in {"union", "intersection"}:
         options["on_conflict"] = conflict
         if weights is not None and conflict in {"min", "max", "sum"}:
             options["weights"] = weights = weights[: len(parts)]
@@ -132,16 +132,16 @@ def test_readings_are_what_builtin_sets_and_dicts_of_scores_say(
             weights = None
     else:
         conflict = "keep"
-    expected = model(verb, parts, weights or [1.0] * len(parts), conflict)
+    expected = model(operation, parts, weights or [1.0] * len(parts), conflict)
     before = keys(client)
     if expected is None and limit != 0:
         with pytest.raises(InvalidValueError, match="redset '0': inf and -inf have no sum"):
-            READS[verb](ours, *operands, **options)
+            READS[operation](ours, *operands, **options)
     else:
         chosen = part_of(expected or [], limit, reverse)
-        found = READS[verb](ours, *operands, with_scores=True, **options)
+        found = READS[operation](ours, *operands, with_scores=True, **options)
         assert found == [(item, pytest.approx(score)) for item, score in chosen]
-        assert READS[verb](ours, *operands, **options) == [item for item, _ in chosen]
+        assert READS[operation](ours, *operands, **options) == [item for item, _ in chosen]
     assert keys(client) == before
 
 
@@ -367,16 +367,16 @@ def test_reading_a_result_renews_it_where_that_may_be_written(
 ) -> None:
     ours = filled(client, "ours", {1: 1.0})
     result = ours | {7}
-    [sign] = client.keys("*:alive")
-    client.pexpire(sign, 50_000)
+    [liveness_key] = client.keys("*:alive")
+    client.pexpire(liveness_key, 50_000)
     theirs: Redset = RedisSortedSet(reader, "ours")
     stored = seen_by(reader, result)
     assert (stored.read_union(), theirs.read_union(stored)) == ([7, 1], [7, 1])
     assert (theirs == stored, theirs <= stored) == (False, True)
     assert theirs.union_count(stored, [8]) == 3
-    assert 0 < client.pttl(sign) <= 50_000
+    assert 0 < client.pttl(liveness_key) <= 50_000
     assert ours.read_union(result) == [7, 1]
-    assert client.pttl(sign) > 500_000
+    assert client.pttl(liveness_key) > 500_000
 
 
 def test_a_replica_reads_results_and_does_not_renew_them(client: redis.Redis, replica: Any) -> None:

@@ -48,7 +48,7 @@ from tests.servers import TestServer
 
 NOW = 1_700_000_000.0
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 OPERANDS = {"a", "{a}b", "{a}c", "{a}d"}
 
 Numbers = RedisSortedSet[Any]
@@ -91,22 +91,24 @@ def lasting(client: redis.Redis) -> set[str]:
     return {key for key in left_over(client) if client.pttl(key) == -1}
 
 
-def sign(result: Numbers) -> str:
+def liveness_key(result: Numbers) -> str:
     return f"{result.name}:alive"
 
 
 def lives(client: redis.Redis, result: Numbers) -> tuple[int, int]:
-    """The milliseconds that the result's sign and its set have left."""
-    left: tuple[int, int] = (client.pttl(sign(result)), client.pttl(result.name))
+    """The milliseconds that the result's liveness key and its set have left."""
+    left: tuple[int, int] = (client.pttl(liveness_key(result)), client.pttl(result.name))
     return left
 
 
 # How one is deleted
 
 
-def test_a_result_is_a_set_of_its_own_with_its_sign(client: redis.Redis, a: Any, b: Any) -> None:
+def test_a_result_is_a_set_of_its_own_with_its_liveness_key(
+    client: redis.Redis, a: Any, b: Any
+) -> None:
     result = a | b
-    assert left_over(client) == {result.name, sign(result)}
+    assert left_over(client) == {result.name, liveness_key(result)}
     assert list(result) == list(range(9))
 
 
@@ -176,7 +178,7 @@ def test_a_result_in_a_cycle_is_deleted_with_the_next_result_at_the_latest(
     in_a_cycle(a | b)
     gc.collect()
     result = a & b
-    assert left_over(client) == {result.name, sign(result)}
+    assert left_over(client) == {result.name, liveness_key(result)}
 
 
 def test_results_collected_in_the_middle_of_commands_disturb_none(
@@ -240,7 +242,7 @@ def test_a_result_whose_server_is_down_goes_in_silence(make_client: MakeClient) 
 def run(code: str, *handles: Numbers) -> "subprocess.CompletedProcess[str]":
     """Run *code* in a new process, in which the first handle is ``a``, the second ``b``."""
     with start(code, *handles) as process:
-        said, complaint = process.communicate(timeout=PATIENCE_SECONDS)
+        said, complaint = process.communicate(timeout=TIMEOUT_SECONDS)
     return subprocess.CompletedProcess(code, process.returncode, said, complaint)
 
 
@@ -313,7 +315,7 @@ results[0].add(1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert run(code, a, b).returncode == -signal.SIGKILL
-    # Half of them are empty, but one of those was added to: there, only the signs are keys.
+    # Half of them are empty, but one of those was added to: there, only the liveness keys exist.
     assert len(left_over(client)) == 1_501
     assert not lasting(client)
 
@@ -365,7 +367,7 @@ def test_a_sent_result_ends_with_its_owner(client: redis.Redis, a: Any, b: Any) 
 
 def shorten(client: redis.Redis, result: Numbers) -> None:
     client.pexpire(result.name, 70_000)
-    client.pexpire(sign(result), 60_000)
+    client.pexpire(liveness_key(result), 60_000)
 
 
 def none_of(a: Numbers) -> Numbers:
@@ -392,9 +394,9 @@ def test_every_result_runs_out_after_ten_minutes_its_sign_first(
     client: redis.Redis, a: Any, b: Any, make: Any
 ) -> None:
     result = make(a, b)
-    of_sign, of_set = lives(client, result)
-    assert 500_000 < of_sign <= 600_000
-    assert of_sign < of_set <= 660_000 or client.exists(result.name) == 0
+    of_liveness_key, of_set = lives(client, result)
+    assert 500_000 < of_liveness_key <= 600_000
+    assert of_liveness_key < of_set <= 660_000 or client.exists(result.name) == 0
     assert not lasting(client)
 
 
@@ -536,7 +538,7 @@ LONG = range(300)  # several pages
 
 
 def wait_until_renewed(client: redis.Redis, result: Numbers) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while min(lives(client, result)) < 500_000:
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -619,7 +621,7 @@ def test_an_iteration_over_a_result_that_has_gone_is_an_error(
     result = numbers(client, "a", LONG) - {1}
     reading = read(result)
     next(reading)
-    client.delete(sign(result))
+    client.delete(liveness_key(result))
     with pytest.raises(ResultExpired):
         list(reading)
 
@@ -630,7 +632,7 @@ def contents(client: redis.Redis) -> dict[Any, Any]:
 
 
 def delete_both(client: redis.Redis, result: Numbers) -> None:
-    client.delete(result.name, sign(result))
+    client.delete(result.name, liveness_key(result))
 
 
 def let_both_run_out(client: redis.Redis, result: Numbers) -> None:
@@ -641,8 +643,8 @@ def let_both_run_out(client: redis.Redis, result: Numbers) -> None:
 
 
 def let_the_sign_run_out(client: redis.Redis, result: Numbers) -> None:
-    client.pexpire(sign(result), 1)
-    while client.exists(sign(result)):
+    client.pexpire(liveness_key(result), 1)
+    while client.exists(liveness_key(result)):
         time.sleep(0.001)
 
 
@@ -732,7 +734,7 @@ def test_a_write_looks_in_the_same_step_whether_the_result_is_there(
     size: int,
 ) -> None:
     result = a | b
-    key, alive = os.fsencode(result.name), os.fsencode(sign(result))
+    key, alive = os.fsencode(result.name), os.fsencode(liveness_key(result))
     connection = ClientConnection(client)  # which renews nothing
     [command] = commands.while_alive([write(key)], key, alive)
     assert connection.execute([command]) == [reply]
@@ -961,14 +963,14 @@ def test_a_result_is_on_its_left_operands_server(
     client: redis.Redis, elsewhere: redis.Redis, a: Any
 ) -> None:
     far = numbers(elsewhere, "far", range(3, 9))
-    for verb in ("__or__", "__and__", "__sub__", "__xor__"):
-        near_result, far_result = getattr(a, verb)(far), getattr(far, verb)(a)
-        assert near_result == getattr(set(range(6)), verb)(set(range(3, 9)))
-        assert far_result == getattr(set(range(3, 9)), verb)(set(range(6)))
+    for operator in ("__or__", "__and__", "__sub__", "__xor__"):
+        near_result, far_result = getattr(a, operator)(far), getattr(far, operator)(a)
+        assert near_result == getattr(set(range(6)), operator)(set(range(3, 9)))
+        assert far_result == getattr(set(range(3, 9)), operator)(set(range(6)))
         assert near_result._runner.client is client
         assert far_result._runner.client is elsewhere
-        assert left_over(client) == {near_result.name, sign(near_result)}
-        assert keys(elsewhere) == {"far", far_result.name, sign(far_result)}
+        assert left_over(client) == {near_result.name, liveness_key(near_result)}
+        assert keys(elsewhere) == {"far", far_result.name, liveness_key(far_result)}
 
 
 def test_a_result_is_in_its_left_operands_database(
@@ -976,7 +978,7 @@ def test_a_result_is_in_its_left_operands_database(
 ) -> None:
     third = make_client(db=3)
     result = numbers(third, "{a}b", range(2)) | a
-    assert (keys(client), keys(third)) == ({"a"}, {"{a}b", result.name, sign(result)})
+    assert (keys(client), keys(third)) == ({"a"}, {"{a}b", result.name, liveness_key(result)})
     assert result == set(range(6))
 
 

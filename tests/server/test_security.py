@@ -174,13 +174,13 @@ def change_until(shared: Any, ended: threading.Event) -> None:
 def again(slots: Any) -> None:
     """Have the next call be an attempt of the one before."""
     slot = slots._idle[-1]
-    slot.sequence, slot.attempts = slot.sequence - 1, 9
+    slot.sequence, slot.attempt = slot.sequence - 1, 9
 
 
-def repeat(shared: Any, turns: Any, call: Any) -> None:
+def repeat(shared: Any, slots: Any, call: Any) -> None:
     """Call once more with the token of the call before, as after a lost reply, for fewer items."""
     first = list(call(2))
-    again(turns)
+    again(slots)
     assert list(call(1)) == first[:1]
     call(9)
 
@@ -410,12 +410,12 @@ class TLSProxy:
 def test_a_tls_url_connects_and_checks_the_certificate(guarded: TestServer, tmp_path: Path) -> None:
     import trustme
 
-    authority, stranger = trustme.CA(), trustme.CA()
+    authority, unknown = trustme.CA(), trustme.CA()
     certificate = tmp_path / "server.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
     trusted, wrong = tmp_path / "trusted.pem", tmp_path / "wrong.pem"
     authority.cert_pem.write_to_path(trusted)
-    stranger.cert_pem.write_to_path(wrong)
+    unknown.cert_pem.write_to_path(wrong)
     proxy = TLSProxy(guarded.port, str(certificate))
     try:
         place = f"rediss://:s3cret%3A%2F%40%23@127.0.0.1:{proxy.port}/0?ssl_ca_certs="

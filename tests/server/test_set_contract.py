@@ -43,9 +43,9 @@ from tests.servers import TestServer
 Redset = RedisSortedSet[Any]
 Scores = dict[Any, float]
 
-MOST_SETS = 7
+MAX_SETS = 7
 # About 30,000 steps.
-MOST_EXAMPLES = 700
+MAX_EXAMPLES = 700
 LEAST_STEPS = int(os.environ.get("REDSET_CONTRACT_STEPS", "0"))
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 # Values of every kind that the default serializer carries, and equal ones of other types.
@@ -60,7 +60,7 @@ ITEMS: list[Any] = [
 ]
 UNHASHABLE: list[Any] = [[], {}, bytearray(b"a"), ([],)]
 # Hashable, so a builtin set takes it; no serializer of values can.
-STRANGER = object()
+UNENCODABLE = object()
 SCORES = [0, 1, -2.5, 7, 2.0**40, 1e300, math.inf, Decimal("0.5")]
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -76,7 +76,7 @@ IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     "^": operator.ixor,
 }
 COMPARISONS = [operator.lt, operator.le, operator.eq, operator.ne, operator.ge, operator.gt]
-# The verb of each, whether it is of many operands, and whether scores may meet.
+# The operator of each, whether it is of many operands, and whether scores may meet.
 METHODS = {"union": "|", "intersection": "&", "difference": "-", "symmetric_difference": "^"}
 UPDATES = {"update": "|"} | {f"{n}_update": o for n, o in METHODS.items() if n != "union"}
 PREDICATES = ["issubset", "issuperset", "isdisjoint"]
@@ -137,7 +137,7 @@ SETS_ONLY = ["set", "frozenset", "keys"]
 
 
 # Which operand a rule wants: the number of a set, or local items of a kind.
-redsets = st.tuples(st.just("redset"), st.integers(0, MOST_SETS - 1))
+redsets = st.tuples(st.just("redset"), st.integers(0, MAX_SETS - 1))
 sets = st.one_of(redsets, redsets, st.tuples(st.sampled_from(SETS_ONLY), many))
 anything = st.one_of(redsets, redsets, st.tuples(st.sampled_from(list(LOCAL_KINDS)), many))
 
@@ -217,18 +217,18 @@ class SetMachine(RuleBasedStateMachine):
         return Operand(made, make(content) if kind == "generator" else made, pairs)
 
     def expected_scores(
-        self, verb: str, left: Both, operands: list[Operand], conflict: str = "keep"
+        self, operator: str, left: Both, operands: list[Operand], conflict: str = "keep"
     ) -> Scores:
         meet = CONFLICTS[conflict]
         scores = dict(left.scores)
         for other in (operand.merged(conflict) for operand in operands):
-            if verb in "|^":
+            if operator in "|^":
                 shared = scores.keys() & other.keys()
                 joined = {item: meet(scores[item], other[item]) for item in shared}
                 scores = other | scores | joined
-                if verb == "^":
+                if operator == "^":
                     scores = {item: scores[item] for item in scores if item not in shared}
-            elif verb == "&":
+            elif operator == "&":
                 scores = {i: meet(scores[i], other[i]) for i in scores if i in other}
             else:
                 scores = {item: scores[item] for item in scores if item not in other}
@@ -237,7 +237,7 @@ class SetMachine(RuleBasedStateMachine):
     def keep(self, left: Both, result: Any, builtin: set[Any], scores: Scores) -> None:
         assert type(result) is type(left.redset)
         assert result == builtin
-        if len(self.sets) == MOST_SETS:
+        if len(self.sets) == MAX_SETS:
             self.sets.pop(4)
         self.sets.append(Both(result, builtin, scores))
         self.settle(self.sets[-1])
@@ -266,7 +266,9 @@ class SetMachine(RuleBasedStateMachine):
         both.builtin.add(item)
         both.scores[item] = new
 
-    @rule(place=st.integers(0, 9), item=st.one_of(items, st.sampled_from([*UNHASHABLE, STRANGER])))
+    @rule(
+        place=st.integers(0, 9), item=st.one_of(items, st.sampled_from([*UNHASHABLE, UNENCODABLE]))
+    )
     def look_up_and_remove(self, place: int, item: Any) -> None:
         both = self.at(place)
         there = outcome(operator.contains, both.builtin, item)
@@ -295,7 +297,7 @@ class SetMachine(RuleBasedStateMachine):
         if expected is KeyError and args:
             assert words == args
 
-    @rule(place=st.integers(0, 9), item=st.sampled_from([*UNHASHABLE, STRANGER]))
+    @rule(place=st.integers(0, 9), item=st.sampled_from([*UNHASHABLE, UNENCODABLE]))
     def add_what_no_set_holds(self, place: int, item: Any) -> None:
         both = self.at(place)
         for call in (both.redset.add, both.redset.insert):
@@ -402,10 +404,10 @@ class SetMachine(RuleBasedStateMachine):
         self.call(place, method, UPDATES[method], others, conflict)
 
     def call(
-        self, place: int, method: str, verb: str, others: list[tuple[str, Any]], conflict: str
+        self, place: int, method: str, operator: str, others: list[tuple[str, Any]], conflict: str
     ) -> None:
         left = self.at(place)
-        if verb in "-^":
+        if operator in "-^":
             conflict = "keep"
         options = {} if conflict == "keep" else {"on_conflict": conflict}
         operands = [self.operand(left, other) for other in others]
@@ -416,7 +418,7 @@ class SetMachine(RuleBasedStateMachine):
         if error is not None:
             assert outcome(getattr(left.redset, method), *given, **options)[1] is error
             return
-        scores = self.expected_scores(verb, left, operands, conflict)
+        scores = self.expected_scores(operator, left, operands, conflict)
         result = getattr(left.redset, method)(*given, **options)
         if expected is None:
             assert result is None
@@ -453,13 +455,13 @@ class SetMachine(RuleBasedStateMachine):
         content=many,
     )
     def call_with_a_stranger(self, place: int, method: str, content: list[Any]) -> None:
-        left, operand = self.at(place), {*content, STRANGER}
-        verb = (METHODS | UPDATES).get(method, "")
-        if verb and verb in "|^":
+        left, operand = self.at(place), {*content, UNENCODABLE}
+        operator = (METHODS | UPDATES).get(method, "")
+        if operator and operator in "|^":
             with pytest.raises(TypeError):
                 getattr(left.redset, method)(operand)
             return
-        scores = self.expected_scores(verb or "|", left, [self.operand(left, ("set", content))])
+        scores = self.expected_scores(operator or "|", left, [self.operand(left, ("set", content))])
         result = getattr(left.redset, method)(operand)
         assert result == getattr(left.builtin, method)(operand)
         if method in UPDATES:
@@ -478,8 +480,8 @@ class SetMachine(RuleBasedStateMachine):
     def compare_with_its_own_items(self, place: int, other: int, call: Callable[..., Any]) -> None:
         left, right = self.at(place), frozenset(self.at(other).builtin)
         assert call(left.redset, right) is call(left.builtin, right)
-        stranger = right | {STRANGER}
-        assert call(left.redset, stranger) is call(left.builtin, stranger)
+        unencodable = right | {UNENCODABLE}
+        assert call(left.redset, unencodable) is call(left.builtin, unencodable)
 
     @rule(place=st.integers(0, 9), other=anything, method=st.sampled_from(PREDICATES))
     def ask(self, place: int, other: tuple[str, Any], method: str) -> None:
@@ -554,7 +556,7 @@ def test_every_call_does_what_it_does_with_builtin_sets(
 
     Machine.clients = clients
     # A seed that can be set is reported instead of one that a profile hides.
-    examples = min(profile.max_examples, MOST_EXAMPLES)
+    examples = min(profile.max_examples, MAX_EXAMPLES)
     own = settings(profile, max_examples=examples, derandomize=False, database=None)
     try:
         run_state_machine_as_test(seed(number)(Machine), settings=own)

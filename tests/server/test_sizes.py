@@ -21,7 +21,7 @@ from tests.server.test_waiting import wait_for_watchers
 from tests.servers import TestServer
 
 # ElastiCache Serverless refuses a request of more words, its name among them.
-MOST_WORDS = 3_999
+MAX_WORDS = 3_999
 MANY = 4_500
 
 Numbers = RedisSortedSet[Any]
@@ -76,9 +76,9 @@ def deliver(numbers: Numbers) -> None:
 
 def put_aside(numbers: Numbers) -> None:
     words: Numbers = RedisSortedSet(numbers._runner.client, "numbers", serializer=TextSerializer())
-    for hand_out in (numbers.take, numbers.lease):
+    for deliver in (numbers.take, numbers.lease):
         words.update(f"no number {place}" for place in range(MANY))
-        assert not hand_out(MANY)
+        assert not deliver(MANY)
     assert numbers.stats().undecodable == numbers.stats().dead == MANY
 
 
@@ -149,7 +149,7 @@ def test_any_operation_on_many_items_sends_no_request_that_is_too_long(
     use, options = OPERATIONS[operation]
     use(make_numbers(scorer=float, **options))
     longest = max(recorder.requests(), key=len)
-    assert len(longest) <= MOST_WORDS, longest[:3]
+    assert len(longest) <= MAX_WORDS, longest[:3]
 
 
 def test_update_of_a_chunk_in_several_commands_is_one_round_trip(
@@ -292,7 +292,7 @@ class Monitor:
 
 
 # Of so many words in commands, some of them single ones, a script has enough for about 5 ms.
-MOST_WORK = 13_000
+MAX_WORK = 13_000
 
 
 def expire_all(jobs: Strings, **options: Any) -> None:
@@ -342,7 +342,7 @@ def test_the_work_of_one_script_is_bounded(
     with Monitor(server) as monitor:
         use(jobs, prepared)
         scripts = monitor.scripts(client)
-    assert max(scripts, default=0) <= MOST_WORK
+    assert max(scripts, default=0) <= MAX_WORK
 
 
 def test_update_of_what_is_unique_goes_in_scripts_of_bounded_work(
@@ -351,7 +351,7 @@ def test_update_of_what_is_unique_goes_in_scripts_of_bounded_work(
     jobs: Strings = SortedSet(client, "jobs", unique="forever")
     with Monitor(server) as monitor:
         jobs.update(map(str, range(MANY)))
-        assert max(monitor.scripts(client)) <= MOST_WORK
+        assert max(monitor.scripts(client)) <= MAX_WORK
     assert len(jobs) == MANY
 
 

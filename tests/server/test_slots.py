@@ -30,7 +30,7 @@ def finish(jobs: Jobs) -> None:
         pass
 
 
-def give_back(jobs: Jobs) -> None:
+def release(jobs: Jobs) -> None:
     with jobs.consume(timeout=0) as work:
         next(work)
 
@@ -40,7 +40,7 @@ CALLS: dict[str, tuple[Callable[[Jobs], Any], int]] = {
     "take": (lambda jobs: jobs.take(2), 1),
     "insert": (lambda jobs: jobs.insert("new"), 1),
     "lease": (finish, 2),  # and to acknowledge
-    "consume": (give_back, 2),
+    "consume": (release, 2),
     "into": (lambda jobs: jobs.copy(into="{jobs}2"), 1),
     "in place": (lambda jobs: jobs.intersection_update(jobs), 1),
 }

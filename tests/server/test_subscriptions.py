@@ -49,7 +49,7 @@ def wait_for_listeners(client: redis.Redis, number: int) -> None:
 
 
 def in_use(client: redis.Redis) -> int:
-    """How many connections of the pool are lent, but for those that redset keeps."""
+    """How many connections of the pool are in use, but for those that redset keeps."""
     pool: Any = client.connection_pool
     idle = pool._redset_pinned.get()._idle
     return len(pool._in_use_connections) - len(idle)

@@ -143,11 +143,11 @@ def starts_a_server(directory: Path | None) -> Any:
         return "joined" if server.client().ping() else "no answer"
 
 
-def connects(victim: int, directory: Path, patience: float = 1.0) -> str:
+def connects(victim: int, directory: Path, timeout: float = 1.0) -> str:
     """What the victim gets from the directory, and that it comes soon."""
 
     def work() -> Any:
-        places.PATIENCE = patience
+        places.TIMEOUT_SECONDS = timeout
         return starts_a_server(directory)
 
     began = time.monotonic()
@@ -261,7 +261,7 @@ def test_a_socket_directory_that_another_user_made_again_is_not_joined(
         return listening(str(elsewhere / "redset.sock"))
 
     mallory(take_over)
-    assert connects(victim, directory, patience=10) == "joined"
+    assert connects(victim, directory, timeout=10) == "joined"
     assert elsewhere.exists()
 
 
@@ -275,7 +275,7 @@ def test_no_foreign_directory_is_deleted_for_a_link(shared: Path, victim: int, o
     )
     if owner == "victim":
         os.lchown(directory / "redset.socket-directory", victim, victim)
-    assert connects(victim, directory, patience=10) == "joined"
+    assert connects(victim, directory, timeout=10) == "joined"
     assert home.exists()
 
 

@@ -1,4 +1,4 @@
-"""Waiting: takers that block until something is there or due, without asking again and again."""
+"""Waiting: consumers that block until something is there or due, without asking again and again."""
 
 import contextlib
 import importlib

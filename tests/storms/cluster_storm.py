@@ -25,7 +25,7 @@ LIBRARY = os.environ.get("REDSET_TEST_CLIENT", "redis")
 # How many processes there are; each second one is an asyncio program.
 WORKERS = 4
 # Longer than a storm over slots, in which nothing may come back by itself.
-FOR_GOOD = 600.0
+FOREVER = 600.0
 # After this comes back what a lease held whose acknowledgement is lost.
 LEASE_SECONDS = 3.0
 ADDED_AT_ONCE = 5
@@ -149,7 +149,7 @@ def _take_or_lease(jobs: Any, chance: random.Random, found: Done) -> Work:
     elif way == 1:
         found.done += yield jobs.take(3, timeout=0.05)
     else:
-        lease = yield jobs.lease(2 * ADDED_AT_ONCE, ttl=FOR_GOOD)
+        lease = yield jobs.lease(2 * ADDED_AT_ONCE, ttl=FOREVER)
         items = list(lease)
         back = items[len(items) // 2 :] if way == 2 else []
         if back:

@@ -19,7 +19,7 @@ from typing import Any
 import redis
 
 from redset import RedisSortedSet
-from tests.storms.handler_storm import FOR_GOOD, STATIC, WAIT, Items, Storm
+from tests.storms.handler_storm import FOREVER, STATIC, WAIT, Items, Storm
 from tests.storms.sockets import hooked_sockets
 
 # Of the moments at which bytes are on their way, those at which the collector runs.
@@ -94,7 +94,7 @@ class CollectorStorm(Storm):
     def leave_a_loop(self) -> None:
         """Break a loop over `consume` off: the collector closes it, and its item comes back."""
         self.feed(self.loop, self.loop_fed, 1)
-        items = self.random.choice(self.loops).consume(1, FOR_GOOD, timeout=0, renew=False)
+        items = self.random.choice(self.loops).consume(1, FOREVER, timeout=0, renew=False)
         item = next(items, None)
         self.verdict.check(item not in self.done, "consume gave again", item)
         Cycle(items)

@@ -23,7 +23,7 @@ from redset import RedisSortedSet, backoff
 FORK = multiprocessing.get_context("fork")
 Jobs = RedisSortedSet[int]
 # Seconds that a worker may take to end, and all items to be accounted for.
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 BATCH = 10
 # One item in so many of the poisonous ones raises an exception, the others kill the worker.
 RAISES = 2
@@ -143,14 +143,14 @@ class Crew:
         """Have one worker end, and another one take its place."""
         process = self._processes[place % len(self._processes)]
         process.terminate()
-        process.join(PATIENCE)
+        process.join(TIMEOUT_SECONDS)
         assert process.exitcode == 0, f"a worker ended with {process.exitcode}"
         self.replace_ended()
 
     def end(self, how: Callable[[Any], None]) -> None:
         for process in self._processes:
             how(process)
-            process.join(PATIENCE)
+            process.join(TIMEOUT_SECONDS)
 
 
 def restart_all_the_time(path: str, size: int, seconds: float) -> tuple[int, Found]:
@@ -260,7 +260,7 @@ def found(jobs: Jobs, noted: Iterable[bytes], *crews: Crew) -> Found:
 
 
 def _wait_until(over: Callable[[], bool], crew: Crew) -> None:
-    before = time.monotonic() + 10 * PATIENCE
+    before = time.monotonic() + 10 * TIMEOUT_SECONDS
     while not over():
         assert time.monotonic() < before, "some items are never done"
         crew.replace_ended()

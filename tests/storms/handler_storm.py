@@ -42,10 +42,10 @@ from tests.storms.sockets import hooked_sockets, inside
 INTERVAL = 0.003
 STATIC = 1_200
 # Longer than any storm: what is leased for so long doesn't come back by itself.
-FOR_GOOD = 3_600.0
+FOREVER = 3_600.0
 # A waiting call that takes so long was not woken.
 WAIT = 30.0
-MOST_SHOWN = 10
+MAX_SHOWN = 10
 # Of handlers that interrupt each other, the next one does nothing.
 DEEPEST = 3
 
@@ -77,7 +77,7 @@ class Verdict:
     def check(self, right: bool, *what: object) -> None:
         if not right:
             self.count += 1
-            if len(self.shown) < MOST_SHOWN:
+            if len(self.shown) < MAX_SHOWN:
                 self.shown.append(" ".join(map(repr, what)))
 
     def swallowed(self, stack: traceback.StackSummary) -> None:
@@ -85,12 +85,12 @@ class Verdict:
         if any(frame.filename == weakref.__file__ for frame in stack):
             return  # in a finalizer, where Python itself goes on
         self.silenced += 1
-        if self.silenced < MOST_SHOWN:
+        if self.silenced < MAX_SHOWN:
             print("swallowed:", *stack.format(), sep="\n", file=sys.stderr)
 
     def fail(self, where: str, error: Exception) -> None:
         """Count *error*, which is not an answer, and show where the first ones came from."""
-        if len(self.shown) < MOST_SHOWN:
+        if len(self.shown) < MAX_SHOWN:
             traceback.print_exception(error)
         self.check(False, where, error)
 
@@ -107,7 +107,7 @@ class Handler:
         self.stack = traceback.StackSummary()
         self.numbers = itertools.count()
         self.counted = 0
-        self.works = [self.read, self.write, self.hand_out, self.lease, self.count, self.extend]
+        self.works = [self.read, self.write, self.deliver, self.lease, self.count, self.extend]
 
     def __call__(self, _signal: int, frame: FrameType | None) -> None:
         # The thread's own I/O, that of the handler not included.
@@ -147,7 +147,7 @@ class Handler:
         expected = (number + 0.25, number + 0.25, True)
         self.storm.verdict.check(answers == expected, "handler wrote", number, answers)
 
-    def hand_out(self) -> None:
+    def deliver(self) -> None:
         item = ("handler", next(self.numbers))
         self.storm.fed[item] += 1
         self.storm.queue.add(item)
@@ -158,7 +158,7 @@ class Handler:
         item = ("handler", next(self.numbers))
         self.storm.tasks_fed[item] += 1
         self.storm.tasks.add(item)
-        lease = self.storm.tasks.lease(1, FOR_GOOD)
+        lease = self.storm.tasks.lease(1, FOREVER)
         lease.ack()
         self.storm.acked.update(lease)
 
@@ -174,7 +174,7 @@ class Handler:
         if lease is not None:
             # The main thread may be in the middle of the call that acknowledges it.
             with contextlib.suppress(LeaseLost):
-                lease.extend(FOR_GOOD)
+                lease.extend(FOREVER)
 
     def wake(self) -> None:
         self.storm.waiting = False
@@ -227,7 +227,7 @@ class Storm:
             *[self.read_one] * 12,
             *[self.write_one] * 8,
             *[self.count_one] * 4,
-            *[self.hand_out] * 6,
+            *[self.deliver] * 6,
             *[self.insert] * 2,
             *[self.lease] * 4,
             *[self.consume] * 2,
@@ -412,7 +412,7 @@ class Storm:
 
     # Handing out
 
-    def hand_out(self) -> None:
+    def deliver(self) -> None:
         self.feed(self.queue, self.fed, 3)
         with contextlib.suppress(KeyError):
             item = self.attempt(self.queue.pop)
@@ -424,7 +424,7 @@ class Storm:
 
     def lease(self) -> None:
         self.feed(self.tasks, self.tasks_fed, 2)
-        lease = self.attempt(lambda: self.tasks.lease(2, FOR_GOOD))
+        lease = self.attempt(lambda: self.tasks.lease(2, FOREVER))
         if lease is FAILED:
             return
         self.current = lease
@@ -437,13 +437,13 @@ class Storm:
 
     def renewed_lease(self) -> None:
         self.feed(self.tasks, self.tasks_fed, 1)
-        with self.tasks.lease(1, FOR_GOOD, renew=True) as lease:
+        with self.tasks.lease(1, FOREVER, renew=True) as lease:
             pass
         self.acked.update(lease)
 
     def consume(self) -> None:
         self.feed(self.loop, self.loop_fed, 3)
-        items = self.loop.consume(3, FOR_GOOD, timeout=0, renew=False)
+        items = self.loop.consume(3, FOREVER, timeout=0, renew=False)
         last: Item = None
         for _ in range(4):
             item = self.attempt(lambda: next(items, None))
@@ -494,7 +494,7 @@ class Storm:
         # What a call that was broken off was given is what the next one gets: the storm may have
         # ended between the two.
         for _ in range(2):
-            self.tasks.lease(2, FOR_GOOD).release()
+            self.tasks.lease(2, FOREVER).release()
         held = Counter(entry.item for entry in self.tasks.leased())
         left = Counter(self.tasks)
         loop_left = {*self.loop, *(entry.item for entry in self.loop.leased())}
@@ -511,7 +511,7 @@ class Storm:
             "lost": len(lost),
             # Leased by a call whose lease nobody got.
             "leased": sum(held.values()),
-            "which": [repr(each) for each in (twice + lost)[:MOST_SHOWN]],
+            "which": [repr(each) for each in (twice + lost)[:MAX_SHOWN]],
         }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 SECONDS = float(os.environ.get("REDSET_STORM_SECONDS", "0"))
 SEED = int(os.environ.get("REDSET_STORM_SEED", "20240229"))
 # Beyond the time of the storm: to start, to empty the queues, and for the watchdog to report.
-PATIENCE = 90.0
+TIMEOUT_SECONDS = 90.0
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -29,7 +29,7 @@ def storm(module: str, *arguments: str, quick: float) -> dict[str, Any]:
         cwd=_ROOT,
         capture_output=True,
         text=True,
-        timeout=3 * seconds + PATIENCE,
+        timeout=3 * seconds + TIMEOUT_SECONDS,
         check=False,
     )
     if ended.returncode:

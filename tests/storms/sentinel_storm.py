@@ -90,19 +90,19 @@ def work(addresses: list[Address], library: str, is_async: bool, done: Notes) ->
     asyncio.run(main())
 
 
-def wait(addresses: list[Address], library: str, is_async: bool, woken: Notes) -> None:
+def wait(addresses: list[Address], library: str, is_async: bool, notified: Notes) -> None:
     """Wait for one item after the other, in a set of this process alone."""
     client = client_of(addresses, library, is_async=is_async)
     name = quiet(library, is_async=is_async)
     if not is_async:
         for number in RedisSortedSet[int](client, name).consume(ttl=TTL):
-            woken.append(number)
+            notified.append(number)
         return
 
     async def main() -> None:
         mine: Any = awaited.RedisSortedSet(client, name)
         async for number in mine.consume(ttl=TTL):
-            woken.append(number)
+            notified.append(number)
 
     asyncio.run(main())
 

@@ -30,7 +30,7 @@ KIND = os.environ.get("REDSET_TEST_SERVER", "valkey-9.1")
 TOTAL = 100_000 if SECONDS > 60 else 3_000
 # From one death to the next one.
 KILL_SECONDS = 10.0
-PATIENCE = 900.0
+TIMEOUT_SECONDS = 900.0
 # After this a client gives up on a node that doesn't answer.
 SOCKET_SECONDS = 0.5
 
@@ -79,7 +79,7 @@ def processes(
 
     def results() -> list[Done]:
         given = (signals, SEED, *about)
-        return in_processes("spawn", WORKERS, work, *given, patience=PATIENCE, numbered=True)
+        return in_processes("spawn", WORKERS, work, *given, timeout=TIMEOUT_SECONDS, numbered=True)
 
     with ThreadPoolExecutor(1) as thread:
         try:

@@ -21,7 +21,7 @@ from tests.server.conftest import until
 
 NAME = "numbers"
 SLOT = slot_of(NAME)
-wait_for = partial(until, patience=20.0)
+wait_for = partial(until, timeout=20.0)
 
 
 @pytest.fixture(scope="module")

@@ -225,7 +225,7 @@ def in_order(s: RedisSortedSet[int], names: SortedSet[str]) -> None:
     assert_type(names.sample(2), list[str])
 
 
-def handing_out(s: RedisSortedSet[int], tasks: Tasks, later: ScheduledSet[str]) -> None:
+def delivering(s: RedisSortedSet[int], tasks: Tasks, later: ScheduledSet[str]) -> None:
     assert_type(s.pop(), int | None)
     assert_type(s.pop(last=True), int | None)
     assert_type(s.pop(with_scores=True), tuple[int | None, float])

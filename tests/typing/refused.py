@@ -150,7 +150,7 @@ def in_order(s: RedisSortedSet[int]) -> None:
     wants_text(s.random())  # error
 
 
-def handing_out(s: RedisSortedSet[int]) -> None:
+def delivering(s: RedisSortedSet[int]) -> None:
     s.take("x")  # error
     s.take()  # error
     s.take(1.5)  # error

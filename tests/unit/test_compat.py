@@ -176,10 +176,10 @@ def test_an_exhausted_pool_says_so(library: str, kind: str) -> None:
     assert compat.max_connections(pool) == 1
     assert compat.has_room(pool)
     assert not compat.has_idle(pool)
-    taken = compat.borrow(pool)
+    taken = compat.acquire_connection(pool)
     assert not compat.has_room(pool)
     with pytest.raises(connection.ConnectionError) as caught:
-        compat.borrow(pool)
+        compat.acquire_connection(pool)
     assert client_errors.is_exhausted(caught.value)
     pool.release(taken)
     assert compat.has_room(pool)

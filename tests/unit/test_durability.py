@@ -33,8 +33,8 @@ def settling(verb: str) -> Command[Any]:
 
 
 def combining(*keys: bytes) -> Command[Any]:
-    once = (b"0.0", 1.0)
-    return commands.algebra(keys, "union", "keep", "own", once, [Operand(KEY)])
+    request = (b"0.0", 1.0)
+    return commands.algebra(keys, "union", "keep", "kept", request, [Operand(KEY)])
 
 
 CHANGING: dict[str, Command[Any]] = {

@@ -44,31 +44,31 @@ class Interrupted:
         return member.decode()
 
 
-def spec_of(serializer: Any) -> SetConfig[Any]:
+def config_of(serializer: Any) -> SetConfig[Any]:
     return SetConfig("jobs", b"jobs", Encoding("jobs", serializer), zero, "until_taken")
 
 
 CALLS: dict[str, Callable[[SetConfig[Any]], object]] = {
-    "lookup": lambda spec: encode_for_lookup(spec, "a"),
-    "one": lambda spec: list(decoded(spec, [(b"a", 1.0)])),
-    "many": lambda spec: decoded_members(spec, [b"a", b"b"]),
+    "lookup": lambda config: encode_for_lookup(config, "a"),
+    "one": lambda config: list(decoded(config, [(b"a", 1.0)])),
+    "many": lambda config: decoded_members(config, [b"a", b"b"]),
 }
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("call", CALLS)
 def test_serializer_interrupted_raises_what_the_handler_raised(call: str, wrapped: bool) -> None:
-    spec = spec_of(Interrupted(wrapped=wrapped))
+    config = config_of(Interrupted(wrapped=wrapped))
     with pytest.raises(SoftTimeLimit):
-        CALLS[call](spec)
-    assert CALLS[call](spec)
+        CALLS[call](config)
+    assert CALLS[call](config)
 
 
 def test_pop_serializer_interrupted_gives_the_item_to_the_next_call() -> None:
-    spec = spec_of(Interrupted())
+    config = config_of(Interrupted())
 
     def pop() -> Any:
-        plan = queue.pop(spec, 0.0, last=False, with_scores=False)
+        plan = queue.pop(config, 0.0, last=False, with_scores=False)
         [command] = cast(list[Command[Any]], next(plan))
         asked.append(command.words)
         try:

@@ -31,7 +31,7 @@ PURPOSES = [
     *("lock", "undecodable", "seen", "leased", "held", "deliveries", "dead", "wake", "moved"),
     *("letters", "delayed", "absent", "given:0123456789abcdef", f"result:{TOKEN}"),
     *(f"result:{TOKEN}:alive", f"staged:{TOKEN}"),
-    *("scratch:1", "scratch:2", "scratch:into", "scratch:sign", "fence"),
+    *("scratch:1", "scratch:2", "scratch:into", "scratch:alive", "fence"),
 ]
 purposes = st.sampled_from(PURPOSES)
 # Also names that look like companions of others, and some that are.
@@ -123,10 +123,10 @@ def used_purposes() -> Iterator[str]:
 
 def test_all_purposes_are_known() -> None:
     """What `owner_of` relies on: a name may be that of a companion only if it knows the purpose."""
-    spec: SetConfig[Any] = SetConfig(
+    config: SetConfig[Any] = SetConfig(
         "jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0
     )
-    result = new_result(spec)
+    result = new_result(config)
     made = [IdempotencySlot(b"jobs").reply_key, result.key, result.liveness_key]
     made.append(wake_channel(b"jobs"))
     made += [*leasing_keys(b"jobs"), *(companion(b"jobs", each) for each in used_purposes())]

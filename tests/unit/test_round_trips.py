@@ -18,13 +18,13 @@ from redset._protocol.sources import unscored
 from redset.codecs import ValueSerializer
 from redset.exceptions import EmptySetError, InvalidTypeError, MissingItemError
 
-SPEC: SetConfig[Any] = SetConfig(
+CONFIG: SetConfig[Any] = SetConfig(
     *("jobs", b"jobs", Encoding("jobs", ValueSerializer()), lambda item: 0),
     requests=SetSlots(b"jobs"),
 )
 # Of it only what is due is handed out.
-DUE = replace(SPEC, no_wait=TakeOptions(lambda: 12.5))
-MEMBER = SPEC.encoding.encode("x")
+DUE = replace(CONFIG, no_wait=TakeOptions(lambda: 12.5))
+MEMBER = CONFIG.encoding.encode("x")
 TAKEN = Taken([(MEMBER, 0.0)], more=False)
 
 
@@ -45,22 +45,22 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
 @pytest.mark.parametrize(
     ("plan", "reply", "result"),
     [
-        (lambda: single.add(SPEC, "x", 2, "replace"), [1], 2),
-        (lambda: single.contains(SPEC, "x"), [0.0], True),
-        (lambda: single.contains(SPEC, "x"), [None], False),
-        (lambda: single.score(SPEC, "x"), [0.0], 0.0),
-        (lambda: single.discard(SPEC, "x"), [1], True),
-        (lambda: single.remove(SPEC, "x", "x"), [1], None),
-        (lambda: many.size(SPEC), [3], 3),
-        (lambda: many.available(SPEC), [3], 3),
+        (lambda: single.add(CONFIG, "x", 2, "replace"), [1], 2),
+        (lambda: single.contains(CONFIG, "x"), [0.0], True),
+        (lambda: single.contains(CONFIG, "x"), [None], False),
+        (lambda: single.score(CONFIG, "x"), [0.0], 0.0),
+        (lambda: single.discard(CONFIG, "x"), [1], True),
+        (lambda: single.remove(CONFIG, "x", "x"), [1], None),
+        (lambda: many.size(CONFIG), [3], 3),
+        (lambda: many.available(CONFIG), [3], 3),
         (lambda: many.available(DUE), [3], 3),
-        (lambda: many.clear(SPEC), [1, 0], True),
-        (lambda: queue.peek(SPEC, 0, last=False, with_scores=False), [[(MEMBER, 0.0)]], "x"),
-        (lambda: queue.peek_score(SPEC, last=False), [[(MEMBER, 4.0)]], 4.0),
-        (lambda: queue.peek_score(SPEC, last=False), [[]], None),
-        (lambda: queue.pop(SPEC, 0.0, last=False, with_scores=False), [TAKEN], "x"),
-        (lambda: queue.take(SPEC, 5, 0.0, last=False, with_scores=False), [TAKEN], ["x"]),
-        (lambda: many.insert(SPEC, ("x", "y")), [[1]], ["y"]),
+        (lambda: many.clear(CONFIG), [1, 0], True),
+        (lambda: queue.peek(CONFIG, 0, last=False, with_scores=False), [[(MEMBER, 0.0)]], "x"),
+        (lambda: queue.peek_score(CONFIG, last=False), [[(MEMBER, 4.0)]], 4.0),
+        (lambda: queue.peek_score(CONFIG, last=False), [[]], None),
+        (lambda: queue.pop(CONFIG, 0.0, last=False, with_scores=False), [TAKEN], "x"),
+        (lambda: queue.take(CONFIG, 5, 0.0, last=False, with_scores=False), [TAKEN], ["x"]),
+        (lambda: many.insert(CONFIG, ("x", "y")), [[1]], ["y"]),
     ],
 )
 def test_one_operation_is_one_round_trip(
@@ -72,7 +72,7 @@ def test_one_operation_is_one_round_trip(
 
 def test_update_of_100_000_items_takes_at_most_100_round_trips() -> None:
     _, batches = play(
-        many.add_all(SPEC, unscored(f"item-{i}" for i in range(100_000))), *[[0]] * 101
+        many.add_all(CONFIG, unscored(f"item-{i}" for i in range(100_000))), *[[0]] * 101
     )
     assert len(batches) <= 100
     numbers = [len(command.words) for batch in batches for command in batch]
@@ -88,7 +88,7 @@ def test_clear_of_a_handle_whose_calls_failed_names_no_more_keys_than_a_request_
                 raise OSError
     keys = [slot.reply_key for kind in slots.all() for _, slot in kind._failed]
     assert len(keys) > 5_000
-    _, [batch] = play(many.clear(replace(SPEC, requests=slots)), [1] * 4)
+    _, [batch] = play(many.clear(replace(CONFIG, requests=slots)), [1] * 4)
     words = [word for command in batch for word in command.words]
     assert set(keys) < set(words)
     assert max(len(command.words) for command in batch) < 4_000
@@ -102,7 +102,7 @@ def test_update_reads_no_further_than_the_chunk_that_it_sends() -> None:
             read.append(number)
             yield number
 
-    plan = many.add_all(SPEC, unscored(watched()))
+    plan = many.add_all(CONFIG, unscored(watched()))
     next(plan)
     assert len(read) == CHUNK_MEMBERS
 
@@ -113,13 +113,13 @@ def test_chunks_are_cut_by_bytes_too() -> None:
 
 
 def test_update_of_nothing_sends_nothing() -> None:
-    assert play(many.add_all(SPEC, unscored([])))[1] == []
-    assert play(many.insert(SPEC, ()))[1] == []
+    assert play(many.add_all(CONFIG, unscored([])))[1] == []
+    assert play(many.insert(CONFIG, ()))[1] == []
 
 
 def test_an_item_that_cannot_be_kept_sends_nothing() -> None:
     with pytest.raises(InvalidTypeError):
-        next(many.add_all(SPEC, unscored(["x", ["unhashable"]])))
+        next(many.add_all(CONFIG, unscored(["x", ["unhashable"]])))
 
 
 def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
@@ -127,7 +127,7 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
         yield from range(CHUNK_MEMBERS + 1)
         raise OSError("the file ended")
 
-    plan = many.add_all(SPEC, unscored(broken()))
+    plan = many.add_all(CONFIG, unscored(broken()))
     next(plan)
     with pytest.raises(OSError, match="the file ended") as caught:
         plan.send([CHUNK_MEMBERS])
@@ -138,19 +138,19 @@ def test_an_update_that_breaks_off_says_how_far_it_got() -> None:
 
 def test_an_empty_set_has_nothing_to_pop_peek_or_remove() -> None:
     for plan, reply in (
-        (queue.pop(SPEC, 0.0, last=False, with_scores=False), Taken([], more=False)),
-        (queue.peek(SPEC, 0, last=False, with_scores=False), []),
+        (queue.pop(CONFIG, 0.0, last=False, with_scores=False), Taken([], more=False)),
+        (queue.peek(CONFIG, 0, last=False, with_scores=False), []),
     ):
         with pytest.raises(EmptySetError, match="redset 'jobs'"):
             play(plan, [reply])
     with pytest.raises(MissingItemError) as caught:
-        play(single.remove(SPEC, "x", "x"), [0])
+        play(single.remove(CONFIG, "x", "x"), [0])
     assert caught.value.args == ("x",)
 
 
 def test_what_cannot_be_deserialized_is_kept_aside_by_a_second_round_trip() -> None:
     result, batches = play(
-        queue.take(SPEC, 2, 0.0, last=False, with_scores=False),
+        queue.take(CONFIG, 2, 0.0, last=False, with_scores=False),
         [Taken([(b"\xff?", 3.0), (MEMBER, 4.0)], more=False)],
         [1],
     )

@@ -33,21 +33,21 @@ class Operand:
 
 def algebra(
     keys: Sequence[bytes],
-    verb: str,
+    operation: str,
     conflict: str,
-    life: Word,
-    once: tuple[bytes, float],
+    ttl: Word,
+    request: tuple[bytes, float],
     operands: Sequence[Operand],
     companions: Sequence[bytes] = (),
 ) -> Command[tuple[str, int]]:
     """Combine or compare *operands*; *keys* are the script's keys before those of the operands.
 
-    *companions* are the companion keys of the set that the combination replaces or changes. *once*
-    is the id of a request that must not be done twice, and the seconds to keep its reply for.
+    *companions* are the companion keys of the set that the combination replaces or changes.
+    *request* is the id of a request that must not be done twice, and the seconds to keep its reply.
     """
     named, temporary = _keys_and_places(operands)
     arguments = (
-        *(verb, conflict, life, once[0], milliseconds(once[1]), len(operands)),
+        *(operation, conflict, ttl, request[0], milliseconds(request[1]), len(operands)),
         *("staged" if operand.staged else "set" for operand in operands),
         *(number(operand.weight) for operand in operands),
         *temporary,
@@ -56,10 +56,10 @@ def algebra(
     return call_once(ALGEBRA, all_keys, arguments, replies.verdict)
 
 
-def compare(verb: str, operands: Sequence[Operand]) -> Command[tuple[str, int]]:
+def compare(operation: str, operands: Sequence[Operand]) -> Command[tuple[str, int]]:
     """Compare two sets, neither of which is staged."""
     keys, temporary = _keys_and_places(operands)
-    return call(COMPARE, keys, (verb, *temporary), replies.verdict)
+    return call(COMPARE, keys, (operation, *temporary), replies.verdict)
 
 
 def _keys_and_places(operands: Sequence[Operand]) -> tuple[list[bytes], list[int]]:
@@ -78,17 +78,17 @@ def room_beside(operands: Sequence[Operand]) -> int:
 
 
 def count_combined(
-    verb: str, operands: Sequence[Operand], limit: int, members: Sequence[bytes]
+    operation: str, operands: Sequence[Operand], limit: int, members: Sequence[bytes]
 ) -> Command[tuple[str, list[int]]]:
     """Count the members of a combination of *operands*, and local *members*: see count.lua."""
     keys, temporary = _keys_and_places(operands)
-    head: tuple[Word, ...] = (verb, len(operands), limit)
+    head: tuple[Word, ...] = (operation, len(operands), limit)
     arguments = (*head, *temporary, *members)
     return call_once(COUNT, keys, arguments, replies.counted)
 
 
 def read_combined(
-    verb: str,
+    operation: str,
     operands: Sequence[Operand],
     conflict: str,
     limit: int,
@@ -100,7 +100,7 @@ def read_combined(
     """Read a combination of *operands*, or the data to make it from: see read.lua."""
     keys, temporary = _keys_and_places(operands)
     part, scored = "last" if last else "first", "scores" if with_scores else "members"
-    head: tuple[Word, ...] = (verb, len(operands), conflict, limit, part, scored)
+    head: tuple[Word, ...] = (operation, len(operands), conflict, limit, part, scored)
     weights = [number(operand.weight) for operand in operands]
     arguments = (*head, *weights, *temporary, *members)
     return call_once(READ, keys, arguments, replies.reading)

@@ -38,12 +38,12 @@ def take(
     keys: Sequence[bytes],
     request_id: bytes,
     num: int,
-    highest: str,
+    max_due_score: str,
     keep: float,
     *,
     last: bool = False,
 ) -> Command[replies.Taken]:
-    arguments = (request_id, num, highest, milliseconds(keep), *(("last",) if last else ()))
+    arguments = (request_id, num, max_due_score, milliseconds(keep), *(("last",) if last else ()))
     return call(TAKE, keys, arguments, replies.taken)
 
 
@@ -51,7 +51,7 @@ def lease(
     keys: Sequence[bytes],
     request_id: bytes,
     num: int,
-    highest: str,
+    max_due_score: str,
     keep: float,
     name: str,
     *,
@@ -68,7 +68,7 @@ def lease(
     place = "last" if last else ""
     same: tuple[Word, ...] = (*times, num, most, channel, worker, place)
     head: tuple[Word, ...] = ("EVALSHA", LEASE.digest, len(keys), *keys, *same)
-    rest: tuple[Word, ...] = (request_id, highest, name, done[0], *done[1])
+    rest: tuple[Word, ...] = (request_id, max_due_score, name, done[0], *done[1])
     return Command(head, rest, replies.leased, LEASE)
 
 
@@ -117,8 +117,8 @@ def put_aside(
     return call_once(PUT_ASIDE, keys, ("" if end is None else end, *flat(pairs)), replies.integer)
 
 
-def stats(keys: Sequence[bytes], highest: str) -> Command[tuple[list[int], float | None]]:
-    return call(STATS, keys, (highest,), replies.stats)
+def stats(keys: Sequence[bytes], max_due_score: str) -> Command[tuple[list[int], float | None]]:
+    return call(STATS, keys, (max_due_score,), replies.stats)
 
 
 def sort_dead(

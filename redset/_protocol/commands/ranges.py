@@ -22,7 +22,7 @@ def by_rank(key: bytes, first: int, last: int) -> Command[list[replies.Pair]]:
 
 def page_at_rank(
     key: bytes,
-    after: replies.Pair | None,
+    last_seen: replies.Pair | None,
     limit: int,
     rank: int,
     *,
@@ -31,7 +31,7 @@ def page_at_rank(
 ) -> list[Command[Any]]:
     """Read members from *rank* on, in one transaction; the last reply is the page.
 
-    The page is ``None`` if the member before *rank* is not *after*, with the same score.
+    The page is ``None`` if the member before *rank* is not *last_seen*, with the same score.
     """
 
     def between(first: int, last: int, *, scored: bool) -> Command[Any]:
@@ -44,11 +44,11 @@ def page_at_rank(
     asked = [between(rank, last, scored=scored)]
     if not scored:
         asked.append(between(last, last, scored=True))
-    if after is not None:
+    if last_seen is not None:
         asked.append(between(rank - 1, rank - 1, scored=True))
 
     def page(found: list[Any]) -> replies.Page | None:
-        if after is not None and found.pop() != [after]:
+        if last_seen is not None and found.pop() != [last_seen]:
             return None
         if not scored:
             members, ends = found
@@ -61,10 +61,10 @@ def page_at_rank(
 
 
 def page_after(
-    key: bytes, after: replies.Pair | None, limit: int, *, reverse: bool, scored: bool
+    key: bytes, last_seen: replies.Pair | None, limit: int, *, reverse: bool, scored: bool
 ) -> Command[replies.Page]:
-    """Read the members that follow *after*, also if that member was removed or has moved."""
-    place = ("", "") if after is None else (number(after[1]), after[0])
+    """Read the members that follow *last_seen*, also if that member was removed or has moved."""
+    place = ("", "") if last_seen is None else (number(last_seen[1]), last_seen[0])
     direction = "backward" if reverse else "forward"
     arguments = (direction, *place, limit, "scores" if scored else "members")
     return call(PAGE, [key], arguments, replies.page)

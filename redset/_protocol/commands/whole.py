@@ -39,9 +39,9 @@ def ttl_of_set(keys: Sequence[bytes]) -> Command[float | None]:
 
 
 def rename(
-    keys: Sequence[bytes], once: tuple[bytes, float], channel: bytes
+    keys: Sequence[bytes], request: tuple[bytes, float], channel: bytes
 ) -> Command[tuple[str, int]]:
-    request_id, keep = once
+    request_id, keep = request
     return call_once(RENAME, keys, (request_id, milliseconds(keep), channel), replies.verdict)
 
 

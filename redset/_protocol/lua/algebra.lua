@@ -1,31 +1,31 @@
 -- Combine sets, or compare two, in one step and with the server's native commands.
 --
 -- KEYS[1]  the key that the combination is stored at (one of the operands for the in-place forms)
--- KEYS[2]  the liveness key ("sign") of a temporary combination: it exists as long as the owner
---          uses the combination
+-- KEYS[2]  the liveness key of a temporary combination: it exists as long as the owner uses the
+--          combination
 -- KEYS[3], KEYS[4]  scratch
 -- KEYS[5]  the slot's reply key, as idempotency.lua has it
--- KEYS[6…] the operands, the signs of those operands that are temporary themselves, and the
---          companion keys of the set at KEYS[1] if it is replaced or changed, leased first
+-- KEYS[6…] the operands, the liveness keys of those operands that are temporary themselves, and
+--          the companion keys of the set at KEYS[1] if it is replaced or changed, leased first
 -- ARGV[1]  union, intersection, difference, symmetric_difference,
 --          subset, proper_subset, equal or disjoint; or count_union, count_intersection,
 --          count_difference: comparisons and counts only if an operand is staged
 -- ARGV[2]  which score wins: keep (that of the left set), replace, min, max or sum; for a count,
 --          the number to stop at, 0 to count all
--- ARGV[3]  life of KEYS[1]: 'own' (its time-to-live stays), 'lasting', or milliseconds
+-- ARGV[3]  time-to-live of KEYS[1]: 'kept', 'none', or milliseconds
 -- ARGV[4]  this request's id, '' for a request that may be done twice
 -- ARGV[5]  milliseconds to keep the reply
 -- ARGV[6]  number n of operands
 -- ARGV[7…] for each operand 'staged' (deleted at the end) or 'set', then the weight of each
---          operand, then for each sign of an operand the place of that operand, from 0
+--          operand, then for each liveness key the place of that operand, from 0
 -- Reply    {'size', n} or {'answer', 0 or 1 or a count}; or an error, before anything is changed:
 --          {'expired', operand}, {'type', operand}, {'dropped', operand} for a staged operand of
 --          which only the last chunk is left (operands count from 0), {'no number', 0} if a score
 --          would be the sum of inf and -inf, or an infinite score times a weight of 0
 -- Cost     that of ZUNIONSTORE, ZINTERSTORE, ZDIFFSTORE or ZINTERCARD, up to twice
 -- Why      no aggregate of ZUNIONSTORE lets the left score win, and *STORE drops a time-to-live
-local into, sign, scratch, spare, reply_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local verb, conflict, life = ARGV[1], ARGV[2], ARGV[3]
+local into, liveness_key, scratch, spare, reply_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local operation, conflict, ttl = ARGV[1], ARGV[2], ARGV[3]
 local id, keep, n = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local operands, weights, staged = {}, {}, {}
 for i = 1, n do
@@ -59,13 +59,13 @@ if id ~= '' then
 end
 
 -- No other call stores at a result's key: if the result exists, this call has made it already.
-if life ~= 'own' and life ~= 'lasting' and redis.call('EXISTS', sign) == 1 then
+if ttl ~= 'kept' and ttl ~= 'none' and redis.call('EXISTS', liveness_key) == 1 then
   return done('size', redis.call('ZCARD', into))
 end
 
-local signs = #ARGV - 6 - 2 * n
-for i = 1, signs do
-  -- Signs are passed in the order of the operands that have a sign; ARGV names those operands.
+local liveness_keys = #ARGV - 6 - 2 * n
+for i = 1, liveness_keys do
+  -- They are passed in the order of the operands that have one; ARGV names those operands.
   if redis.call('EXISTS', KEYS[5 + n + i]) == 0 then
     return done('expired', tonumber(ARGV[6 + 2 * n + i]))
   end
@@ -78,11 +78,11 @@ for i = 1, n do
   end
 end
 
-local counted = counts[string.match(verb, '^count_(.*)')]
+local counted = counts[string.match(operation, '^count_(.*)')]
 if counted then return done('answer', counted(operands, tonumber(conflict))) end
 
-if comparisons[verb] then
-  return done('answer', comparisons[verb](operands[1], operands[2]) and 1 or 0)
+if comparisons[operation] then
+  return done('answer', comparisons[operation](operands[1], operands[2]) and 1 or 0)
 end
 
 local function aggregate(command, target, keys)
@@ -151,11 +151,11 @@ local combinations = {
   end,
 }
 
-if lacks_a_score(verb, conflict, operands, weights) then return done('no number', 0) end
+if lacks_a_score(operation, conflict, operands, weights) then return done('no number', 0) end
 
-local FIRST_COMPANION = 6 + n + signs
-local left = life == 'own' and time_left(into, unpack(KEYS, FIRST_COMPANION)) or -1
-combinations[verb](operands)
+local FIRST_COMPANION = 6 + n + liveness_keys
+local left = ttl == 'kept' and time_left(into, unpack(KEYS, FIRST_COMPANION)) or -1
+combinations[operation](operands)
 local size = redis.call('ZCARD', scratch)
 if size == 0 then
   redis.call('UNLINK', into)
@@ -166,14 +166,14 @@ else
   if redis.call('EXISTS', into) == 1 then redis.call('RENAME', into, spare) end
   redis.call('RENAME', scratch, into)
 end
-if life == 'own' then
+if ttl == 'kept' then
   inherit(left, into)
-elseif life == 'lasting' then
+elseif ttl == 'none' then
   for i = FIRST_COMPANION, #KEYS do redis.call('UNLINK', KEYS[i]) end
 else
-  -- The sign expires before the set: if the sign exists and the set does not, the set is empty.
-  redis.call('SET', sign, '', 'PX', life)
-  redis.call('PEXPIRE', into, life + GRACE_MILLISECONDS)
+  -- The liveness key expires before the set: if it exists and the set does not, the set is empty.
+  redis.call('SET', liveness_key, '', 'PX', ttl)
+  redis.call('PEXPIRE', into, ttl + GRACE_MILLISECONDS)
 end
 if id ~= '' then store_reply(reply_key, id, {tostring(size)}, keep) end
 return done('size', size)

@@ -1,8 +1,9 @@
 -- Functions of all scripts that compare sets, count their members or read them; the text of such a
 -- script follows this file. They write nothing, so that a read-only replica can answer.
 
--- Return the error of the operands KEYS[1…n], nil if there is none. The keys after the operands are
--- the signs of temporary operands; ARGV has the places of these operands, from ARGV[first] on.
+-- Return the error of the operands KEYS[1…n], nil if there is none. The keys after the operands
+-- are the liveness keys of temporary operands; ARGV has the places of these operands, from
+-- ARGV[first] on.
 local function fault_of(n, first)
   for i = 1, #KEYS - n do
     if redis.call('EXISTS', KEYS[n + i]) == 0 then

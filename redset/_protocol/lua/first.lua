@@ -28,7 +28,7 @@ local function ask(place, num)
   if place == done then
     for i = FIRST + number * width, #ARGV do words[#words + 1] = ARGV[i] end
   end
-  local reply = hand_out(keys, words)
+  local reply = deliver(keys, words)
   if place == done and not reply.err then acknowledged, lost = true, reply[2] end
   return reply
 end
@@ -36,17 +36,17 @@ end
 -- A copy of a request that arrives after a later request changes no set: the later one may have
 -- reached only some sets. If an earlier attempt took something, from any set, the reply is that: it
 -- is recorded for this call, and only for a limited time.
-local given = {}
+local has_reply = {}
 for place = 1, number do
   local state, words =
     recall(KEYS[(place - 1) * keys_each + 2], ARGV[FIRST + (place - 1) * width + id_at - 1])
   if state == 'stale' then return {0, '', {}} end
-  given[place] = #words > idle
+  has_reply[place] = #words > idle
 end
 
 for pass = 1, 2 do
   for place = 1, number do
-    if pass == 2 or given[place] then
+    if pass == 2 or has_reply[place] then
       local reply = ask(place)
       if reply.err then return reply end
       if #reply > base or reply[base] == 'more' then

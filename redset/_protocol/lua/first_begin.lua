@@ -1,4 +1,4 @@
 -- The script that follows is the body of this function, for one of several sets: its keys, and its
 -- arguments. first.lua ends the function.
-local function hand_out(KEYS, ARGV)
+local function deliver(KEYS, ARGV)
 

@@ -6,14 +6,15 @@
 -- KEYS[4]  seen, as admit.lua has it
 -- KEYS[5]  dead, as leasing.lua has it
 -- KEYS[6]  deliveries, letters and undecodable follow, as leasing.lua has them
--- KEYS[9]  the sign of a temporary set, if it is one
+-- KEYS[9]  the liveness key of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, "until_taken", "until_acked" or
 --          "forever", score, member, score, member, ...
 -- Reply    the positions (from 0) of the pairs that were new; the same again for the same call
 -- Cost     O(k log n) for k members
 -- Why      ZADD NX returns how many members were new, not which. If the client repeats it after a
 --          lost reply, it returns 0: no call would learn that these members were new
-local set, reply_key, held, seen, dead, deliveries, letters, undecodable, sign = unpack(KEYS)
+local set, reply_key, held, seen, dead = unpack(KEYS, 1, 5)
+local deliveries, letters, undecodable, liveness_key = unpack(KEYS, 6, 9)
 local id, keep, unique = ARGV[1], ARGV[2], ARGV[3]
 local FIRST = 4
 
@@ -29,7 +30,7 @@ local function admits(member)
   return redis.call('HEXISTS', held, member) == 0 and not redis.call('ZSCORE', dead, member)
 end
 
-if is_gone(sign) then return GONE end
+if is_gone(liveness_key) then return GONE end
 local state, added = recall(reply_key, id)
 if state == 'stale' then return {} end
 -- If a key has another type, these commands fail before anything is changed. Otherwise a member

@@ -4,8 +4,8 @@
 -- ARGV     milliseconds to keep the reply, milliseconds until the deadline, number of members (0:
 --          only acknowledge), deliveries after which a member that is not acknowledged is dead (0:
 --          never), channel of waiting consumers, the worker's name, 'last' for the highest members
---          instead of the lowest or '', this request's id, highest score, name of the lease, name
---          of the earlier lease, member to acknowledge, member, ...
+--          instead of the lowest or '', this request's id, highest score that is due, name of the
+--          lease, name of the earlier lease, member to acknowledge, member, ...
 -- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
 --          no longer holds as words in one string, "more" if another request of the call may find
 --          members of expired leases that this one did not reclaim yet, then member, score,
@@ -13,7 +13,8 @@
 --          consumer has leased since
 -- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      several keys must change at one moment, by the server's clock
-local keep, ttl, num, most, channel, worker, last, id, highest, lease, earlier = unpack(ARGV, 1, 11)
+local keep, ttl, num, most, channel, worker, last = unpack(ARGV, 1, 7)
+local id, max_due_score, lease, earlier = unpack(ARGV, 8, 11)
 num, last = tonumber(num), last == 'last'
 local FIRST = 12
 local now = now_in_milliseconds()
@@ -74,11 +75,13 @@ local more = not all_ready and reclaim(now)
 inherit(left, set, deliveries, dead, letters)
 local taken, counts = nil, {}
 if all_ready or redis.call('EXISTS', deliveries) == 0 then
-  taken = next_members(num, highest, last)
+  taken = next_members(num, max_due_score, last)
 else
-  taken = next_members(1, highest, last)
+  taken = next_members(1, max_due_score, last)
   local first = taken[1] and redis.call('HGET', deliveries, taken[1]) or ''
-  if num > 1 and not string.find(first, 'alone', 1, true) then taken = next_members(num, highest, last) end
+  if num > 1 and not string.find(first, 'alone', 1, true) then
+    taken = next_members(num, max_due_score, last)
+  end
   local members = {}
   for i = 1, #taken, 2 do members[#members + 1] = taken[i] end
   if #members > 0 then counts = redis.call('HMGET', deliveries, unpack(members)) end
@@ -114,7 +117,7 @@ end
 notify(channel, deadline, now)
 redis.call('ZADD', leased, unpack(deadlines))
 local failed = redis.pcall('HSET', held, unpack(entries))
-failed = type(failed) == 'table' and failed.err and failed or remove_next(taken, highest, last)
+failed = type(failed) == 'table' and failed.err and failed or remove_next(taken, max_due_score, last)
 if failed then
   redis.call('ZREM', leased, unpack(words, 3))
   redis.call('HDEL', held, unpack(words, 3))

@@ -20,9 +20,9 @@ local set, reply_key, leased, held, deliveries, dead, letters, delayed, undecoda
   unpack(KEYS)
 
 -- The members of expired leases that one call reclaims at most; the next call reclaims more.
-local MOST_EXPIRED = 250
+local MAX_EXPIRED = 250
 -- The limit of Lua's stack is not much higher, and some servers refuse commands of more words.
-local MOST_ARGUMENTS = 3000
+local MAX_ARGUMENTS = 3000
 
 local function now_in_milliseconds()
   local time = redis.call('TIME')
@@ -69,7 +69,7 @@ end
 
 -- Call a command with many arguments, in several calls; arguments of one *group* stay together.
 local function call_in_parts(arguments, group, ...)
-  local most = MOST_ARGUMENTS - MOST_ARGUMENTS % group
+  local most = MAX_ARGUMENTS - MAX_ARGUMENTS % group
   for first = 1, #arguments, most do
     local words = {...}
     for i = first, math.min(first + most - 1, #arguments) do words[#words + 1] = arguments[i] end
@@ -117,9 +117,9 @@ end
 -- is unknown which one did: the delivery doesn't count for any of them, but from now on each of
 -- them is leased alone.
 local function reclaim(now)
-  local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MOST_EXPIRED + 1)
+  local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MAX_EXPIRED + 1)
   if #expired == 0 then return false end
-  local more = table.remove(expired, MOST_EXPIRED + 1) ~= nil
+  local more = table.remove(expired, MAX_EXPIRED + 1) ~= nil
   check_types()
   for _, member in ipairs(expired) do
     local lease, count, most, score, company = parts_of(redis.call('HGET', held, member))
@@ -139,19 +139,19 @@ end
 
 -- Return the next members, without removing them: member, score, member, score, ... These are the
 -- lowest ones, or, if *last*, the highest of those that are due.
-local function next_members(num, highest, last)
+local function next_members(num, max_due_score, last)
   if last then
-    return redis.call('ZREVRANGEBYSCORE', set, highest, '-inf', 'WITHSCORES', 'LIMIT', 0, num)
+    return redis.call('ZREVRANGEBYSCORE', set, max_due_score, '-inf', 'WITHSCORES', 'LIMIT', 0, num)
   end
-  if highest == '+inf' then return redis.call('ZRANGE', set, 0, num - 1, 'WITHSCORES') end
-  return redis.call('ZRANGEBYSCORE', set, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, num)
+  if max_due_score == '+inf' then return redis.call('ZRANGE', set, 0, num - 1, 'WITHSCORES') end
+  return redis.call('ZRANGEBYSCORE', set, '-inf', max_due_score, 'WITHSCORES', 'LIMIT', 0, num)
 end
 
 -- Remove the members of *pairs* from the set; a further word after the pairs is ignored. Return the
 -- error if the removal is not allowed.
-local function remove_next(pairs, highest, last)
+local function remove_next(pairs, max_due_score, last)
   local num = math.floor(#pairs / 2)
-  local first = last and redis.call('ZCOUNT', set, '-inf', highest) - num or 0
+  local first = last and redis.call('ZCOUNT', set, '-inf', max_due_score) - num or 0
   local reply = redis.pcall('ZREMRANGEBYRANK', set, first, first + num - 1)
   return type(reply) == 'table' and reply.err and reply
 end

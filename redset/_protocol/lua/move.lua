@@ -4,7 +4,7 @@
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it: the score it had
 -- KEYS[3]  absent, as leasing.lua has it
 -- KEYS[4]  the set to move it to, which may be the same
--- KEYS[5]  the sign of a temporary set, if KEYS[1] is one
+-- KEYS[5]  the liveness key of a temporary set, if KEYS[1] is one
 -- ARGV     this request's id, milliseconds to keep the reply, the member, the member it becomes,
 --          which score wins if that member is there already: keep, replace, min, max or sum
 -- Reply    the score that the member had, false if it was not in the set

@@ -1,7 +1,7 @@
 -- Read a combination of sets without storing it, or the data from which a caller combines the sets
 -- with local items.
 --
--- KEYS[1…n] the sets, then the signs of those that are temporary, as algebra.lua has them
+-- KEYS[1…n] the sets, then the liveness keys of those that are temporary, as algebra.lua has them
 -- ARGV[1]  union, intersection, difference, symmetric_difference; 'all', for all members of each
 --          set; or 'scores', for the scores of given members in each set
 -- ARGV[2]  number n of sets
@@ -10,7 +10,7 @@
 -- ARGV[4]  how many members are wanted, 0 for all; for 'all', how many the sets may have altogether
 -- ARGV[5]  'first' for the members with the lowest scores, 'last' for those with the highest
 -- ARGV[6]  'scores' if scores are wanted, else 'members'
--- ARGV[7…] for each set its weight; for each sign the place of its set, from 0; members for
+-- ARGV[7…] for each set its weight; for each liveness key the place of its set, from 0; members for
 --          'scores'
 -- Reply    {'members', members, in order}, only if no scores are wanted; or {'pairs', run, run, …},
 --          each run of members with their scores: if a member is in several runs, its first score
@@ -20,7 +20,7 @@
 -- Cost     that of ZUNION, ZINTER, ZDIFF or ZRANGE, up to twice
 -- Why      no aggregate of ZUNION lets the left score win, and all sets are read at one moment;
 --          nothing is written, so that a read-only replica answers
-local verb, n, conflict, limit = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local operation, n, conflict, limit = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local from_end, with_scores = ARGV[5] == 'last', ARGV[6] == 'scores'
 local fault = fault_of(n, 7 + n)
 if fault then return fault end
@@ -29,7 +29,7 @@ local sets, weights, backwards = {}, {}, {}
 for i = 1, n do
   sets[i], weights[i], backwards[n + 1 - i] = KEYS[i], ARGV[6 + i], KEYS[i]
 end
-if lacks_a_score(verb, conflict, sets, weights) then return {'no number', 0} end
+if lacks_a_score(operation, conflict, sets, weights) then return {'no number', 0} end
 local keeps = conflict == 'keep' or conflict == 'replace'
 local precedence = conflict == 'replace' and backwards or sets
 
@@ -142,4 +142,4 @@ function readings.symmetric_difference()
   return {'pairs', cut(one, 2), cut(other, 2)}
 end
 
-return readings[verb]()
+return readings[operation]()

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it
--- KEYS[3]  the sign of a temporary set, if it is one
+-- KEYS[3]  the liveness key of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, first rank, last rank; negative ones
 --          count from the end
 -- Reply    how many were removed, by this request or an earlier attempt of its call

@@ -6,8 +6,8 @@
 -- KEYS[4]  moved: a sorted set, new key of the set -> until when a lease may ask for it, in
 --          milliseconds of the server's clock
 -- KEYS[5…] the companion keys of the set, leased first and absent last, as leasing.lua has them,
---          then those of the new key in the same order, then the sign of a temporary set, if it is
---          one: the sign is deleted
+--          then those of the new key in the same order, then the liveness key of a temporary set,
+--          if it is one: it is deleted
 -- ARGV     this request's id, milliseconds to keep the reply, and to keep an entry of moved after
 --          the last deadline, channel of the consumers that wait for the new key
 -- Reply    {'size', 1}, or {'expired', 0} if the temporary set is gone; the same again for the same
@@ -18,14 +18,14 @@ local set, new, reply_key, moved = unpack(KEYS, 1, 4)
 local id, keep, channel = unpack(ARGV)
 local FIRST = 5
 local number = math.floor((#KEYS - FIRST + 1) / 2)
-local leased, sign = KEYS[FIRST], KEYS[FIRST + 2 * number]
+local leased, liveness_key = KEYS[FIRST], KEYS[FIRST + 2 * number]
 local absent = KEYS[FIRST + number - 1]
 -- The longest time in milliseconds: a lease may have a later deadline, but the server's numbers
 -- have a limit.
 local LONGEST = 1e12
 
 if recall(reply_key, id) ~= 'fresh' then return {'size', 1} end
-if sign and redis.call('EXISTS', sign) == 0 then return {'expired', 0} end
+if liveness_key and redis.call('EXISTS', liveness_key) == 0 then return {'expired', 0} end
 
 -- If a key has another type, or if the account may not use the commands below, these fail before
 -- anything is changed. The first write counts as one that frees memory: after it, the server allows
@@ -61,9 +61,9 @@ if set ~= new then
   move(set, new)
   for i = FIRST, FIRST + number - 1 do move(KEYS[i], KEYS[i + number]) end
 end
-if sign then
+if liveness_key then
   redis.call('PERSIST', new)
   for i = FIRST + number, FIRST + 2 * number - 1 do redis.call('PERSIST', KEYS[i]) end
-  redis.call('UNLINK', sign)
+  redis.call('UNLINK', liveness_key)
 end
 return {'size', 1}

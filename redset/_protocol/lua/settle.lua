@@ -28,8 +28,8 @@ if id ~= '' then
 end
 
 local ours, entries, answer = {}, {}, {'0'}
-for first = FIRST, #ARGV, MOST_ARGUMENTS do
-  local last = math.min(first + MOST_ARGUMENTS - 1, #ARGV)
+for first = FIRST, #ARGV, MAX_ARGUMENTS do
+  local last = math.min(first + MAX_ARGUMENTS - 1, #ARGV)
   for place, entry in ipairs(redis.call('HMGET', held, unpack(ARGV, first, last))) do
     local member = ARGV[first + place - 1]
     if entry and string.sub(entry, 1, #lease + 1) == lease .. ' ' then

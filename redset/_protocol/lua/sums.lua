@@ -31,7 +31,7 @@ local function bounds(conflict, sets, weights)
   return highest * #sets, lowest * #sets
 end
 
-local function member_lacks_a_score(member, verb, conflict, sets, weights)
+local function member_lacks_a_score(member, operation, conflict, sets, weights)
   local above, below, missing, undefined = 0, 0, false, false
   for i = 1, #sets do
     local score = redis.call('ZSCORE', sets[i], member)
@@ -44,7 +44,7 @@ local function member_lacks_a_score(member, verb, conflict, sets, weights)
       missing = true
     end
   end
-  if missing and verb == 'intersection' then return false end
+  if missing and operation == 'intersection' then return false end
   return undefined or (conflict == 'sum' and above == math.huge and below == -math.huge)
 end
 
@@ -64,7 +64,7 @@ end
 -- Return whether a member of a union or intersection has no score: it would be the sum of inf and
 -- -inf, or an infinite score times a weight of 0. Only members with infinite scores are read, and
 -- only if the bounds allow such a member.
-local function lacks_a_score(verb, conflict, sets, weights)
+local function lacks_a_score(operation, conflict, sets, weights)
   if conflict == 'keep' or conflict == 'replace' then return false end
   local highest, lowest = bounds(conflict, sets, weights)
   if not (is_infinite(highest) and is_infinite(lowest)) then return false end
@@ -73,7 +73,7 @@ local function lacks_a_score(verb, conflict, sets, weights)
       for first = range[1], range[2], 1000 do
         local last = math.min(first + 999, range[2])
         for _, member in ipairs(redis.call('ZRANGE', sets[i], first, last)) do
-          if member_lacks_a_score(member, verb, conflict, sets, weights) then return true end
+          if member_lacks_a_score(member, operation, conflict, sets, weights) then return true end
         end
       end
     end

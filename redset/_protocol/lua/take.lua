@@ -1,8 +1,8 @@
 -- Deliver the next members at most once, also if the reply is lost and the call is repeated.
 --
--- KEYS     as leasing.lua has them, then the sign of a temporary set, if it is one
--- ARGV     this request's id, number of members, highest score, milliseconds to keep the reply,
---          'last' for the highest members instead of the lowest
+-- KEYS     as leasing.lua has them, then the liveness key of a temporary set, if it is one
+-- ARGV     this request's id, number of members, highest score that is due, milliseconds to keep the
+--          reply, 'last' for the highest members instead of the lowest
 -- Reply    member, score, member, score, ... , and if the set has a time-to-live, when it expires,
 --          in milliseconds of the server's clock; the same again for the same call. Only "more" if
 --          none is due, but more expired leases are left to reclaim. A call for 0 members puts the
@@ -10,7 +10,7 @@
 --          stale.
 -- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      if the client repeats ZPOPMIN after a lost reply, the first members are lost
-local id, num, highest, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local id, num, max_due_score, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local last = ARGV[5] == 'last'
 
 if is_gone(KEYS[12]) then return GONE end
@@ -20,20 +20,20 @@ if state == 'duplicate' then return words end
 if #words > 0 then
   -- If the repeated call asks for fewer, the other members are returned to the set, with their
   -- scores and the set's time-to-live.
-  local again, ends = {}, #words % 2 == 1 and table.remove(words)
+  local repeated, ends = {}, #words % 2 == 1 and table.remove(words)
   local left = time_left(set, leased, deliveries, seen, dead, letters, undecodable)
   if left == -2 and ends then left = math.max(ends - now_in_milliseconds(), 0) end
   for i = 1, #words, 2 do
-    if #again < 2 * num then
-      again[#again + 1], again[#again + 2] = words[i], words[i + 1]
+    if #repeated < 2 * num then
+      repeated[#repeated + 1], repeated[#repeated + 2] = words[i], words[i + 1]
     else
       redis.call('ZADD', set, 'NX', words[i + 1], words[i])
     end
   end
   inherit(left, set)
-  if ends and #again > 0 then again[#again + 1] = ends end
-  store_reply(reply_key, id, again, keep)
-  return again
+  if ends and #repeated > 0 then repeated[#repeated + 1] = ends end
+  store_reply(reply_key, id, repeated, keep)
+  return repeated
 end
 
 -- If memory is short, the server allows the other writes only after a write that frees memory: this
@@ -50,7 +50,7 @@ if any_leases then
 else
   left = redis.call('PTTL', set)
 end
-local taken = num > 0 and next_members(num, highest, last) or {}
+local taken = num > 0 and next_members(num, max_due_score, last) or {}
 if #taken == 0 and more then return {'more'} end
 if any_leases then
   local members = {}
@@ -62,7 +62,7 @@ if left >= 0 and #taken > 0 then
 end
 store_reply(reply_key, id, taken, keep)
 if #taken == 0 then return taken end
-local failed = remove_next(taken, highest, last)
+local failed = remove_next(taken, max_due_score, last)
 if failed then
   store_reply(reply_key, id, {}, keep)
   return failed

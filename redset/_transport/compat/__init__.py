@@ -43,10 +43,10 @@ from redset._transport.compat.observers import (
     why_apart,
 )
 from redset._transport.compat.pools import (
+    acquire_connection,
+    acquire_connection_async,
     ask_for_master,
     belongs_to_loop,
-    borrow,
-    borrow_async,
     can_be_pinned,
     close_idle_connections,
     follows_master,
@@ -85,11 +85,11 @@ from redset._transport.compat.settings import (
 __all__ = [
     "RAW",
     "CommandPath",
+    "acquire_connection",
+    "acquire_connection_async",
     "address_of",
     "ask_for_master",
     "belongs_to_loop",
-    "borrow",
-    "borrow_async",
     "call_with_retry",
     "call_with_retry_async",
     "can_be_pinned",

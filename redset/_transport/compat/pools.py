@@ -68,10 +68,12 @@ def has_room(pool: Any) -> bool:
     return created < pool.max_connections or bool(pool._available_connections)
 
 
-def borrow(pool: Any) -> Any:
+def acquire_connection(pool: Any) -> Any:
     """Acquire a connection from *pool*, as this version of the client's library requires."""
     _make_reentrant(pool)
-    connection = pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+    connection = (
+        pool.get_connection("CLIENT") if _requires_command_name(pool) else pool.get_connection()
+    )
     if hasattr(connection, "_current_command_cache_key"):
         # Old versions would store the next reply in the client's cache, under another command.
         connection._current_command_cache_key = None
@@ -85,9 +87,9 @@ def has_idle(pool: Any) -> bool:
     return bool(pool._available_connections)
 
 
-def borrow_async(pool: Any) -> Any:
+def acquire_connection_async(pool: Any) -> Any:
     """Return an awaitable that acquires a connection from *pool*, of an asyncio client."""
-    return pool.get_connection("CLIENT") if _takes_name(pool) else pool.get_connection()
+    return pool.get_connection("CLIENT") if _requires_command_name(pool) else pool.get_connection()
 
 
 def _make_reentrant(pool: Any) -> None:
@@ -106,7 +108,7 @@ def make_lock_reentrant(guarded: Any) -> None:
 _takes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
-def _takes_name(pool: Any) -> bool:
+def _requires_command_name(pool: Any) -> bool:
     """Return whether *pool*, of an older client, requires the name of the command."""
     kind = type(pool)
     known = _takes.get(kind)

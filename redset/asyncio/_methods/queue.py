@@ -44,7 +44,7 @@ class QueueMethods(SetHandle[T]):
         Source: a script around ``ZPOPMIN``; ``pop`` of the redset 0.4 documentation.
 
         """
-        return await self._runner.hand_out(
+        return await self._runner.deliver(
             last, queue.pop, timeout, last=last, with_scores=with_scores
         )
 
@@ -88,7 +88,7 @@ class QueueMethods(SetHandle[T]):
         takes no lock.
         Source: a script around ``ZPOPMIN``; ``take`` of the redset 0.4 documentation.
         """
-        return await self._runner.hand_out(
+        return await self._runner.deliver(
             last, queue.take, num, timeout, last=last, with_scores=with_scores
         )
 

@@ -187,7 +187,7 @@ def test_a_lease_is_settled_whatever_its_entry_says(
         lambda jobs: jobs.requeue(),
         lambda jobs: jobs.requeue(99),
     ],
-    ids=["lease", "bury", "later", "take", "insert", "add", "requeue", "requeue one"],
+    ids=["lease", "dead_letter", "later", "take", "insert", "add", "requeue", "requeue one"],
 )
 @pytest.mark.parametrize("unique", ["until_taken", "until_acked", "forever"])
 def test_a_companion_of_another_type_loses_nothing(

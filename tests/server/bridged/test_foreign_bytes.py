@@ -1,0 +1,3 @@
+from tests.server.bridged import loaded
+
+vars().update(loaded("test_foreign_bytes"))

@@ -1,3 +1,0 @@
-from tests.server.bridged import loaded
-
-vars().update(loaded("test_strangers"))
