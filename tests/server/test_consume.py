@@ -15,6 +15,7 @@ from redset import RedisSortedSet, ScheduledSet
 from redset._plans import settling
 from redset._plans.leased import Settling
 from redset.exceptions import InvalidTypeError, InvalidValueError
+from tests.server.asyncio_clients import library_exceptions
 from tests.server.conftest import MakeClient
 
 BROKEN = b"\xc1\xff"
@@ -585,7 +586,7 @@ def test_under_memory_pressure_leases_are_renewed_and_settled(
     client.config_set("maxmemory-policy", "noeviction")
     client.config_set("maxmemory", "1")
     try:
-        with pytest.raises(redis.exceptions.OutOfMemoryError):
+        with pytest.raises(library_exceptions().OutOfMemoryError):
             numbers.add(11)
         renewed.extend(60)
         delayed.release(delay=60)
@@ -620,7 +621,7 @@ def test_account_without_a_right_loses_and_doubles_nothing(
         "delay": lambda: batch.release(delay=60),
         "reject": batch.reject,
     }
-    with contextlib.suppress(redis.exceptions.ResponseError):
+    with contextlib.suppress(library_exceptions().ResponseError):
         got = calls[call]()
         if call in {"pop", "take"}:
             numbers.update([got] if call == "pop" else got)
@@ -694,7 +695,7 @@ def test_item_that_failed_comes_back_if_it_can_not_be_given_back_at_all(
 def test_what_a_lease_could_not_settle_is_not_acknowledged_at_its_end(
     client: redis.Redis, mine: Numbers, numbers: Numbers, settle: str
 ) -> None:
-    with mine.lease(3) as lease, contextlib.suppress(redis.exceptions.ResponseError):
+    with mine.lease(3) as lease, contextlib.suppress(library_exceptions().ResponseError):
         with without_a_right(client):
             getattr(lease, settle)(1)
         raise AssertionError("it was not refused")
@@ -709,7 +710,11 @@ def test_what_a_lease_could_not_give_back_keeps_its_delay_when_an_error_ends_the
     client: redis.Redis, mine: Numbers, numbers: Numbers, right: str
 ) -> None:
     lease = mine.lease(3)
-    with contextlib.suppress(redis.exceptions.ResponseError), lease, without_a_right(client, right):
+    with (
+        contextlib.suppress(library_exceptions().ResponseError),
+        lease,
+        without_a_right(client, right),
+    ):
         lease.release(1, delay=60)
     assert numbers.stats()[:4] == (9, 9, 0, 1)
 
@@ -723,7 +728,7 @@ def test_consumer_whose_acknowledgement_is_refused_leaves_nothing_half_done(
     for number in jobs:
         if number == 3:
             break
-    with without_a_right(client, right), pytest.raises(redis.exceptions.ResponseError):
+    with without_a_right(client, right), pytest.raises(library_exceptions().ResponseError):
         next(jobs)
     assert (len(numbers), numbers.stats().leased) == (6, 4)
     assert client.hlen("{numbers}:held") == 4
@@ -733,7 +738,7 @@ def test_ack_of_all_that_is_left_passes_over_what_is_to_be_given_back(
     client: redis.Redis, mine: Numbers, numbers: Numbers
 ) -> None:
     lease = mine.lease(3)
-    with without_a_right(client), pytest.raises(redis.exceptions.ResponseError):
+    with without_a_right(client), pytest.raises(library_exceptions().ResponseError):
         lease.release(1)
     lease.ack()
     assert [each.item for each in numbers.leased()] == [1]
