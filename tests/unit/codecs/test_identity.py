@@ -561,6 +561,24 @@ class OwnEqModel(pydantic.BaseModel):
     __hash__ = None  # type: ignore[assignment]
 
 
+class OwnEqWhole(pydantic.BaseModel):
+    x: int
+    y: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEqWhole) and (self.x, self.y) == (other.x, other.y)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class OwnEqPrivate(OwnEqWhole):
+    _seen: int = pydantic.PrivateAttr(default=0)
+
+    def see(self, seen: int) -> "OwnEqPrivate":
+        self._seen = seen
+        return self
+
+
 class OwnEqPair(NamedTuple):
     x: int
     y: int = 0
@@ -611,6 +629,9 @@ PAIRS: list[tuple[Any, Any, bool]] = [
     (OwnEqMixed(1, 2, 3), OwnEqMixed(1, 3, 3), False),
     (OwnEqFrozen(1, 2), OwnEqFrozen(1, 3), False),
     (OwnEqModel(x=1, y=2), OwnEqModel(x=1, y=3), False),
+    (OwnEqPrivate(x=1).see(1), OwnEqPrivate(x=1).see(2), False),
+    (OwnEqWhole(x=1), OwnEqWhole(x=1, y=0), True),
+    (OwnEqWhole(x=1), OwnEqWhole(x=1, y=1), True),
     (OwnEqPair(1, 2), OwnEqPair(1, 3), False),
     # Sets that are iterated over in the order of adding, as 0 and 8 have one place.
     (Elements([0, 8]), Elements([8, 0]), True),
