@@ -33,7 +33,7 @@ class AsyncSlotRoute:
         """Send *batch* without waiting for replies, if the loop still runs; from any thread."""
         node = compat.node_of_slot(client, self._slot)
         pipeliner = None if node is None else self._pipeliners().get(node.name)
-        if pipeliner is not None and not compat.is_closed(client):
+        if pipeliner is not None and not self._is_closed():
             pipeliner.send_soon(client_of_node(client, node), batch)
 
     async def send(self, _client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
@@ -42,7 +42,7 @@ class AsyncSlotRoute:
         node = compat.node_of_slot(client, self._slot)
         if not compat.is_untouched(client, self._original):
             return await self._send_by_client(batch)
-        if node is None or compat.is_closed(client):
+        if node is None or self._is_closed():
             return await self._send_again(Attempts(client, batch))
         try:
             replies = await self._call(node, batch)
@@ -90,17 +90,30 @@ class AsyncSlotRoute:
     async def _learn(self) -> None:
         """Let the client learn which node has the slot; raise its error if it can't."""
         client = self._client
-        if compat.node_of_slot(client, self._slot) is None or compat.is_closed(client):
+        if compat.node_of_slot(client, self._slot) is None or self._is_closed():
             # Several commands at once can't be the first ones of a client: it does this once. If
             # the task that began it is cancelled, others may wait for it.
             await asyncio.shield(asyncio.ensure_future(client.initialize()))
             if compat.node_of_slot(client, self._slot) is not None:
                 return
+        troubles = self._troubles()
+        troubles.add(self._slot)
         try:
             await self._by_client.send(self._client, self._probe)
         except Exception as error:
             if not client_errors.is_moving(error):
                 raise
+        troubles.discard(self._slot)
+
+    def _is_closed(self) -> bool:
+        """Return whether the user closed the client: it is to be opened before it is used again."""
+        # Before version 7, redis-py's closes itself while a node doesn't answer, until it has
+        # learned of the nodes again. The sets of other nodes need not wait for that.
+        return compat.is_closed(self._client) and not self._troubles()
+
+    def _troubles(self) -> set[int]:
+        """Return the slots for which the client could not learn yet which node has them."""
+        return compat.shared_by_client(self._client, "troubles", set[int])
 
     async def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* by the client's own methods, which are observed or changed."""
