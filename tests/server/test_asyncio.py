@@ -23,7 +23,7 @@ from redset.asyncio import (
 )
 from tests.bridge import disconnect
 from tests.server.asyncio_clients import all_given_back, connected, counted_writes, make
-from tests.server.conftest import MakeClient
+from tests.server.conftest import TAG, MakeClient
 from tests.servers import TestServer
 
 pytestmark = pytest.mark.usefixtures("client")  # a server that holds nothing
@@ -350,8 +350,9 @@ def test_a_set_synchronizes_the_servers_clock_before_it_needs_it(server: TestSer
             clock = ServerClock(client)
             with pytest.raises(RedsetError, match="synchronize"):
                 clock()
-            due: ScheduledSet[str] = ScheduledSet(client, "due", clock=clock)
-            assert await RedisSortedSet(client, "other").take(1) == []  # its script is known now
+            due: ScheduledSet[str] = ScheduledSet(client, f"{TAG}due", clock=clock)
+            other: RedisSortedSet[str] = RedisSortedSet(client, f"{TAG}other")
+            assert await other.take(1) == []  # its script is known now
             with counted_writes() as count:
                 assert abs(await due.add("now") - time.time()) < 5
                 assert await due.take(1) == ["now"]
