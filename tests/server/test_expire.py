@@ -597,7 +597,8 @@ class Calls(RuleBasedStateMachine):
         self.jobs = Set(
             self.client, "jobs", serializer=JSONSerializer(), unique=unique, max_deliveries=2
         )
-        self.other = filled(self.client, "other", "cxy")
+        # In another slot, what it adds comes item by item, as from any iterable.
+        self.other = filled(self.client, "{jobs}other", "cxy")
         self.leases: list[Lease[Any]] = []
         # The seconds that the set was given; until when a plain ZADD has made it anew without them.
         self.seconds: float | None = None
