@@ -504,7 +504,7 @@ def test_items_that_two_lost_replies_had_are_given_back_with_their_time(
         once = behind(proxy, make_client, client, 0)
         jobs = filled(once, items="ab")
         jobs.expire(SECONDS)
-        filled(once, "other").take(1)  # the server has the script now
+        filled(once, "{jobs}other").take(1)  # the server has the script now
         for _ in range(2):
             proxy.lose("EVAL", 1)
             with pytest.raises(connection_error(client)):
