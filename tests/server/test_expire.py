@@ -486,7 +486,7 @@ def test_the_last_item_that_is_given_back_after_a_lost_reply_has_its_time_again(
         jobs.expire(SECONDS)
         jobs.lease(1).release()
         jobs.take(0), jobs.ttl()
-        filled(once, "other").take(1)  # the server has the scripts now
+        filled(once, "{jobs}other").take(1)  # the server has the scripts now
         proxy.lose("EVAL", 1)
         with pytest.raises(connection_error(client)):
             jobs.take(2)
