@@ -831,9 +831,9 @@ def test_many_leases_of_a_client_are_renewed_by_one_thread_as_long_as_somebody_h
     dropped.clear()
     gc.collect()
     time.sleep(1.5)
-    assert [leased.item for leased in numbers.leased() if leased.expires > time.time()] == [
-        *range(5)
-    ]
+    # In the order of their deadlines, and some may have been renewed once more than others.
+    renewed = [leased.item for leased in numbers.leased() if leased.expires > time.time()]
+    assert sorted(renewed) == [*range(5)]
     assert numbers.take(10) == [*range(5, 10)]
     assert all(lease._held.unsettled for lease in kept)
 
