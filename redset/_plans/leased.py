@@ -6,7 +6,9 @@ No I/O and no plan: these are what the plans of leases return to the surfaces.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Generic, NamedTuple, TypeVar
 
 from redset._protocol.config import SetConfig
@@ -251,17 +253,17 @@ class LeasedItems(Generic[T]):
 
     def close(self, members: Iterable[bytes], lost: Collection[bytes] = ()) -> list[T]:
         """Mark *members* as settled; return the items of those that were *lost*."""
-        # A signal handler may have settled some of them in the middle of this call.
-        closed = {
-            member: self.unsettled.pop(member) for member in members if member in self.unsettled
-        }
-        if self.returning:
-            for member in closed.keys() & self.returning.keys():
-                del self.returning[member]
-        if not lost:
-            return []
-        gone = {member: hold for member, hold in closed.items() if member in lost}
+        those = list(members)
+        # Noted first: an exception from here on doesn't hide the loss.
+        holds = self.unsettled
+        gone = {each: hold for each in those if each in lost and (hold := holds.get(each))}
         self.lost |= gone
+        # In one step, as a signal handler may raise between any two: a call that is repeated has
+        # to ask for all of the members again, or for none. A handler may also have settled some.
+        deque(map(holds.pop, those, repeat(None)), maxlen=0)
+        if self.returning:
+            for member in those:
+                self.returning.pop(member, None)
         return [hold.item for hold in gone.values()]
 
 

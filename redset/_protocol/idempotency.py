@@ -7,12 +7,13 @@ share their slots: a program that makes a handle for each call leaves no more ke
 does. No I/O.
 """
 
+import itertools
 import os
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from secrets import token_hex
-from typing import Self
+from typing import NamedTuple, Self
 
 from redset._protocol.keys import companion, leasing_keys
 from redset._support.forks import reentrant_lock
@@ -75,6 +76,17 @@ class IdempotencySlot:
         return b"%d.%d" % (self.sequence, number)
 
 
+class _FailedCall(NamedTuple):
+    """A call that failed, with the slot in which it is to be repeated."""
+
+    number: int
+    fingerprint: Hashable
+    slot: IdempotencySlot
+
+
+_failed_numbers = itertools.count()
+
+
 class _Acquired:
     """A context manager that acquires a slot for its block."""
 
@@ -84,8 +96,13 @@ class _Acquired:
         self._slots, self._fingerprint = slots, fingerprint
 
     def __enter__(self) -> IdempotencySlot:
-        self._slot = self._slots.check_out(self._fingerprint)
-        return self._slot
+        taken: list[_FailedCall] = []
+        try:
+            self._slot = self._slots.check_out(self._fingerprint, taken)
+            return self._slot
+        except BaseException:
+            self._slots.put_back(taken)
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._slots.check_in(self._fingerprint, self._slot, failed=kind is not None)
@@ -94,7 +111,8 @@ class _Acquired:
 class IdempotencySlots:
     """The slots of one kind of call; safe across threads, never shared with a forked child.
 
-    A signal handler may use the set between any two steps: each step leaves a consistent state.
+    A signal handler may use the set between any two steps, or raise there: each step leaves a
+    consistent state.
     """
 
     __slots__ = ("_failed", "_idle", "_key", "_lock", "_process")
@@ -107,7 +125,7 @@ class IdempotencySlots:
     def _reset(self) -> None:
         self._process = os.getpid()
         self._idle: list[IdempotencySlot] = []
-        self._failed: list[tuple[Hashable, IdempotencySlot]] = []
+        self._failed: dict[int, _FailedCall] = {}
 
     def acquire(self, fingerprint: Hashable = None) -> "_Acquired":
         """Acquire a slot for one call, which is the block.
@@ -116,13 +134,19 @@ class IdempotencySlots:
         """
         return _Acquired(self, fingerprint)
 
-    def check_out(self, fingerprint: Hashable) -> IdempotencySlot:
-        """Return the slot of a call that failed, or one that is idle."""
+    def check_out(self, fingerprint: Hashable, taken: list[_FailedCall]) -> IdempotencySlot:
+        """Return the slot of a call that failed, which is noted in *taken*, or one that is idle.
+
+        After an exception, *taken* is to be put back.
+        """
         if self._process != os.getpid():
             self._drop_after_fork()
         # From here on each step is atomic and needs no lock.
-        slot = self._failed_call(fingerprint) if self._failed else None
-        if slot is None:
+        if self._failed:
+            self._take_failed(fingerprint, taken)
+        if taken:
+            slot = taken[0].slot
+        else:
             try:
                 slot = self._idle.pop()
             except IndexError:
@@ -130,9 +154,11 @@ class IdempotencySlots:
         slot.completed = True
         return slot
 
-    def check_out_failed(self, fingerprint: Hashable = None) -> IdempotencySlot | None:
-        """Return the slot of a failed call, to repeat that call; ``None`` if there is none."""
-        return self._failed_call(fingerprint) if self.any_failed else None
+    def put_back(self, taken: Iterable[_FailedCall]) -> None:
+        """Remember failed calls again that were *taken*, but not repeated."""
+        for call in taken:
+            if call.slot.process == self._process:
+                self._failed[call.number] = call
 
     def _drop_after_fork(self) -> None:
         """Drop the slots that a forked child inherited from its parent."""
@@ -147,8 +173,11 @@ class IdempotencySlots:
         if slot.completed and not failed:
             slot.sequence, slot.attempt = slot.sequence + 1, 0
         if failed:
-            self._failed.append((fingerprint, slot))
-            del self._failed[:-MAX_FAILED]
+            call = _FailedCall(next(_failed_numbers), fingerprint, slot)
+            self._failed[call.number] = call
+            if len(self._failed) > MAX_FAILED:
+                for oldest in list(self._failed)[:-MAX_FAILED]:
+                    self._failed.pop(oldest, None)
         elif not slot.completed or len(self._idle) < MAX_IDLE:
             self._idle.append(slot)
 
@@ -156,16 +185,27 @@ class IdempotencySlots:
         """Move failed calls to the slots of *other*, the same set under its new key."""
         self._drop_after_fork()
         other._drop_after_fork()
-        for entry in list(self._failed):
-            if _removed(self._failed, entry):
-                entry[1].move_to(other._key)
-                other._failed.append(entry)
+        for number in list(self._failed):
+            taken: list[_FailedCall] = []
+            try:
+                self._take(number, taken)
+            finally:
+                for call in taken:
+                    call.slot.move_to(other._key)
+                other.put_back(taken)
 
-    def _failed_call(self, fingerprint: Hashable) -> IdempotencySlot | None:
-        for entry in list(self._failed):
-            if entry[0] == fingerprint and _removed(self._failed, entry):
-                return entry[1]
-        return None
+    def _take_failed(self, fingerprint: Hashable, taken: list[_FailedCall]) -> None:
+        """Move the first failed call with *fingerprint* to *taken*."""
+        for call in list(self._failed.values()):
+            if call.fingerprint == fingerprint:
+                self._take(call.number, taken)
+                if taken:
+                    return
+
+    def _take(self, number: int, taken: list[_FailedCall]) -> None:
+        """Move a failed call to *taken*, unless a signal handler or another thread was faster."""
+        # In one step: a handler that raises between two would lose the call, and what it had taken.
+        taken.extend(filter(None, map(self._failed.pop, (number,), (None,))))
 
     @property
     def any_failed(self) -> bool:
@@ -182,13 +222,14 @@ class IdempotencySlots:
         with self._lock.get():
             if self._process != os.getpid():
                 self._reset()
-            idle, failed = list(self._idle), list(self._failed)
-        yield [slot.reply_key for slot in (*idle, *(slot for _, slot in failed))]
+            idle, failed = list(self._idle), list(self._failed.values())
+        yield [slot.reply_key for slot in (*idle, *(call.slot for call in failed))]
         with self._lock.get():
             for slot in idle:
-                _removed(self._idle, slot)
-            for entry in failed:
-                _removed(self._failed, entry)
+                with suppress(ValueError):  # a signal handler or another thread was faster
+                    self._idle.remove(slot)
+            for call in failed:
+                self._failed.pop(call.number, None)
 
 
 class FirstAcquired:
@@ -200,25 +241,29 @@ class FirstAcquired:
 
     def __init__(self, all_slots: Sequence[IdempotencySlots]) -> None:
         self._all = all_slots
-        self._repeated: list[bool] = []
+        # The failed call that is repeated, if any, for each of the sets.
+        self._taken: list[list[_FailedCall]] = [[] for _ in all_slots]
         self.slots: list[IdempotencySlot] = []
         # The place of the set that answered with something.
         self.place: int | None = None
 
     def __enter__(self) -> Self:
-        for each in self._all:
-            repeated = each.check_out_failed()
-            self.slots.append(each.check_out(None) if repeated is None else repeated)
-            self._repeated.append(repeated is not None)
+        try:
+            for each, taken in zip(self._all, self._taken, strict=True):
+                self.slots.append(each.check_out(None, taken))
+        except BaseException:
+            for each, taken in zip(self._all, self._taken, strict=True):
+                each.put_back(taken)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        about = zip(self._all, self.slots, self._repeated, strict=True)
-        for place, (each, slot, is_repeated) in enumerate(about):
+        about = zip(self._all, self.slots, self._taken, strict=True)
+        for place, (each, slot, taken) in enumerate(about):
             slot.completed = place == self.place
             # The sets after the one that answered were not asked: if a failed call had taken
             # something there, a later call still receives it.
-            is_open = is_repeated and self.place is not None and not slot.completed
+            is_open = bool(taken) and self.place is not None and not slot.completed
             each.check_in(None, slot, failed=kind is not None or is_open)
 
 
@@ -274,15 +319,3 @@ class SharedSlots:
                 for oldest in list(self._sets)[:-MAX_SETS]:
                     self._sets.pop(oldest, None)
         return found
-
-
-def _removed(
-    entries: list[object] | list[IdempotencySlot] | list[tuple[Hashable, IdempotencySlot]],
-    entry: object,
-) -> bool:
-    """Remove *entry*; return ``False`` if a signal handler or another thread was faster."""
-    try:
-        entries.remove(entry)  # type: ignore[arg-type]
-    except ValueError:
-        return False
-    return True

@@ -31,7 +31,7 @@ def test_handles_of_asyncio_share_their_slots_too() -> None:
 
 def test_slots_go_with_their_client() -> None:
     client = redis.Redis()
-    RedisSortedSet[str](client, "jobs")._runner.config.requests.take.check_out(None)
+    RedisSortedSet[str](client, "jobs")._runner.config.requests.take.check_out(None, [])
     gone = weakref.ref(client)
     del client
     gc.collect()
@@ -50,23 +50,23 @@ def test_client_remembers_the_slots_of_so_many_sets_and_no_more() -> None:
 
 def test_so_many_idle_slots_are_kept_and_no_more() -> None:
     slots = IdempotencySlots(b"jobs")
-    taken = [slots.check_out(None) for _ in range(2 * MAX_IDLE)]
+    taken = [slots.check_out(None, []) for _ in range(2 * MAX_IDLE)]
     for slot in taken:
         slots.check_in(None, slot, failed=False)
     known = {slot.name for slot in taken}
-    again = [slots.check_out(None) for _ in range(MAX_IDLE + 1)]
+    again = [slots.check_out(None, []) for _ in range(MAX_IDLE + 1)]
     assert [slot.name in known for slot in again] == [True] * MAX_IDLE + [False]
 
 
 @pytest.mark.parametrize("failed", [False, True])
 def test_child_that_was_forked_in_a_call_keeps_no_slot_of_its_parent(failed: bool) -> None:
     slots = IdempotencySlots(b"jobs")
-    slot = slots.check_out(None)
+    slot = slots.check_out(None, [])
     child = os.fork()
     if child == 0:
-        own = slots.check_out(None)
+        own = slots.check_out(None, [])
         slots.check_in(None, own, failed=False)
         slots.check_in(None, slot, failed=failed)
-        names = {slots.check_out(None).name for _ in range(2)}
+        names = {slots.check_out(None, []).name for _ in range(2)}
         os._exit(int(slot.name in names or own.name not in names))
     assert os.waitpid(child, 0)[1] == 0
