@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from secrets import token_hex
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from redset._protocol.keys import companion, leasing_keys
 from redset._support.forks import reentrant_lock
@@ -175,9 +175,7 @@ class IdempotencySlots:
         if failed:
             call = _FailedCall(next(_failed_numbers), fingerprint, slot)
             self._failed[call.number] = call
-            if len(self._failed) > MAX_FAILED:
-                for oldest in list(self._failed)[:-MAX_FAILED]:
-                    self._failed.pop(oldest, None)
+            _drop_oldest(self._failed, MAX_FAILED)
         elif not slot.completed or len(self._idle) < MAX_IDLE:
             self._idle.append(slot)
 
@@ -314,8 +312,12 @@ class SharedSlots:
         found = self._sets.get(about)
         if found is None:
             found = self._sets.setdefault(about, SetSlots(key))
-            if len(self._sets) > MAX_SETS:
-                # Handles that exist keep their slots.
-                for oldest in list(self._sets)[:-MAX_SETS]:
-                    self._sets.pop(oldest, None)
+            _drop_oldest(self._sets, MAX_SETS)  # handles that exist keep their slots
         return found
+
+
+def _drop_oldest(entries: dict[Any, Any], most: int) -> None:
+    """Keep only the newest *entries*; a signal handler or another thread may be faster."""
+    if len(entries) > most:
+        for oldest in list(entries)[:-most]:
+            entries.pop(oldest, None)

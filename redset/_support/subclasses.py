@@ -1,4 +1,4 @@
-"""The attributes that a subclass adds to its instances, in the dict or in slots. No I/O."""
+"""The attributes of subclasses and of their instances, in the dict or in slots. No I/O."""
 
 import copy
 from collections import deque
@@ -23,15 +23,18 @@ def copy_own_state(one: object, other: object, base: Set[str]) -> None:
     """
     for attributes in own_state(one, base):
         for name, value in attributes.items():
-            if _is_cached_property(type(one), name):
+            if isinstance(static(type(one), name), cached_property):
                 continue
             kept = copy.copy(value) if isinstance(value, _CONTAINERS) else value
             object.__setattr__(other, name, kept)
 
 
-def _is_cached_property(cls: type, name: str) -> bool:
-    found = next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
-    return isinstance(found, cached_property)
+def static(cls: type, name: str) -> Any:
+    """Return the attribute *name* of *cls*, without running its code."""
+    for base in cls.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    return None
 
 
 _CONTAINERS = (list, dict, set, bytearray, deque)

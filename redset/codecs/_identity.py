@@ -16,6 +16,7 @@ from types import FunctionType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from redset._support.subclasses import static
 from redset.codecs import _scalars
 from redset.codecs._fields import Field, fields_of, has_generated_eq, ignored
 from redset.exceptions import UncertainItemError
@@ -304,14 +305,6 @@ def _is_cache(cls: type, name: str) -> bool:
     if not hasattr(kind, "__get__") or hasattr(kind, "__set__") or callable(found):
         return False
     return any(isinstance(held, FunctionType) for held in getattr(found, "__dict__", {}).values())
-
-
-def static(cls: type, name: str) -> Any:
-    """Return the attribute *name* of *cls*, without running its code."""
-    for base in cls.__mro__:
-        if name in vars(base):
-            return vars(base)[name]
-    return None
 
 
 def _set(item: Any, name: str, value: object) -> None:

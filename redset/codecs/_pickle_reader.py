@@ -19,6 +19,7 @@ from struct import Struct
 from types import MappingProxyType, MemberDescriptorType
 from typing import Any
 
+from redset._support.subclasses import static
 from redset.codecs import _identity, _scalars
 from redset.exceptions import InvalidValueError
 
@@ -236,7 +237,7 @@ def check_arguments(cls: type, arguments: Iterable[Any]) -> None:
 def check_attributes(cls: type, state: Any) -> None:
     """Raise if an attribute in *state* would replace a method or a property of *cls*."""
     for name in _attributes_of(state)[0]:
-        found = _identity.static(cls, _of(str, name))
+        found = static(cls, _of(str, name))
         shadowing = callable(found) or isinstance(
             found, property | classmethod | staticmethod | MemberDescriptorType
         )
@@ -248,7 +249,7 @@ def check_attributes(cls: type, state: Any) -> None:
 
 def state_setter(cls: type) -> Any:
     """Return the ``__setstate__`` of *cls*, which no attribute of an instance can replace."""
-    return _identity.static(cls, "__setstate__")
+    return static(cls, "__setstate__")
 
 
 def _attributes_of(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -270,7 +271,7 @@ def _set_state(item: Any, state: Any) -> None:
     for name, value in attributes.items():
         item.__dict__[name] = value
     for name, value in slots.items():
-        slot = _identity.static(cls, _of(str, name))
+        slot = static(cls, _of(str, name))
         if not isinstance(slot, MemberDescriptorType):
             raise ValueError(f"{name} is no slot of a {cls.__name__}")
         slot.__set__(item, value)
