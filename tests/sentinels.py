@@ -6,9 +6,9 @@ Knows nothing of redset, as `tests.servers`, whose servers these are.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import redis
 
@@ -26,6 +26,16 @@ INTRODUCTION, PUBLISH_PERIOD = 200, 500
 TIMEOUT_SECONDS = 60.0
 # Sentinels may give up a failover that took them too long.
 ASK_AGAIN_SECONDS = 3.0
+# The channels on which a Sentinel says that a master is being replaced, from first to last.
+STEPS = ("+try-failover", "+promoted-slave", "+switch-master", "+convert-to-slave", "+failover-end")
+
+
+class Change(NamedTuple):
+    """One step of replacing a master, as a Sentinel told of it."""
+
+    at: float
+    step: str
+    about: str
 
 
 class SentinelServer(TestServer):
@@ -150,6 +160,27 @@ class Sentinels:
         server.flags = (*self._flags, *flags)
         server.launch()
         until(self._is_settled)
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[list[Change]]:
+        """Yield a list that grows by each step of replacing a master that a Sentinel tells of.
+
+        Those that nobody asked for are among them: a slow master is taken for a dead one.
+        """
+        changes: list[Change] = []
+
+        def note(message: dict[str, Any]) -> None:
+            changes.append(Change(time.monotonic(), message["channel"], message["data"]))
+
+        with contextlib.ExitStack() as stack:
+            for each in self.sentinels:
+                client = stack.enter_context(redis.Redis(port=each.port, decode_responses=True))
+                told = stack.enter_context(client.pubsub())
+                told.subscribe(**dict.fromkeys(STEPS, note))
+                thread = told.run_in_thread(daemon=True)
+                stack.callback(thread.join)
+                stack.callback(thread.stop)
+            yield changes
 
     def is_replica_of(self, server: TestServer, master: TestServer) -> bool:
         """Return whether *server* has the data of *master*, and follows it."""
