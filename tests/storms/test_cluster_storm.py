@@ -121,7 +121,9 @@ def test_slots_that_move_lose_and_double_nothing(mover: str, report: Report) -> 
 
 @pytest.mark.parametrize("durable", [None, redset.Durable(replicas=1, timeout=1.0)])
 def test_work_goes_on_when_masters_die(durable: redset.Durable | None, report: Report) -> None:
-    with TestCluster.start(KIND, replicas=1, node_timeout=QUICK_NODE_TIMEOUT) as cluster:
+    # With a second one, a replica can confirm what the new master has while the old one is down.
+    replicas = 1 if durable is None else 2
+    with TestCluster.start(KIND, replicas=replicas, node_timeout=QUICK_NODE_TIMEOUT) as cluster:
         masters = cluster.masters
         names = [name for node in masters for name in names_at(cluster, node, 2)]
         worked, awaited = names[::2], names[1::2]
