@@ -64,7 +64,7 @@ demo-async: $(DEMO) ## the same, with several tasks of asyncio in each process
 	@$(BIN)/python -m redset demo --asyncio $(DEMO_ARGS)
 
 test: $(DEV) ## all tests on an embedded Valkey
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+	$(BIN)/python -m pytest --numprocesses 4 \
 		--ignore tests/storms --ignore tests/programs $(PYTEST_ARGS)
 
 coverage: $(DEV) ## the same, with a report of lines that no test runs, in twice the time
