@@ -7,6 +7,7 @@ itself takes to grow its tables and to free memory.
 
 import argparse
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import redis
 
 from redset import RedisSortedSet
+from redset.embedded.supervisor import MEMORY
 from tests.servers import KINDS, TestServer
 
 # Seconds between two PINGs.
@@ -147,6 +149,7 @@ def main() -> None:
     parser.add_argument("--server", choices=KINDS, default="valkey-9.1")
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
+    os.environ.setdefault("GLIBC_TUNABLES", MEMORY)
     with TestServer.start(options.server) as server:
         client: Any = redis.Redis(port=server.port)
         print(f"{options.server}, memory of {client.info('memory')['mem_allocator']}")
