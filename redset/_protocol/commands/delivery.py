@@ -29,7 +29,7 @@ from redset._protocol.commands.scripts import (
 # of the request's id among its arguments, the place of the number of members, and how many words
 # a recorded reply, and a reply, have that are no members.
 SHAPES: dict[Script | None, tuple[Script, tuple[int, ...]]] = {
-    TAKE: (FIRST_TAKE, (1, 2, 0, 0)),
+    TAKE: (FIRST_TAKE, (4, 2, 0, 0)),
     LEASE: (FIRST_LEASE, (8, 3, 2, 3)),
 }
 
@@ -43,8 +43,10 @@ def take(
     *,
     last: bool = False,
 ) -> Command[replies.Taken]:
-    arguments = (request_id, num, max_due_score, milliseconds(keep), *(("last",) if last else ()))
-    return call(TAKE, keys, arguments, replies.taken)
+    # The words that are the same in many requests come first, and are packed once.
+    same: tuple[Word, ...] = (milliseconds(keep), num, "last" if last else "")
+    head: tuple[Word, ...] = ("EVALSHA", TAKE.digest, len(keys), *keys, *same)
+    return Command(head, (request_id, max_due_score), replies.taken, TAKE)
 
 
 def lease(

@@ -26,9 +26,10 @@ def while_alive(
 def _while_alive(command: Command[R], key: bytes, liveness_key: bytes) -> Command[R]:
     name, *head = command._head or ("",)
     if command.script in {TAKE, INSERT, INCREASE, REMOVE_AT, MOVE}:
-        digest, _, *keys = head
-        words = ("EVALSHA", digest, len(keys) + 1, *keys, liveness_key)
-        return Command(words, command._rest, command.parse, command.script)
+        digest, number, *words = head
+        keys, same = words[: int(number)], words[int(number) :]
+        head = ["EVALSHA", digest, len(keys) + 1, *keys, liveness_key, *same]
+        return Command(tuple(head), command._rest, command.parse, command.script)
     if head[:1] != [key] or name not in {"ZADD", "ZREM", "ZINCRBY", "ZREMRANGEBYSCORE"}:
         return command
     return call(ALIVE, (key, liveness_key), (name, *command.words[2:]), command.parse)

@@ -1,8 +1,8 @@
 -- Deliver the next members at most once, also if the reply is lost and the call is repeated.
 --
 -- KEYS     as leasing.lua has them, then the liveness key of a temporary set, if it is one
--- ARGV     this request's id, number of members, highest score that is due, milliseconds to keep the
---          reply, 'last' for the highest members instead of the lowest
+-- ARGV     milliseconds to keep the reply, number of members, 'last' for the highest members instead
+--          of the lowest, or '', this request's id, highest score that is due
 -- Reply    member, score, member, score, ... , and if the set has a time-to-live, when it expires,
 --          in milliseconds of the server's clock; the same again for the same call. Only "more" if
 --          none is due, but more expired leases are left to reclaim. A call for 0 members puts the
@@ -10,8 +10,8 @@
 --          stale.
 -- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      if the client repeats ZPOPMIN after a lost reply, the first members are lost
-local id, num, max_due_score, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local last = ARGV[5] == 'last'
+local keep, num, last = ARGV[1], tonumber(ARGV[2]), ARGV[3] == 'last'
+local id, max_due_score = ARGV[4], ARGV[5]
 
 if is_gone(KEYS[12]) then return GONE end
 local state, words = recall(reply_key, id)
