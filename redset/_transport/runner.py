@@ -164,7 +164,15 @@ class PlanRunner(Generic[C]):
     ) -> R:
         """Run the plan of *operation*."""
         config = self.config
-        return self._drive(config, operation(config, *args, **kwargs))
+        plan = operation(config, *args, **kwargs)
+        if self.durable is not None:
+            return self._drive(config, plan)
+        # As `_drive` does, without the cost of a call.
+        try:
+            return drive(plan, self.connection, self.translate_error)
+        except BaseException:
+            self.take_over(config)
+            raise
 
     def run_in(
         self,
