@@ -211,7 +211,7 @@ def wait_while_masters_die(
     def work(sets: list[Any]) -> Work:
         yield sets[0].score(0)
         signals.begin()
-        jobs = sets[number // 2 % len(sets)]
+        jobs = sets[number % len(sets)]
         while not signals.is_over.is_set():
             try:
                 items = yield jobs.take(9, timeout=20)
