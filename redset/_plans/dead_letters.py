@@ -18,7 +18,7 @@ from redset._protocol.arguments import check_reason, check_seconds
 from redset._protocol.commands import Command
 from redset._protocol.config import Plan, SetConfig
 from redset._protocol.keys import leasing_keys
-from redset._protocol.members import decoded
+from redset._protocol.members import decoded, encode_for_lookup
 from redset._protocol.replies import Pair
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def sort_dead(
     keys = (config.key, own.dead, own.letters, own.held, own.absent)
     total = 0
     if items:
-        for part in parts([config.encoding.encode(item) for item in items], RELEASE_AT_ONCE):
+        for part in parts(_sought(config, items), RELEASE_AT_ONCE):
             [(moved, _)] = yield [_sort(keys, about, 0, part)]
             total += moved
         return total
@@ -139,10 +139,16 @@ def _sort(
     return commands.sort_dead(keys, operation, passed, reason, before, members)
 
 
+def _sought(config: SetConfig[T], items: Sequence[T]) -> list[bytes]:
+    """Return the members of *items*, without those that the set can't hold."""
+    members = [encode_for_lookup(config, item) for item in items]
+    return [member for member in members if member is not None]
+
+
 def cancel(config: SetConfig[T], items: Sequence[T]) -> Plan[int]:
     """Remove *items* in whatever state they are; return how many were found."""
     total = 0
-    for part in parts([config.encoding.encode(item) for item in items], LEASE_AT_ONCE):
+    for part in parts(_sought(config, items), LEASE_AT_ONCE):
         [found] = yield [commands.cancel((config.key, *leasing_keys(config.key)), part)]
         total += found
     return total

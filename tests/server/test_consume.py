@@ -444,6 +444,21 @@ def test_cancel_removes_an_item_wherever_it_is(numbers: Numbers) -> None:
     assert list(numbers) == list(range(4, 10))
 
 
+def test_what_the_set_cannot_hold_is_in_none_of_its_places(numbers: Numbers) -> None:
+    values: Any = numbers
+    values.add(frozenset({1}), 99)
+    numbers.lease(1).reject(0)
+    foreign: list[Any] = [object(), {1, 2}]
+    for remove in (values.cancel, values.requeue, values.discard_dead):
+        assert remove(*foreign) == 0
+        with pytest.raises(TypeError, match="unhashable"):
+            remove([1])
+    # Nothing was removed with them, and a `set` is looked up as its `frozenset`.
+    assert [letter.item for letter in numbers.dead_letters()] == [0]
+    assert numbers.requeue(*foreign, 0) == 1
+    assert values.cancel(*foreign, {1}) == 1
+
+
 def test_dead_letters_are_chosen_by_reason_and_age(client: redis.Redis, numbers: Numbers) -> None:
     client.zadd("numbers", {BROKEN: -1})
     batch = numbers.lease(4, max_deliveries=1)

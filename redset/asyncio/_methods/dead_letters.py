@@ -94,6 +94,7 @@ class DeadLetterMethods(SetHandle[T]):
 
         Returns how many of them were in any of these places. A consumer that works on one of them
         finds its lease lost. With ``unique="forever"`` the items stay known, and are refused.
+        What the set can't hold is in none of them, as with `discard`.
 
         Cost: 1 round trip for each 500 items, O(log n) an item. Each of these requests is atomic.
         """
