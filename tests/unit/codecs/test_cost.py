@@ -32,14 +32,14 @@ PICKLE_BYTES_PER_BYTE = 50
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Without what measures the tests' coverage, and without the objects of all other tests."""
+    """Without what measures the tests' coverage, and without the collector of garbage."""
     tracing = sys.gettrace()
     sys.settrace(None)
-    gc.freeze()
+    gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        gc.enable()
         sys.settrace(tracing)
 
 
