@@ -220,6 +220,7 @@ class SharedSubscription:
             words = handshake(compat.protocol_of(self._connection))
             await self._send(words)
             *_, connection_id = [await self._reply() for _ in words]
+            compat.read_nulls_of_resp2(self._connection)
             if isinstance(connection_id, Exception):
                 raise connection_id
             await self._look(connection_id)

@@ -329,6 +329,7 @@ class KeySubscription:
             words = handshake(compat.protocol_of(self._connection))
             self._send(words)
             *_, connection_id = [self._reply() for _ in words]
+            compat.read_nulls_of_resp2(self._connection)
             if isinstance(connection_id, Exception):
                 raise connection_id
             self._begun = time.monotonic()

@@ -44,7 +44,6 @@ TABLE: Mapping[str, Reason | None] = {
     "test_asyncio.py::test_one_who_waits_is_woken_by_an_item": POOL._replace(runs=False),
     "test_asyncio.py::test_a_client_with_one_connection_of_its_own": POOL,
     "test_handles.py::test_a_sent_handle_keeps_a_tcp_clients_settings": POOL,
-    "test_handles.py::test_settings_that_can_not_be_sent_are_named": POOL,
     "test_waiting.py::test_threads_that_wait_leave_half_of_the_pool": POOL,
     "test_locks.py::test_lock_is_ours_when_only_the_reply_was_lost": POOL,
     # What is only there once
@@ -73,6 +72,8 @@ TABLE: Mapping[str, Reason | None] = {
     "test_asyncio_cancellation.py::test_an_expired_timeout_ends_a_wait": ADDRESS,
     "test_travel.py::test_a_large_set_of_another_serializer_or_server": SLOTS_FIRST,
     "test_asyncio.py::test_a_silent_server_is_an_error": ADDRESS,
+    "test_waiting.py::test_a_parser_in_python": ADDRESS._replace(runs=False),
+    "test_asyncio.py::test_a_parser_in_python": ADDRESS._replace(runs=False),
     # What a cluster, or a client of one, does in another way
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "test_readers.py::test_a_read_only_replica": REPLICA,

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import gc
+import importlib
 import pickle
 import time
 from collections.abc import AsyncIterator, Callable
@@ -281,6 +282,34 @@ def test_a_set_on_another_server_takes_part_item_by_item(server: TestServer) -> 
             await a.update(b, on_conflict="max")
             assert await listed(a.items()) == [(1, 0.0), (2, 7.0), (3, 7.0)]
             await elsewhere.flushdb()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("library", ["redis", "valkey"])
+def test_a_parser_in_python_reads_that_all_was_flushed(
+    server: TestServer, client: redis.Redis, library: str
+) -> None:
+    package: Any = pytest.importorskip(f"{library}.asyncio")
+    connection = importlib.import_module(f"{library}.asyncio.connection")
+    pool = connection.ConnectionPool(
+        connection_class=connection.UnixDomainSocketConnection,
+        path=server.unix_socket,
+        protocol=3,
+        parser_class=importlib.import_module(f"{library}._parsers")._AsyncRESP2Parser,
+    )
+
+    async def main() -> None:
+        async with getattr(package, library.capitalize())(connection_pool=pool) as other:
+            jobs: SortedSet[str] = SortedSet(other, "jobs")
+            for _ in range(2):
+                waiting = asyncio.create_task(jobs.pop(timeout=60))
+                while client.info("clients")["tracking_clients"] == 0:
+                    await asyncio.sleep(0.005)
+                client.flushall()
+                client.zadd("jobs", {"a": 1})
+                assert await asyncio.wait_for(waiting, 10) == "a"
+        await pool.disconnect()
 
     asyncio.run(main())
 

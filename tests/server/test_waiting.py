@@ -346,6 +346,29 @@ def test_a_flushed_database_and_scripts_are_survived(
     assert waiting.result() == "a"
 
 
+@pytest.mark.parametrize("library", ["redis", "valkey"])
+def test_a_parser_in_python_reads_that_all_was_flushed(
+    server: TestServer, client: redis.Redis, jobs: Strings, library: str
+) -> None:
+    package = pytest.importorskip(library)
+    connection = importlib.import_module(f"{library}.connection")
+    pool = connection.ConnectionPool(
+        connection_class=connection.UnixDomainSocketConnection,
+        path=server.unix_socket,
+        protocol=3,
+        parser_class=importlib.import_module(f"{library}._parsers")._RESP2Parser,
+    )
+    other: Any = getattr(package, library.capitalize())(connection_pool=pool)
+    for _ in range(2):
+        # In RESP2, which it speaks to be told, the message of a flush has a null.
+        waiting = Call(SortedSet[str](other, "jobs").pop, timeout=None)
+        wait_for_watchers(client, 1)
+        client.flushall()
+        jobs.add("a")
+        assert waiting.result() == "a"
+    pool.disconnect()
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_pool_of_one_connection_is_enough(
     client: redis.Redis, make_client: MakeClient, jobs: Strings, size: int

@@ -128,6 +128,32 @@ def protocol_of(connection: Any) -> str:
     return str(getattr(connection, "protocol", 2))
 
 
+def read_nulls_of_resp2(connection: Any) -> None:
+    """Make a *connection* that speaks RESP2 from now on read its nulls, until it is closed.
+
+    A client's parser of RESP3 in Python takes the null of RESP2 for a text, and waits without end.
+    """
+    parser = getattr(connection, "_parser", None)
+    if parser is None or not any(
+        kind.__name__.endswith("RESP3Parser") for kind in type(parser).__mro__
+    ):
+        return
+    if not inspect.iscoroutinefunction(parser.read_response):
+        # A new buffer is made when it connects again.
+        read = parser._buffer.read
+        parser._buffer.read = lambda length, **options: (
+            None if length < 0 else read(length, **options)
+        )
+    elif "_read" not in vars(parser):
+        read_async = parser._read
+
+        async def read_or_null(length: int) -> Any:
+            return None if length < 0 else await read_async(length)
+
+        # It stays, and changes nothing in RESP3, which has no length below 0.
+        parser._read = read_or_null
+
+
 def close_idle_connections(pool: Any) -> None:
     """Close the idle connections of *pool*, one of which may be half-read."""
     if hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none

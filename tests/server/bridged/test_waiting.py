@@ -7,4 +7,6 @@ OF_THREADS = (
     # Tasks that are woken together ask in one write.
     "crowds_learn_to_let_one_go_first",
 )
-vars().update(loaded("test_waiting", *OF_THREADS))
+# It has a twin in `test_asyncio`, with a pool of asyncio.
+OF_POOLS = ("a_parser_in_python",)
+vars().update(loaded("test_waiting", *OF_THREADS, *OF_POOLS))
