@@ -55,11 +55,12 @@ def _version_of(python: str) -> str:
     return asked.stdout.strip()
 
 
-def row(python: str, client: str, *packages: str, name: str | None = None) -> object:
+def row(
+    python: str, client: str, *packages: str, name: str | None = None, protocol: str = "2"
+) -> object:
     """Return one environment for `clients`."""
-    return nox.param(
-        interpreter(python), client, packages, id=name or packages[0].partition("=")[0]
-    )
+    called = name or packages[0].partition("=")[0]
+    return nox.param(interpreter(python), client, packages, protocol, id=called)
 
 
 CLIENTS = [
@@ -68,16 +69,17 @@ CLIENTS = [
     row("3.13", "redis", "redis==5.2.1", name="redis-5.2"),
     row("3.11", "redis", "redis==6.4.0", "hiredis", name="redis-6.4"),
     row("3.12", "redis", "redis==7.0.1", name="redis-7.0"),
-    row("3.13", "redis", "redis", name="newest"),
-    row("3.12", "redis", "redis", "hiredis", name="newest-hiredis"),
+    # redis-py 8 speaks RESP3 unless it is told otherwise.
+    row("3.13", "redis", "redis", name="newest", protocol="3"),
+    row("3.12", "redis", "redis", "hiredis", name="newest-hiredis", protocol="3"),
     row("3.13", "valkey", "valkey", name="valkey"),
     row("3.11", "valkey", "valkey==6.1.0", "libvalkey", name="valkey-6.1-libvalkey"),
 ]
 
 
 @nox.session
-@nox.parametrize("python,client,packages", CLIENTS)
-def clients(session: nox.Session, client: str, packages: tuple[str, ...]) -> None:
+@nox.parametrize("python,client,packages,protocol", CLIENTS)
+def clients(session: nox.Session, client: str, packages: tuple[str, ...], protocol: str) -> None:
     """Run the tests with a version of a client; ``-- quick`` runs those about the client."""
     arguments = list(session.posargs)
     quick = "quick" in arguments
@@ -91,7 +93,7 @@ def clients(session: nox.Session, client: str, packages: tuple[str, ...]) -> Non
     session.run(
         *("python", "-m", "pytest", "-q", *XDIST, *paths),
         *("-W", "ignore::ResourceWarning", *arguments),
-        env={"REDSET_TEST_CLIENT": client},
+        env={"REDSET_TEST_CLIENT": client, "REDSET_TEST_PROTOCOL": protocol},
     )
 
 

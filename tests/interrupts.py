@@ -19,25 +19,61 @@ def _interruptible(code: CodeType) -> frozenset[int]:
     return frozenset(found)
 
 
+def _codes_of(code: CodeType) -> Iterator[CodeType]:
+    """Yield *code*, and that of its comprehensions and inner functions."""
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _codes_of(each)
+
+
 class _Interrupt:
-    def __init__(self, step: int, functions: frozenset[str]) -> None:
-        self.step, self.functions = step, functions
+    """Within the block, each step of *codes* counts; the one at *step* is interrupted."""
 
-    def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        # A comprehension may have a frame of its own.
-        function = frame.f_code.co_qualname.partition(".<locals>")[0]
-        if f"{frame.f_globals.get('__name__')}.{function}" not in self.functions:
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self.look
+    def __init__(self, step: int, codes: frozenset[CodeType]) -> None:
+        self._step, self._codes = step, codes
 
-    def look(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode" and frame.f_lasti in _interruptible(frame.f_code):
-            self.step -= 1
-            if self.step < 0:
-                sys.settrace(None)
+    def _look(self, code: CodeType, offset: int) -> None:
+        if offset in _interruptible(code):
+            self._step -= 1
+            if self._step == -1:
                 raise KeyboardInterrupt
-        return self.look
+
+    # From Python 3.12 on, a trace function is not told of all steps of a frame.
+    if sys.version_info >= (3, 12):
+        _TOOL = 4
+
+        def __enter__(self) -> None:
+            monitoring, step = sys.monitoring, sys.monitoring.events.INSTRUCTION
+            monitoring.use_tool_id(self._TOOL, "interrupts")
+            monitoring.register_callback(self._TOOL, step, self._look)
+            for code in self._codes:
+                monitoring.set_local_events(self._TOOL, code, step)
+
+        def __exit__(self, *_: object) -> None:
+            for code in self._codes:
+                sys.monitoring.set_local_events(self._TOOL, code, 0)
+            sys.monitoring.free_tool_id(self._TOOL)
+
+    else:
+
+        def __enter__(self) -> None:
+            self._before = sys.gettrace()
+            sys.settrace(self._trace)
+
+        def __exit__(self, *_: object) -> None:
+            sys.settrace(self._before)
+
+        def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+            if frame.f_code not in self._codes:
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            return self._trace_step
+
+        def _trace_step(self, frame: FrameType, event: str, argument: Any) -> Any:
+            if event == "opcode":
+                self._look(frame.f_code, frame.f_lasti)
+            return self._trace_step
 
 
 def each_interrupt(*functions: Callable[..., Any]) -> Iterator[Callable[[Callable[[], Any]], bool]]:
@@ -45,27 +81,20 @@ def each_interrupt(*functions: Callable[..., Any]) -> Iterator[Callable[[Callabl
 
     It returns whether the call was interrupted; the first one that was not is the last.
     """
-    names = frozenset(f"{each.__module__}.{each.__qualname__}" for each in functions)
-    over = False
+    codes = frozenset(code for each in functions for code in _codes_of(each.__code__))
+    step, over = 0, False
 
-    def interrupted(call: Callable[[], Any], step: int) -> bool:
+    def interrupted(call: Callable[[], Any]) -> bool:
         nonlocal over
-        before = sys.gettrace()
-        sys.settrace(_Interrupt(step, names).trace)
-        try:
-            call()
-        except KeyboardInterrupt:
-            return True
-        except BaseException:
-            over = True
-            raise
-        finally:
-            sys.settrace(before)
         over = True
-        return False
+        try:
+            with _Interrupt(step, codes):
+                call()
+        except KeyboardInterrupt:
+            over = False
+        return not over
 
-    step = 0
     while not over:
-        yield lambda call, step=step: interrupted(call, step)  # type: ignore[misc]
+        yield interrupted
         step += 1
     assert step > 3, "nothing was interrupted"
