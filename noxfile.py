@@ -20,7 +20,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).resolve().parent
-XDIST = ("--numprocesses", "4")
+XDIST = ("--numprocesses", "auto", "--maxprocesses", "4")
 # What finds out, in a minute, whether redset gets along with a client at all.
 QUICK = (
     *("tests/unit/test_compat.py", "tests/transport", "tests/server/test_pinned.py"),

@@ -75,6 +75,9 @@ class CollectorStorm(Storm):
             *[self.leave_a_user] * 5,
         ]
 
+    def has_done_enough(self) -> bool:
+        return min(self.calls + self.gets, self.collections, self.finalized) > 0
+
     def hook(self, _method: str, _when: str) -> None:
         if self.dice.random() < CHANCE:
             self.collections += 1
@@ -135,6 +138,9 @@ def main() -> None:
         single = redis.Redis(**address, single_connection_client=True) if options.single else None
         storm = CollectorStorm(client, single, options.seed)
         hooks.append(storm.hook)
+        # What lives as long as the program would make each collection take milliseconds.
+        gc.collect()
+        gc.freeze()
         before = gc.get_threshold()
         gc.set_threshold(options.threshold)
         storm.run(options.seconds)
