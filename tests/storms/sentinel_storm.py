@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from redset import RedisSortedSet
 from redset import asyncio as awaited
-from tests.sentinels import SERVICE, Change, Sentinels, ask, until
+from tests.sentinels import SERVICE, Sentinels, ask, until
 
 FORK = multiprocessing.get_context("fork")
 KINDS = [(library, is_async) for library in ("redis", "valkey") for is_async in (False, True)]
@@ -180,7 +180,7 @@ class Storm:
             RedisSortedSet[int](self._client, name).add(number)
         until(lambda: sum(each == number for each, _ in self._woken.read()) >= len(KINDS))
 
-    def _account_for(self, faults: list[Fault], changes: list[Change]) -> Found:
+    def _account_for(self, faults: list[Fault], changes: list[float]) -> Found:
         added, done = dict(self._added.read()), self._done.read()
         times: dict[int, list[float]] = {}
         for number, at in done:
@@ -190,7 +190,7 @@ class Storm:
 
         # On a busy machine, Sentinels replace masters that were only slow.
         troubles = [(each.began, each.ended) for each in faults]
-        troubles += [(each.at, each.at) for each in changes]
+        troubles += [(at, at) for at in changes]
 
         def explained(at: float) -> bool:
             return any(began - BEFORE <= at <= ended + AFTER for began, ended in troubles)

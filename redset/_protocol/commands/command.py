@@ -108,9 +108,14 @@ def milliseconds(seconds: float) -> int:
 
 
 def call(
-    script: Script, keys: Sequence[bytes], arguments: Sequence[Word], parse: Callable[[Any], R]
+    script: Script,
+    keys: Sequence[bytes],
+    arguments: Sequence[Word],
+    parse: Callable[[Any], R],
+    same: Sequence[Word] = (),
 ) -> Command[R]:
-    return Command(("EVALSHA", script.digest, len(keys), *keys), arguments, parse, script)
+    """Return a call of *script*; the arguments that are the *same* in many calls come first."""
+    return Command(("EVALSHA", script.digest, len(keys), *keys, *same), arguments, parse, script)
 
 
 def call_once(

@@ -43,10 +43,8 @@ def take(
     *,
     last: bool = False,
 ) -> Command[replies.Taken]:
-    # The words that are the same in many requests come first, and are packed once.
     same: tuple[Word, ...] = (milliseconds(keep), num, "last" if last else "")
-    head: tuple[Word, ...] = ("EVALSHA", TAKE.digest, len(keys), *keys, *same)
-    return Command(head, (request_id, max_due_score), replies.taken, TAKE)
+    return call(TAKE, keys, (request_id, max_due_score), replies.taken, same)
 
 
 def lease(
@@ -65,13 +63,11 @@ def lease(
     done: tuple[str, Sequence[bytes]] = ("", ()),
 ) -> Command[replies.LeaseReply]:
     """Lease members; *done* names an earlier lease and the members of it to acknowledge."""
-    # The words that are the same in many requests of a consumer come first, and are packed once.
     times = (milliseconds(keep), milliseconds(ttl))
     place = "last" if last else ""
     same: tuple[Word, ...] = (*times, num, most, channel, worker, place)
-    head: tuple[Word, ...] = ("EVALSHA", LEASE.digest, len(keys), *keys, *same)
     rest: tuple[Word, ...] = (request_id, max_due_score, name, done[0], *done[1])
-    return Command(head, rest, replies.leased, LEASE)
+    return call(LEASE, keys, rest, replies.leased, same)
 
 
 def first(

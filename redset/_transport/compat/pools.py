@@ -133,10 +133,8 @@ def read_nulls_of_resp2(connection: Any) -> None:
 
     A client's parser of RESP3 in Python takes the null of RESP2 for a text, and waits without end.
     """
-    parser = getattr(connection, "_parser", None)
-    if parser is None or not any(
-        kind.__name__.endswith("RESP3Parser") for kind in type(parser).__mro__
-    ):
+    parser: Any = getattr(connection, "_parser", None)
+    if not any(kind.__name__.endswith("RESP3Parser") for kind in type(parser).__mro__):
         return
     if not inspect.iscoroutinefunction(parser.read_response):
         # A new buffer is made when it connects again.
