@@ -165,6 +165,17 @@ def test_large_sets_are_counted(client: redis.Redis, zintercard: None) -> None:
     assert every_count(client) == expected_counts()
 
 
+def test_sets_too_large_to_be_gathered_are_counted(client: redis.Redis) -> None:
+    fill(client)
+    a, b, c = (RedisSortedSet[Any](client, name) for name in NAMES)
+    d = made(client, "{a}d", range(8_500, 12_100, 2))
+    e = made(client, "{a}e", range(1_500, 4_000))
+    assert a.union_count(b, d, e, c) == 12_050
+    assert a.union_count(b, b) == b.union_count(b, a) == 12_000
+    assert a.difference_count(b, d, e, c) == 12_000 - 7_500 - 1_500 - 13
+    assert a.difference_count(b, b) == 5_000
+
+
 @pytest.mark.parametrize("many", [0, 1_700, 1_800, 2_600, 6_000])
 def test_a_read_only_replica_counts(client: redis.Redis, replica: Any, many: int) -> None:
     fill(client)

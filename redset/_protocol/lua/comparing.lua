@@ -76,6 +76,23 @@ local function shared(sets, limit)
   return number_of_all(sorted[1], {unpack(sorted, 2)}, {}, limit)
 end
 
+-- Return the distinct members of several sets; nil if they are more than Lua should hold.
+local function gathered(sets)
+  local total = 0
+  for _, set in ipairs(sets) do total = total + redis.call('ZCARD', set) end
+  if total > 10000 then return nil end
+  local seen, members = {}, {}
+  for _, set in ipairs(sets) do
+    for _, member in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+      if not seen[member] then
+        seen[member] = true
+        members[#members + 1] = member
+      end
+    end
+  end
+  return members
+end
+
 -- Count the members of a set that are in none of the other sets. The members of the smaller side
 -- are read: those of the set, or those of the others.
 local function number_outside(set, others)
@@ -85,6 +102,8 @@ local function number_outside(set, others)
   local total = 0
   for _, other in ipairs(others) do total = total + redis.call('ZCARD', other) end
   if size <= total then return number_of_all(set, {}, others, 0) end
+  local members = gathered(others)
+  if members then return size - number_of_those(members, {set}, {}) end
   local earlier = {}
   for i, other in ipairs(others) do
     size = size - number_of_all(other, {set}, earlier, 0)
@@ -95,9 +114,17 @@ end
 
 local counts = {
   union = function(sets)
-    -- The members of the largest set are not read. Each other set adds its members that are in no
-    -- larger set.
+    -- The members of the largest set are not read. Small sets are gathered first, as each would be
+    -- looked up in all others; of large ones, each adds its members that are in no larger set.
     local sorted, earlier, total = by_size(sets), {}, 0
+    if #sorted > 2 then
+      local largest = table.remove(sorted)
+      local members = gathered(sorted)
+      if members then
+        return redis.call('ZCARD', largest) + number_of_those(members, {}, {largest})
+      end
+      sorted[#sorted + 1] = largest
+    end
     for i = #sorted, 1, -1 do
       total = total + number_outside(sorted[i], earlier)
       earlier[#earlier + 1] = sorted[i]
