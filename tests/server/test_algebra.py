@@ -220,6 +220,26 @@ def test_on_conflict_says_whose_score_wins(
     assert dict(left.items()) == united
 
 
+@pytest.mark.parametrize("conflict", ["keep", "replace"])
+def test_the_first_or_last_score_wins_in_a_union_of_large_and_small_sets(
+    client: redis.Redis, conflict: OnConflict
+) -> None:
+    content: list[dict[Any, float]] = [
+        {item: item / 3 for item in range(9_000)},
+        {item: -item / 7 for item in range(8_500, 11_000)},
+        {"x": math.inf, "y": -1.5, 10_999: -math.inf},
+        {"x": 1.5, "y": 2.5, 8_999: 3.5, "z": 5e-324},
+    ]
+    sets = [filled(client, f"set {n}", scores) for n, scores in enumerate(content)]
+    expected: dict[Any, float] = {}
+    for scores in content if conflict == "replace" else reversed(content):
+        expected |= scores
+    united = sets[0].union(*sets[1:], on_conflict=conflict)
+    assert dict(united.items()) == expected
+    sets[0].update(*sets[1:], on_conflict=conflict)
+    assert dict(sets[0].items()) == expected
+
+
 def test_weights_multiply_the_scores_of_each_set(a: Redset, b: Redset) -> None:
     result = a.intersection(b, {4}, on_conflict="sum", weights=[100, 1, 1])
     assert dict(result.items()) == {4: 440.0}

@@ -93,10 +93,24 @@ local function aggregate(command, target, keys)
   return store(command, target, keys, unpack(words))
 end
 
--- Add to the target those members of another set that it doesn't have; `spare` is overwritten.
+-- Add to the target those members of another set that it doesn't have; `spare` is overwritten. A
+-- set that is much smaller is added in pages: to store the target again for each of many sets would
+-- copy it as often.
 local function join(target, key)
-  store('ZDIFFSTORE', spare, {key, target})
-  store('ZUNIONSTORE', target, {target, spare})
+  local size = redis.call('ZCARD', key)
+  if 3 * size >= redis.call('ZCARD', target) then
+    store('ZDIFFSTORE', spare, {key, target})
+    return store('ZUNIONSTORE', target, {target, spare})
+  end
+  for first = 0, size - 1, 1000 do
+    local pairs_of_page = redis.call('ZRANGE', key, first, first + 999, 'WITHSCORES')
+    local words = {target, 'NX'}
+    for i = 1, #pairs_of_page, 2 do
+      words[#words + 1] = pairs_of_page[i + 1]
+      words[#words + 1] = pairs_of_page[i]
+    end
+    redis.call('ZADD', unpack(words))
+  end
 end
 
 local function backwards(keys)
