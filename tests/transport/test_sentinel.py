@@ -216,7 +216,11 @@ def test_every_kept_connection_leaves_a_master_when_one_call_has_found_the_next(
     if not world.is_async:
         kept = pinned_connections_for(client)
         assert kept is not None
-        assert {pinned.connection.port for pinned in kept.get()._idle} == {pair.new.port}
+        idle = kept.get()._idle
+        for _ in range(len(idle)):  # the threads above may have left one of them alone
+            idle.rotate()
+            assert len(numbers) == 5
+        assert {pinned.connection.port for pinned in idle} == {pair.new.port}
 
 
 def run_in_threads(number: int, work: Callable[[], None]) -> None:
