@@ -83,18 +83,26 @@ def _increase(config: SetConfig[T], pairs: Sequence[tuple[bytes, float]]) -> Pla
 
 def insert(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[T]]:
     pairs = [(config.encoding.encode(item), scored(config, item)) for item in items]
+    places: dict[bytes, int] = {}
+    for place, (member, _) in enumerate(pairs):
+        places.setdefault(member, place)
     key, *others = config.dedup_keys()
-    new: list[T] = []
+    slots = config.requests.insert
+    parts, rest = slots.failed_parts(places) if slots.any_failed else ([], list(places))
+    at_once = ADMIT_AT_ONCE if config.deduplicates else INSERT_AT_ONCE
+    for chunk in chunks(((member, None) for member in rest), at_once):
+        parts.append(slots.part([member for member, _ in chunk]))
+    new: list[int] = []
     with ExitStack() as stack:  # after an error, all of them are repeated
-        first = 0
-        for part in chunks(pairs, ADMIT_AT_ONCE if config.deduplicates else INSERT_AT_ONCE):
-            slot = stack.enter_context(config.requests.insert.acquire())
+        for part in parts:
+            slot = stack.enter_context(part.acquired)
             keys = (key, slot.reply_key, *others)
-            request_id = slot.request_id()
-            command = commands.insert(keys, request_id, config.unique, part, REPLY_TTL)
-            new += [items[first + place] for place in (yield from ask(command))]
-            first += len(part)
-    return new
+            sent = [places[member] for member in part.members]
+            command = commands.insert(
+                keys, slot.request_id(), config.unique, [pairs[place] for place in sent], REPLY_TTL
+            )
+            new += [sent[place] for place in (yield from ask(command))]
+    return [items[place] for place in sorted(new)]
 
 
 def scores(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[float | None]]:

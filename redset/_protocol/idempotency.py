@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from secrets import token_hex
+from time import monotonic
 from typing import Any, NamedTuple, Self
 
 from redset._protocol.keys import companion, leasing_keys
@@ -82,30 +83,48 @@ class _FailedCall(NamedTuple):
     number: int
     fingerprint: Hashable
     slot: IdempotencySlot
+    failed_at: float
 
 
-_failed_numbers = itertools.count()
+# The numbers of calls, in the order in which they acquired their slots. A repeated call keeps its
+# number, so that the steps of a large call are repeated in their order.
+_call_numbers = itertools.count()
 
 
 class _Acquired:
     """A context manager that acquires a slot for its block."""
 
-    __slots__ = ("_fingerprint", "_slot", "_slots")
+    __slots__ = ("_fingerprint", "_number", "_rest", "_slot", "_slots")
 
-    def __init__(self, slots: "IdempotencySlots", fingerprint: Hashable) -> None:
-        self._slots, self._fingerprint = slots, fingerprint
+    def __init__(
+        self, slots: "IdempotencySlots", fingerprint: Hashable, rest: Hashable = None
+    ) -> None:
+        self._slots, self._fingerprint, self._rest = slots, fingerprint, rest
 
     def __enter__(self) -> IdempotencySlot:
         taken: list[_FailedCall] = []
         try:
             self._slot = self._slots.check_out(self._fingerprint, taken)
+            self._number = taken[0].number if taken else next(_call_numbers)
+            if not taken:
+                self._rest = None
             return self._slot
         except BaseException:
             self._slots.put_back(taken)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._slots.check_in(self._fingerprint, self._slot, failed=kind is not None)
+        failed, fingerprint = kind is not None, self._fingerprint
+        if self._rest is not None and not failed:
+            failed, fingerprint = True, self._rest
+        self._slots.check_in(fingerprint, self._slot, self._number, failed=failed)
+
+
+class Part(NamedTuple):
+    """Members of one call to insert, and the slot for them, to acquire."""
+
+    members: list[bytes]
+    acquired: _Acquired
 
 
 class IdempotencySlots:
@@ -166,15 +185,48 @@ class IdempotencySlots:
             if self._process != os.getpid():
                 self._reset()
 
-    def check_in(self, fingerprint: Hashable, slot: IdempotencySlot, *, failed: bool) -> None:
+    def failed_parts(self, members: Iterable[bytes]) -> tuple[list[Part], list[bytes]]:
+        """Return those of different *members* that are to be repeated in failed calls; the others.
+
+        A repeated call may have other members besides, or lack some of those of the failed call,
+        which still wait for a repetition then: a crawler's page may have other links when it is
+        fetched again.
+        """
+        left = {member: hash(member) for member in members}
+        parts = []
+        for call in self._failed_lately():
+            failed: Any = call.fingerprint
+            part = [member for member, digest in left.items() if digest in failed]
+            if part:
+                rest = failed.difference(map(left.pop, part))
+                parts.append(Part(part, _Acquired(self, failed, rest or None)))
+        return parts, list(left)
+
+    def part(self, members: list[bytes]) -> Part:
+        """Return *members* with a slot, to acquire; if the block raises, see `failed_parts`."""
+        return Part(members, _Acquired(self, frozenset(map(hash, members))))
+
+    def _failed_lately(self) -> list[_FailedCall]:
+        """Return failed calls, the oldest first; drop those whose reply the server has dropped."""
+        if self._process != os.getpid():
+            self._drop_after_fork()
+        began = monotonic() - REPLY_TTL
+        calls = sorted(list(self._failed.values()))  # noqa: C414 - a thread may change the dict
+        for call in calls:
+            if call.failed_at < began:
+                self._failed.pop(call.number, None)
+        return [call for call in calls if call.failed_at >= began]
+
+    def check_in(
+        self, fingerprint: Hashable, slot: IdempotencySlot, number: int, *, failed: bool
+    ) -> None:
         """Return *slot* after the call; do nothing in a child that was forked within the block."""
         if slot.process != self._process:
             return
         if slot.completed and not failed:
             slot.sequence, slot.attempt = slot.sequence + 1, 0
         if failed:
-            call = _FailedCall(next(_failed_numbers), fingerprint, slot)
-            self._failed[call.number] = call
+            self._failed[number] = _FailedCall(number, fingerprint, slot, monotonic())
             _drop_oldest(self._failed, MAX_FAILED)
         elif not slot.completed or len(self._idle) < MAX_IDLE:
             self._idle.append(slot)
@@ -193,8 +245,8 @@ class IdempotencySlots:
                 other.put_back(taken)
 
     def _take_failed(self, fingerprint: Hashable, taken: list[_FailedCall]) -> None:
-        """Move the first failed call with *fingerprint* to *taken*."""
-        for call in list(self._failed.values()):
+        """Move the oldest failed call with *fingerprint* to *taken*."""
+        for call in sorted(list(self._failed.values())):  # noqa: C414 - see _failed_lately
             if call.fingerprint == fingerprint:
                 self._take(call.number, taken)
                 if taken:
@@ -262,7 +314,8 @@ class FirstAcquired:
             # The sets after the one that answered were not asked: if a failed call had taken
             # something there, a later call still receives it.
             is_open = bool(taken) and self.place is not None and not slot.completed
-            each.check_in(None, slot, failed=kind is not None or is_open)
+            number = taken[0].number if taken else next(_call_numbers)
+            each.check_in(None, slot, number, failed=kind is not None or is_open)
 
 
 class SetSlots:

@@ -93,3 +93,18 @@ def test_an_item_whose_pop_is_interrupted_twice_is_popped(
             got.append(queue.pop())
         assert (got, set(one)) == ([(one, 1)] if several else [1], {2})
         one.clear()
+
+
+def test_an_insert_that_is_interrupted_twice_tells_of_its_items(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: RedisSortedSet[int] = RedisSortedSet(client, "seen")
+    got: list[int] = []
+    finding = (IdempotencySlots.failed_parts, IdempotencySlots._failed_lately)
+    for interrupted in each_interrupt(*ACQUIRING, *finding):
+        got.clear()
+        interrupt_after_reply(monkeypatch, lambda: seen.insert(1, 2))
+        if interrupted(lambda: got.extend(seen.insert(2, 4, 1, 3))):
+            got.extend(seen.insert(2, 4, 1, 3))
+        assert got == [2, 4, 1, 3]
+        seen.clear()

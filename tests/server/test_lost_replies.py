@@ -10,7 +10,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redset import RedisSortedSet, ScheduledSet, SortedSet
+from redset import FirstOf, RedisSortedSet, ScheduledSet, SortedSet
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient
 from tests.servers import TestServer
@@ -251,6 +251,123 @@ def test_without_retries_the_next_insert_tells_of_the_items_that_a_failed_one_ad
         seen.insert(2, 3, 4)
     assert seen.insert(1, 4, 5, 3) == [4, 5, 3]
     assert seen.insert(3, 4, 5) == []
+
+
+AGAIN: dict[str, tuple[Any, Any, set[int]]] = {
+    "pop": (lambda jobs: jobs.pop(), 0, {1, 2, 3, 4}),
+    "pop last": (lambda jobs: jobs.pop(last=True), 4, {0, 1, 2, 3}),
+    "take": (lambda jobs: jobs.take(3), [0, 1, 2], {3, 4}),
+    "lease": (lambda jobs: list(jobs.lease(2)), [0, 1], {2, 3, 4}),
+    "remove_at": (lambda jobs: jobs.remove_at(slice(2)), 2, {2, 3, 4}),
+    "first of": (lambda jobs: FirstOf(jobs).take(2), [0, 1], {2, 3, 4}),
+}
+
+
+@pytest.mark.parametrize("call", AGAIN)
+def test_on_a_full_server_a_failed_call_is_repeated_all_the_same(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy, call: str
+) -> None:
+    again, reply, rest = AGAIN[call]
+    jobs = numbers(once, 5)
+    again(jobs)
+    jobs.clear()
+    jobs.update(range(5))
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        again(jobs)
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1")
+    try:
+        given = again(jobs)
+        if call == "first of":
+            given = [item for _, item in given]
+        assert given == reply
+    finally:
+        client.config_set("maxmemory", "0")
+    assert set(jobs) == rest
+
+
+def test_on_a_full_server_what_a_failed_call_took_goes_back(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(once, 5)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        jobs.take(3)
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1")
+    try:
+        assert jobs.take(1) == [0]
+    finally:
+        client.config_set("maxmemory", "0")
+    assert set(jobs) == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_insert_in_steps_is_repeated_whole_in_whatever_order_its_items_come(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy, lost: int, turned: bool
+) -> None:
+    seen = numbers(once, 0)
+    loaded(client)
+    proxy.lose(SCRIPT, lost)
+    with pytest.raises(connection_error(client)):
+        seen.insert(*range(2_000))
+    taken = numbers(client, 0).take(2_000)
+    assert len(taken) == {1: 750, 2: 1_500, 3: 2_000}[lost]
+    again = list(range(2_000))[:: -1 if turned else 1]
+    assert seen.insert(*again) == again
+    assert sorted([*taken, *seen]) == list(range(2_000))
+    assert seen.insert(*taken[:5]) == taken[:5]
+
+
+def test_failed_inserts_are_repeated_each_with_its_items(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    seen = numbers(once, 0)
+    loaded(client)
+    for page in [(1, 2), (3, 4, 5), (6,)]:
+        proxy.lose(SCRIPT, 1)
+        with pytest.raises(connection_error(client)):
+            seen.insert(*page)
+    assert seen.insert(4) == [4]
+    assert seen.insert(9, 6, 3, 8) == [9, 6, 3, 8]
+    assert [seen.insert(3, 4), seen.insert(2, 5, 1), seen.insert(*range(1, 7))] == [
+        [],
+        [2, 5, 1],
+        [],
+    ]
+
+
+def test_an_item_that_is_given_twice_is_inserted_once_though_its_reply_is_lost(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    seen, others = numbers(once, 0), numbers(client, 0)
+    loaded(client)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        seen.insert(1, 1)
+    assert others.pop() == 1
+    assert [seen.insert(1, 1), len(seen)] == [[1], 0]
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_take_and_lease_in_steps_are_repeated_in_the_order_of_the_steps(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy, lost: int
+) -> None:
+    jobs = numbers(once, 9_000)
+    loaded(client)
+    jobs.lease(1).ack()
+    proxy.lose(SCRIPT, lost)
+    with pytest.raises(connection_error(client)):
+        jobs.take(2_500)
+    assert jobs.take(2_500) == list(range(1, 2_501))
+    proxy.lose(SCRIPT, lost)
+    with pytest.raises(connection_error(client)):
+        jobs.lease(1_300)
+    assert list(jobs.lease(1_300)) == list(range(2_501, 3_801))
+    assert jobs.take(9_000) == list(range(3_801, 9_000))
 
 
 def test_a_failed_insert_and_a_failed_take_are_told_apart(

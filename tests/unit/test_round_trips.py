@@ -86,7 +86,7 @@ def test_clear_of_a_handle_whose_calls_failed_names_no_more_keys_than_a_request_
         for number in range(700):
             with suppress(OSError), kind.acquire(number):
                 raise OSError
-    keys = [slot.reply_key for kind in slots.all() for _, _, slot in kind._failed.values()]
+    keys = [call.slot.reply_key for kind in slots.all() for call in kind._failed.values()]
     assert len(keys) > 5_000
     _, [batch] = play(many.clear(replace(CONFIG, requests=slots)), [1] * 4)
     words = [word for command in batch for word in command.words]

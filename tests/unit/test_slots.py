@@ -52,7 +52,7 @@ def test_so_many_idle_slots_are_kept_and_no_more() -> None:
     slots = IdempotencySlots(b"jobs")
     taken = [slots.check_out(None, []) for _ in range(2 * MAX_IDLE)]
     for slot in taken:
-        slots.check_in(None, slot, failed=False)
+        slots.check_in(None, slot, 0, failed=False)
     known = {slot.name for slot in taken}
     again = [slots.check_out(None, []) for _ in range(MAX_IDLE + 1)]
     assert [slot.name in known for slot in again] == [True] * MAX_IDLE + [False]
@@ -65,8 +65,8 @@ def test_child_that_was_forked_in_a_call_keeps_no_slot_of_its_parent(failed: boo
     child = os.fork()
     if child == 0:
         own = slots.check_out(None, [])
-        slots.check_in(None, own, failed=False)
-        slots.check_in(None, slot, failed=failed)
+        slots.check_in(None, own, 1, failed=False)
+        slots.check_in(None, slot, 0, failed=failed)
         names = {slots.check_out(None, []).name for _ in range(2)}
         os._exit(int(slot.name in names or own.name not in names))
     assert os.waitpid(child, 0)[1] == 0

@@ -16,14 +16,14 @@ local state, words = recall(reply_key, id)
 if state == 'stale' then return 0 end
 local removed = tonumber(words[1] or 0)
 if state == 'duplicate' then return removed end
+-- If memory is short, the server stores the reply only after a write that frees memory: this one
+-- changes nothing, but counts as such.
+redis.call('ZREMRANGEBYRANK', set, 1, 0)
 if removed == 0 then
   local size = redis.call('ZCARD', set)
   if first < 0 then first = math.max(first + size, 0) end
   last = last < 0 and last + size or math.min(last, size - 1)
   removed = math.max(last - first + 1, 0)
-  -- If memory is short, the server stores the reply only after a write that frees memory: this one
-  -- changes nothing, but counts as such.
-  redis.call('ZREMRANGEBYRANK', set, 1, 0)
   store_reply(reply_key, id, {string.format('%d', removed)}, keep)
   if removed > 0 then redis.call('ZREMRANGEBYRANK', set, first, last) end
 else

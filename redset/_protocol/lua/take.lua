@@ -17,6 +17,9 @@ if is_gone(KEYS[12]) then return GONE end
 local state, words = recall(reply_key, id)
 if state == 'stale' then return {} end
 if state == 'duplicate' then return words end
+-- If memory is short, the server allows the other writes only after a write that frees memory: this
+-- one changes nothing, but counts as such.
+redis.call('ZREM', absent, '')
 if #words > 0 then
   -- If the repeated call asks for fewer, the other members are returned to the set, with their
   -- scores and the set's time-to-live.
@@ -36,9 +39,6 @@ if #words > 0 then
   return repeated
 end
 
--- If memory is short, the server allows the other writes only after a write that frees memory: this
--- one changes nothing, but counts as such.
-redis.call('ZREM', absent, '')
 -- If the set is used without leases, neither key exists: one command checks both.
 local more, any_leases = false, redis.call('EXISTS', leased, deliveries) > 0
 local left
