@@ -167,6 +167,23 @@ def test_what_is_kept_back_is_not_the_former_holders(numbers: Numbers) -> None:
     assert (numbers.stats().leased, numbers.stats().delayed) == (0, 1)
 
 
+@pytest.mark.parametrize("num", [1, 4])
+def test_an_item_that_is_added_again_during_its_delay_is_delayed_no_more(
+    client: redis.Redis, numbers: Numbers, num: int
+) -> None:
+    first = numbers.lease(2)
+    given = list(first)
+    first.release(*given, delay=60)
+    numbers.update(given[:1])
+    batch = numbers.lease(num)
+    assert given[0] in batch
+    assert (numbers.stats().leased, numbers.stats().delayed) == (len(batch), 1)
+    batch.ack()
+    assert (numbers.stats().leased, numbers.stats().delayed) == (0, 1)
+    assert numbers.cancel(given[1]) == 1
+    assert client.exists("{numbers}:delayed", "{numbers}:leased") == 0
+
+
 def test_an_item_is_found_by_equality_as_in_a_set(numbers: Numbers) -> None:
     batch = numbers.lease(2)
     batch.ack(1.0)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -381,6 +382,24 @@ def test_a_failed_insert_and_a_failed_take_are_told_apart(
     with pytest.raises(connection_error(client)):
         jobs.take(2)
     assert [jobs.insert(7, 9), jobs.take(5), jobs.take(5)] == [[7, 9], [0, 1], [2, 7, 8, 9]]
+
+
+def test_an_extend_that_is_repeated_after_an_error_counts_from_then_on(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    jobs = numbers(once, 1)
+    loaded(client)
+    batch = jobs.lease(1, ttl=60)
+    batch.extend(60)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        batch.extend(60)
+    [before] = jobs.leased()
+    time.sleep(0.2)
+    batch.extend(60)
+    [after] = jobs.leased()
+    assert after.expires >= before.expires + 0.19
+    assert batch.deadline == pytest.approx(after.expires, abs=0.01)
 
 
 def test_a_sum_whose_reply_is_lost_is_added_once(

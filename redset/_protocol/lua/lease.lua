@@ -112,6 +112,11 @@ if #taken == 0 then
   return reply
 end
 
+-- A member may have been added again during its delay, which ends with this lease.
+if not all_ready and redis.call('EXISTS', delayed) == 1 then
+  redis.call('SREM', delayed, unpack(words, 3))
+end
+
 -- The members are removed from the set last. If HSET or the removal is not allowed, the steps
 -- before are undone.
 notify(channel, deadline, now)

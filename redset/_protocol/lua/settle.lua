@@ -12,19 +12,23 @@
 --          extend   their deadline becomes now plus the milliseconds
 --          renew    as extend, except for members with a later deadline, which keep it
 -- Reply    the deadline that was set, or 0, and the positions (from 0) of the members that the
---          lease no longer holds, as words in one string; the same again for the same call
+--          lease no longer holds, as words in one string; the same again for the same call, except
+--          that a later attempt to extend sets a later deadline
 -- Cost     O(k log n) for k members
 -- Why      if another consumer has leased a member since, this lease must not settle it
 local id, keep, verb, lease, milliseconds = unpack(ARGV, 1, 5)
 local score, channel, error = ARGV[6] ~= '' and ARGV[6], ARGV[7], ARGV[8]
 local FIRST = 9
 
--- All attempts of one call ask for the same, so each one gets the reply of the first. A member that
--- can't be deserialized is settled without a slot: only its lease can do that, and only once.
+-- All attempts of one call ask for the same, so each one gets the reply of the first. But a later
+-- attempt to extend a lease means the milliseconds from now on. A member that can't be deserialized
+-- is settled without a slot: only its lease can do that, and only once.
+local prolongs = verb == 'extend' or verb == 'renew'
 if id ~= '' then
   local state, words = recall(reply_key, id)
   if state == 'stale' then return '0' end
-  if state ~= 'fresh' and words[1] then return words[1] end
+  local is_done = state == 'duplicate' or state == 'retry' and not prolongs
+  if is_done and words[1] then return words[1] end
 end
 
 local ours, entries, answer = {}, {}, {'0'}
@@ -41,7 +45,7 @@ for first = FIRST, #ARGV, MAX_ARGUMENTS do
 end
 
 begin_writing()
-local is_short = (verb == 'ack' and not score) or verb == 'extend' or verb == 'renew'
+local is_short = (verb == 'ack' and not score) or prolongs
 local left = is_short and -1 or redis.call('PTTL', held)
 if verb == 'ack' then
   if score then
@@ -49,7 +53,7 @@ if verb == 'ack' then
   end
   call_in_parts(ours, 1, 'ZREM', leased)
   call_in_parts(ours, 1, 'HDEL', held)
-elseif verb == 'extend' or verb == 'renew' then
+elseif prolongs then
   local now = now_in_milliseconds()
   local deadline = string.format('%.0f', now + milliseconds)
   if #ours > 0 then notify(channel, deadline, now) end
