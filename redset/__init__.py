@@ -7,6 +7,7 @@ from redset.clients import connect
 from redset.clocks import ServerClock
 from redset.consumers import Consumer, FirstConsumer
 from redset.exceptions import (
+    AlreadyRenamed,
     DurabilityUnsupported,
     EmbeddedServerError,
     EmptySetError,
@@ -32,6 +33,7 @@ from redset.sets import RedisSortedSet, ScheduledSet, SortedSet, TimeSortedSet
 __version__ = "1.0.0"
 
 __all__ = [
+    "AlreadyRenamed",
     "Consumer",
     "DeadLetter",
     "DurabilityUnsupported",

@@ -77,6 +77,13 @@ class ResultExpired(RedsetError, LookupError):
         )
 
 
+class AlreadyRenamed(_Message, RuntimeError):
+    """A rename was repeated after an error, and the first one was done; nothing was changed.
+
+    The old name has items again since. The next call replaces what the first one moved.
+    """
+
+
 class LeaseLost(RedsetError, RuntimeError):
     """Some items that were to be settled are not on this lease any more; ``items`` lists them.
 

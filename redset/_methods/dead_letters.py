@@ -71,6 +71,7 @@ class DeadLetterMethods(SetHandle[T]):
             older_than: only the items that have been dead for at least this many seconds.
 
         Cost: 1 round trip for each 250 items, O(log n) an item. Each of these requests is atomic.
+        Between them, items that die again wait for the next call.
 
         """
         return self._run(dead_letters.sort_dead, "requeue", items, reason, older_than)

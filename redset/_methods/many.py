@@ -58,7 +58,8 @@ class ManyMethods(SetHandle[T]):
     def clear(self) -> bool:  # type: ignore[override]
         """Empty the set and delete its companion keys; return whether there was anything in it.
 
-        Cost: 1 round trip, O(1); the server frees the memory in the background.
+        Raises: `KeyTypeError` if the key holds another Redis type, which is left as it is.
+        Cost: 1 round trip, O(1); the server frees the memory in the background. Atomic.
         Source: ``UNLINK``; ``clear`` of redset 0.4.
         """
         return self._run(many.clear)

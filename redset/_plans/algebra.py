@@ -17,6 +17,7 @@ from redset._plans.operands import (
     check_new_name,
     joined,
     new_result,
+    not_replaceable,
     renewals_of,
     stored,
     stored_operands,
@@ -195,6 +196,8 @@ def _combine_on_server(
             with suppress(Exception):  # the staged keys expire then
                 yield commands.delete_all(staging.keys)
         raise
+    if word == "into":
+        raise not_replaceable(config, target.key)
     check_verdict(config, word, number, ready)
     return word, number
 

@@ -11,11 +11,9 @@ from redset._plans.leased import (
     Stats,
     parts,
 )
-from redset._plans.many import server_time
 from redset._plans.readonly import ask_reader
 from redset._protocol import commands
 from redset._protocol.arguments import check_reason, check_seconds
-from redset._protocol.commands import Command
 from redset._protocol.config import Plan, SetConfig
 from redset._protocol.keys import leasing_keys
 from redset._protocol.members import decoded, encode_for_lookup
@@ -108,35 +106,22 @@ def sort_dead(
     that many seconds.
     """
     check_reason(config.name, reason)
-    before = None
-    if older_than is not None:
-        seconds = check_seconds(config.name, "older_than", older_than)
-        before = (yield from server_time()) - seconds
-    about = (operation, reason or "", before)
+    age = 0.0 if older_than is None else check_seconds(config.name, "older_than", older_than)
+    about = (operation, reason or "", age)
     own = leasing_keys(config.key)
     keys = (config.key, own.dead, own.letters, own.held, own.absent)
-    total = 0
+    total: int = 0
+    place: Sequence[Any] = commands.FIRST_PLACE
     if items:
         for part in parts(_sought(config, items), RELEASE_AT_ONCE):
-            [(moved, _)] = yield [_sort(keys, about, 0, part)]
+            [(moved, place)] = yield [commands.sort_dead(keys, *about, place, part)]
             total += moved
         return total
-    [left] = yield [commands.size(own.dead)]
-    passed = 0
-    while passed >= 0 and left > 0:  # items that die during the call are not touched
-        [(moved, passed)] = yield [_sort(keys, about, passed, ())]
-        total, left = total + moved, left - moved
-    return total
-
-
-def _sort(
-    keys: Sequence[bytes],
-    about: tuple[str, str, float | None],
-    passed: int,
-    members: Sequence[bytes],
-) -> Command[list[int]]:
-    operation, reason, before = about
-    return commands.sort_dead(keys, operation, passed, reason, before, members)
+    while True:
+        [(moved, place)] = yield [commands.sort_dead(keys, *about, place, ())]
+        total += moved
+        if not place[-1]:
+            return total
 
 
 def _sought(config: SetConfig[T], items: Sequence[T]) -> list[bytes]:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_conflict
-from redset._plans.operands import check_new_name
+from redset._plans.operands import check_new_name, not_replaceable
 from redset._plans.readonly import ask_reader
 from redset._plans.single import ADMIT_AT_ONCE, admit
 from redset._protocol import commands
@@ -33,7 +33,7 @@ from redset._protocol.members import (
 )
 from redset._protocol.sources import ItemSource, checked_pairs
 from redset._support.words import shown
-from redset.exceptions import InvalidTypeError, ResultExpired
+from redset.exceptions import AlreadyRenamed, InvalidTypeError, ResultExpired
 
 T = TypeVar("T")
 
@@ -146,8 +146,10 @@ def clear(config: SetConfig[T]) -> Plan[bool]:
     with ExitStack() as stack:
         every = config.requests.all()
         keys = [key for each in every for key in stack.enter_context(each.discarding())]
-        others = [*leasing_keys(config.key), *keys]
-        there, *_ = yield [commands.delete(config.key), *commands.delete_all(others)]
+        owner = owner_of(config.key)
+        if owner is not None and config.key == leasing_keys(owner).dead:
+            keys.append(leasing_keys(owner).letters)
+        there, *_ = yield commands.clear([config.key, *leasing_keys(config.key), *keys])
     return bool(there)
 
 
@@ -164,6 +166,14 @@ def rename(config: SetConfig[T], new_name: str | bytes) -> Plan[bytes]:
         word, _ = yield from ask(commands.rename(keys, request, wake_channel(new)))
         if word == "expired":
             raise ResultExpired(config.name)
+        if word == "into":
+            raise not_replaceable(config, new)
+    if word == "renamed":
+        raise AlreadyRenamed(
+            f"redset {shown(config.name)}: an earlier call, which failed, has renamed this set to "
+            f"{shown(new_name)}; there are new items under the old name since; call rename again "
+            "to replace what that call has moved"
+        )
     return new
 
 

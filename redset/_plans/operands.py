@@ -13,10 +13,10 @@ from redset._protocol.config import SetConfig
 from redset._protocol.constants import GRACE_SECONDS, RESULT_SECONDS
 from redset._protocol.encoding import Encoding
 from redset._protocol.idempotency import IdempotencySlot
-from redset._protocol.keys import check_name, companion, lasting_set_of, slot_of
+from redset._protocol.keys import check_name, companion, lasting_set_of, slot_of, text_of
 from redset._protocol.sources import LARGE, ItemSource, chained, noticed
 from redset._support.words import shown
-from redset.exceptions import InvalidValueError
+from redset.exceptions import InvalidValueError, KeyTypeError
 
 T = TypeVar("T")
 
@@ -165,6 +165,14 @@ def check_new_name(config: SetConfig[Any], new_name: object, own: bytes = b"") -
             "the server can't make that set of this one; give both names the same {tag}"
         )
     return key
+
+
+def not_replaceable(config: SetConfig[Any], key: bytes) -> KeyTypeError:
+    """Return the error for the *key* of a set to be made, if it holds another type."""
+    return KeyTypeError(
+        f"redset {shown(config.name)}: the key {shown(text_of(key))} holds another Redis type than "
+        "a sorted set, and is not replaced; choose another name, or delete that key"
+    )
 
 
 def why_apart(config: SetConfig[Any], other: SetConfig[Any], *, cluster: bool) -> str:

@@ -220,6 +220,31 @@ def test_on_conflict_says_whose_score_wins(
     assert dict(left.items()) == united
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda a, b: a.union(b, into="{a}hash"),
+        lambda a, b: a.intersection([], into="{a}hash"),
+        lambda a, b: a.difference(b, b, into="{a}hash"),
+        lambda a, b: a.symmetric_difference([1], into="{a}hash"),
+        lambda a, b: a.union(range(5_000), b, into="{a}hash"),
+        lambda a, b: a.copy(into="{a}hash"),
+    ],
+)
+def test_a_key_of_another_type_is_not_replaced(
+    client: redis.Redis, a: Redset, b: Redset, make: Callable[[Redset, Redset], object]
+) -> None:
+    client.hset("{a}hash", "user", "ann")
+    with pytest.raises(KeyTypeError, match=r"redset 'a': the key '{a}hash' .* is not replaced"):
+        make(a, b)
+    assert client.hget("{a}hash", "user") == b"ann"
+    assert len(a) == len(b) == 6
+    assert client.keys("*staged*") == []
+    client.delete("{a}hash")
+    make(a, b)
+    assert client.type("{a}hash") in {b"zset", b"none"}
+
+
 @pytest.mark.parametrize("conflict", ["keep", "replace"])
 def test_the_first_or_last_score_wins_in_a_union_of_large_and_small_sets(
     client: redis.Redis, conflict: OnConflict
@@ -574,7 +599,7 @@ def test_algebra_leaves_no_key_behind(client: redis.Redis, a: Redset, b: Redset)
 def test_into_makes_a_lasting_set_and_replaces_what_was_there(
     client: redis.Redis, a: Redset, b: Redset
 ) -> None:
-    client.set("{a}kept", "a string")
+    client.zadd("{a}kept", {"another": 1})
     kept = a.intersection(b, into="{a}kept")
     assert (kept.name, set(kept), client.ttl("{a}kept")) == ("{a}kept", {3, 4, 5}, -1)
     del kept

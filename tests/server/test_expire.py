@@ -320,7 +320,7 @@ def left_with(client: redis.Redis, place: str) -> Set:
         jobs.lease(9).reject()
     elif place == "letters":
         jobs.lease(9).reject()
-        jobs.dead_items.clear()
+        jobs.dead_items.discard("a")
     elif place == "counted":
         jobs.lease(9).release()
         jobs.discard("a")

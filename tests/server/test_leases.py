@@ -422,7 +422,7 @@ def test_anybody_sees_to_it_that_the_dead_stay_dead(numbers: Numbers) -> None:
     assert list(numbers.dead_items) == [0, 1]
 
 
-def test_the_dead_can_be_requeued_read_and_cleared(numbers: Numbers) -> None:
+def test_the_dead_can_be_requeued_read_and_cleared(client: redis.Redis, numbers: Numbers) -> None:
     numbers.lease(4, max_deliveries=1).release()
     assert list(numbers.dead_items) == [0, 1, 2, 3]
     assert numbers.requeue(2, 3, 77) == 2
@@ -433,6 +433,7 @@ def test_the_dead_can_be_requeued_read_and_cleared(numbers: Numbers) -> None:
     assert len(numbers.dead_items) == 0
     numbers.lease(3, max_deliveries=1).release()
     assert numbers.dead_items.clear()
+    assert not client.exists("{numbers}:dead", "{numbers}:letters")
     assert not numbers.dead_items
 
 

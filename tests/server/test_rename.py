@@ -21,7 +21,7 @@ from redset import RedisSortedSet
 from redset._protocol.commands import Command
 from redset._transport.connection import ClientConnection
 from redset.codecs import JSONSerializer
-from redset.exceptions import KeyTypeError, LeaseLost
+from redset.exceptions import AlreadyRenamed, KeyTypeError, LeaseLost
 from redset.leases import Lease
 from tests.proxy import LossyProxy
 from tests.server.conftest import TAG, MakeClient, RoundTrips, companion_of
@@ -405,6 +405,46 @@ def test_a_rename_that_is_called_again_after_a_lost_reply_loses_nothing(
         jobs.rename(NEW)
         assert (jobs.name, list(jobs), jobs.stats().leased) == (NEW, list("bcdef"), 1)
         lease.ack()
+
+
+@pytest.mark.parametrize("state", ["ready", "leased", "dead"])
+def test_a_rename_that_is_repeated_when_the_old_name_has_new_items_is_no_silent_success(
+    client: redis.Redis, server: TestServer, make_client: MakeClient, state: str
+) -> None:
+    with LossyProxy(*server.ports) as proxy:
+        once = behind(proxy, make_client, client, 0)
+        filled(once, f"{TAG}other").rename(f"{TAG}another")  # the server has the script now
+        jobs = filled(once, OLD)
+        proxy.lose("EVAL", 1)
+        with pytest.raises(connection_error(client)):
+            jobs.rename(NEW)
+        newer = Strings(once, OLD)
+        newer.add("z")
+        if state != "ready":
+            lease = newer.lease(1)
+            if state == "dead":
+                lease.reject()
+        with pytest.raises(AlreadyRenamed, match="call rename again"):
+            newer.rename(NEW)
+        assert (newer.name, list(Strings(client, NEW))) == (OLD, list("abcdef"))
+        newer.rename(NEW)
+        assert (newer.name, sum(newer.stats()[:6]) > 0) == (NEW, True)
+        assert list(newer) == (["z"] if state == "ready" else [])
+        assert list(newer.dead_items) == (["z"] if state == "dead" else [])
+
+
+def test_a_key_of_another_type_is_neither_renamed_nor_replaced(
+    client: redis.Redis, jobs: Strings
+) -> None:
+    client.hset(NEW, "user", "ann")
+    with pytest.raises(KeyTypeError, match=rf"'{NEW}' holds another Redis type .* not replaced"):
+        jobs.rename(NEW)
+    with pytest.raises(KeyTypeError, match=rf"'{NEW}'"):
+        Strings(client, NEW).rename(f"{TAG}third")
+    assert (client.hget(NEW, "user"), client.exists(f"{TAG}third")) == (b"ann", 0)
+    client.delete(NEW)
+    jobs.rename(NEW)
+    assert list(jobs) == list("abcdef")
 
 
 def test_a_moved_lease_is_settled_once_whichever_reply_is_lost(

@@ -39,6 +39,7 @@ from redset._protocol.commands.confirming import (
     delivered_nothing,
 )
 from redset._protocol.commands.delivery import (
+    FIRST_PLACE,
     cancel,
     fields,
     first,
@@ -109,6 +110,7 @@ from redset._protocol.commands.scripts import (
 )
 from redset._protocol.commands.temporary import while_alive
 from redset._protocol.commands.whole import (
+    clear,
     delete,
     delete_all,
     exists,
@@ -132,6 +134,7 @@ __all__ = [
     "EXPIRE",
     "FENCE",
     "FIRST_LEASE",
+    "FIRST_PLACE",
     "FIRST_TAKE",
     "FLAGS",
     "HIGHEST",
@@ -170,6 +173,7 @@ __all__ = [
     "by_rank",
     "cancel",
     "changes",
+    "clear",
     "compare",
     "confirm",
     "confirming_places",

@@ -25,6 +25,9 @@ from redset._protocol.commands.scripts import (
     Script,
 )
 
+# Where a call for all dead members begins: no time yet, and no member that it ended at.
+FIRST_PLACE = ("", "", "")
+
 # The script for several sets, and what first.lua must know about the script for one set: the place
 # of the request's id among its arguments, the place of the number of members, and how many words
 # a recorded reply, and a reply, have that are no members.
@@ -122,15 +125,18 @@ def stats(keys: Sequence[bytes], max_due_score: str) -> Command[tuple[list[int],
 def sort_dead(
     keys: Sequence[bytes],
     verb: str,
-    passed: int,
     reason: str,
-    before: float | None,
+    age: float,
+    place: Sequence[Word],
     members: Sequence[bytes],
-) -> Command[list[int]]:
-    """Requeue or discard dead members; the reply is how many, and how many were passed over."""
-    latest: Word = "" if before is None else milliseconds(before)
-    arguments = (verb, passed, reason, latest, *members)
-    return call(DEAD, keys, arguments, lambda reply: [int(count) for count in reply])
+) -> Command[tuple[int, Sequence[Word]]]:
+    """Requeue or discard dead members; the reply is how many, and the *place* to go on from.
+
+    They must have been dead for *age* seconds. A call begins at `FIRST_PLACE`, and ends at a place
+    whose last word is empty.
+    """
+    arguments = (verb, reason, milliseconds(age), *place, *members)
+    return call(DEAD, keys, arguments, lambda reply: (int(reply[0]), reply[1:]))
 
 
 def cancel(keys: Sequence[bytes], members: Sequence[bytes]) -> Command[int]:

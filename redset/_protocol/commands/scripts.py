@@ -38,6 +38,7 @@ COUNT, READ = Script("comparing", "count"), Script("scores", "sums", "comparing"
 LEASE = Script("idempotency", "time_to_live", "leasing", "lease")
 SETTLE = Script("idempotency", "time_to_live", "leasing", "settle")
 PUT_ASIDE = Script("time_to_live", "leasing", "put_aside")
+CLEAR = Script("clear")
 EXPIRE, TTL = Script("idempotency", "expire"), Script("time_to_live", "ttl")
 # The same scripts, for the first of several sets that has something.
 FIRST_TAKE = Script(

@@ -5,7 +5,7 @@ from typing import Any
 
 from redset._protocol import replies
 from redset._protocol.commands.command import Command, call, call_once, milliseconds, parts
-from redset._protocol.commands.scripts import EXPIRE, RENAME, TTL
+from redset._protocol.commands.scripts import CLEAR, EXPIRE, RENAME, TTL
 
 
 def exists(key: bytes) -> Command[int]:
@@ -20,6 +20,12 @@ def delete(*keys: bytes) -> Command[int]:
 def delete_all(keys: Sequence[bytes]) -> list[Command[Any]]:
     """Return the commands of `delete` for any number of keys."""
     return [delete(*part) for part in parts(keys)]
+
+
+def clear(keys: Sequence[bytes]) -> list[Command[Any]]:
+    """Return the commands that delete a set, its key first, and any number of other *keys*."""
+    first, *others = parts(keys)
+    return [call(CLEAR, first, (), replies.integer), *(delete(*part) for part in others)]
 
 
 def expire(key: bytes, seconds: float) -> Command[int]:

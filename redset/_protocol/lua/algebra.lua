@@ -20,8 +20,9 @@
 --          operand, then for each liveness key the place of that operand, from 0
 -- Reply    {'size', n} or {'answer', 0 or 1 or a count}; or an error, before anything is changed:
 --          {'expired', operand}, {'type', operand}, {'dropped', operand} for a staged operand of
---          which only the last chunk is left (operands count from 0), {'no number', 0} if a score
---          would be the sum of inf and -inf, or an infinite score times a weight of 0
+--          which only the last chunk is left (operands count from 0), {'into', 0} if KEYS[1] has
+--          another type, {'no number', 0} if a score would be the sum of inf and -inf, or an
+--          infinite score times a weight of 0
 -- Cost     that of ZUNIONSTORE, ZINTERSTORE, ZDIFFSTORE or ZINTERCARD, up to twice
 -- Why      no aggregate of ZUNIONSTORE lets the left score win, and *STORE drops a time-to-live
 local into, liveness_key, scratch, spare, reply_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -76,6 +77,11 @@ for i = 1, n do
   if ARGV[6 + i] == 'staged' and redis.call('PTTL', operands[i]) < 0 then
     return done('dropped', i - 1)
   end
+end
+
+if ttl == 'none' then
+  local kind = redis.call('TYPE', into).ok
+  if kind ~= 'zset' and kind ~= 'none' then return done('into', 0) end
 end
 
 local counted = counts[string.match(operation, '^count_(.*)')]

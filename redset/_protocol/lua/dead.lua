@@ -5,17 +5,18 @@
 -- KEYS[3]  letters, as leasing.lua has it
 -- KEYS[4]  held, as leasing.lua has it
 -- KEYS[5]  absent, as leasing.lua has it
--- ARGV     "requeue" or "discard", how many members of dead to pass over, reason or '', the latest
---          time (in milliseconds) at which a member died or '', member, member, ...; if no members
+-- ARGV     "requeue" or "discard", reason or '', for how many milliseconds a member must be dead, the
+--          time of the call's first request in milliseconds or '' for the first, score and member
+--          that the request before ended at, or '' and '', then member, member, ...; if no members
 --          are named, the next 250 of dead
--- Reply    how many were moved, and how many were passed over by this call and those before; -1 at
---          the end
+-- Reply    how many were moved; the time of the call's first request; score and member that this
+--          request ended at, or '' and '' at the end
 -- Cost     O(k log n) for k members
 -- Why      between two commands, a member would be in neither key. If a dead member was added again
 --          and is on lease, it is not requeued: no second consumer may receive it
 local set, dead, letters, held, absent = unpack(KEYS)
-local requeues, passed, reason, before = ARGV[1] == 'requeue', tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local AT_ONCE = 250
+local verb, reason, age, began, last_score, last = unpack(ARGV, 1, 6)
+local AT_ONCE, FIRST = 250, 7
 
 -- If memory is short, the server allows the other writes only after a write that frees memory:
 -- these two change nothing, but count as such. They also fail, as the reads after them do, before
@@ -25,17 +26,49 @@ redis.call('HDEL', absent, '')
 redis.call('ZCARD', set)
 redis.call('HLEN', letters)
 local left = redis.call('PTTL', dead)
-local members = {unpack(ARGV, 5)}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+began = tonumber(began) or now
+
+-- Return the rank after the member that the request before ended at. Members leave dead and enter
+-- it between two requests, so the rank of that time may be another member's now.
+local function next_rank()
+  if last_score == '' then return 0 end
+  local score = redis.call('ZSCORE', dead, last)
+  if not score then
+    redis.call('ZADD', dead, last_score, last)
+    local rank = redis.call('ZRANK', dead, last)
+    redis.call('ZREM', dead, last)
+    return rank
+  end
+  if tonumber(score) == tonumber(last_score) then return redis.call('ZRANK', dead, last) + 1 end
+  return redis.call('ZCOUNT', dead, '-inf', '(' .. last_score)
+end
+
+local members, pairs_of_page = {unpack(ARGV, FIRST)}, {}
 local all = #members == 0
-if all then members = redis.call('ZRANGE', dead, passed, passed + AT_ONCE - 1) end
+
+-- A member that died since the call began is left for the next call, unless it is named: it may be
+-- one that this call has requeued. If the server's clock was set back, the time of a member may be
+-- to come.
+local function is_meant(why, died)
+  if reason ~= '' and why ~= reason then return false end
+  if age ~= '0' then return died <= began - age end
+  return not all or died <= began or died > now
+end
+
+if all then
+  local first = next_rank()
+  pairs_of_page = redis.call('ZRANGE', dead, first, first + AT_ONCE - 1, 'WITHSCORES')
+  for i = 1, #pairs_of_page, 2 do members[#members + 1] = pairs_of_page[i] end
+end
 
 local moved = 0
 for _, member in ipairs(members) do
   local score = redis.call('ZSCORE', dead, member)
-  local why, time = string.match(redis.call('HGET', letters, member) or '', '^(%S+) (%d+) ')
-  local chosen = score and (reason == '' or why == reason)
-  if before ~= '' then chosen = chosen and tonumber(time or 0) <= tonumber(before) end
-  if chosen and requeues then
+  local why, died = string.match(redis.call('HGET', letters, member) or '', '^(%S+) (%d+) ')
+  local chosen = score and is_meant(why, tonumber(died or 0))
+  if chosen and verb == 'requeue' then
     if redis.call('HEXISTS', held, member) == 1 then
       chosen = false
     else
@@ -46,9 +79,9 @@ for _, member in ipairs(members) do
     redis.call('ZREM', dead, member)
     redis.call('HDEL', letters, member)
     moved = moved + 1
-  else
-    passed = passed + 1
   end
 end
 inherit(left, set)
-return {moved, all and #members == AT_ONCE and passed or -1}
+local is_end = #pairs_of_page < 2 * AT_ONCE
+local ends_at = is_end and {'', ''} or {pairs_of_page[2 * AT_ONCE], pairs_of_page[2 * AT_ONCE - 1]}
+return {moved, string.format('%.0f', began), unpack(ends_at)}

@@ -11,7 +11,9 @@
 -- ARGV     this request's id, milliseconds to keep the reply, and to keep an entry of moved after
 --          the last deadline, channel of the consumers that wait for the new key
 -- Reply    {'size', 1}, or {'expired', 0} if the temporary set is gone; the same again for the same
---          call: a repeated call must not replace what the first one moved
+--          call. {'renamed', 1} if a repeated call finds that an earlier attempt renamed the set,
+--          and that there is something under its key again: that must not replace what was moved.
+--          {'into', 0} if the new key has another type
 -- Cost     O(log n); a replaced set is freed in the background
 -- Why      RENAME moves only one of the keys, and is an error for an empty set, which has no key
 local set, new, reply_key, moved = unpack(KEYS, 1, 4)
@@ -24,13 +26,20 @@ local absent = KEYS[FIRST + number - 1]
 -- have a limit.
 local LONGEST = 1e12
 
-if recall(reply_key, id) ~= 'fresh' then return {'size', 1} end
+local state = recall(reply_key, id)
+if state == 'retry' and redis.call('EXISTS', set, unpack(KEYS, FIRST, FIRST + number - 1)) > 0 then
+  return {'renamed', 1}
+end
+if state ~= 'fresh' then return {'size', 1} end
 if liveness_key and redis.call('EXISTS', liveness_key) == 0 then return {'expired', 0} end
 
 -- If a key has another type, or if the account may not use the commands below, these fail before
 -- anything is changed. The first write counts as one that frees memory: after it, the server allows
 -- the others if memory is short.
 local last = redis.call('ZRANGE', leased, -1, -1, 'WITHSCORES')[2]
+redis.call('ZCARD', set)
+local kind = redis.call('TYPE', new).ok
+if kind ~= 'zset' and kind ~= 'none' then return {'into', 0} end
 redis.call('ZCARD', moved)
 redis.call('UNLINK', absent)
 redis.call('EXISTS', absent)

@@ -5,6 +5,7 @@
 -- Reply    milliseconds; -1 if the set has no time-to-live, or no key
 -- Cost     O(1)
 -- Why      between two commands, the only member could move from one key to another
+redis.call('ZCARD', KEYS[1])  -- fails if the key has another type
 local left = -1
 for _, key in ipairs(KEYS) do
   if left < 0 then left = math.max(left, redis.call('PTTL', key)) end

@@ -24,7 +24,9 @@ class LifetimeMethods(SetHandle[T]):
         the set is renamed once.
 
         Raises: `ResultExpired` for a result that has expired; ``ValueError`` for a *new_name* that
-        can't be the name of a set.
+        can't be the name of a set; `KeyTypeError` if one of the names holds another Redis type;
+        `AlreadyRenamed` if this call repeats one that failed after the server had renamed the set,
+        and the old name has items again: the next call replaces what that one moved.
         Cost: 1 round trip, O(log n). The first time that a lease is settled after the rename takes
         2 more. In a cluster, both names must share a slot. Atomic.
         Source: ``RENAME``.

@@ -57,7 +57,8 @@ class ManyMethods(SetHandle[T]):
     async def clear(self) -> bool:
         """Empty the set and delete its companion keys; return whether there was anything in it.
 
-        Cost: 1 round trip, O(1); the server frees the memory in the background.
+        Raises: `KeyTypeError` if the key holds another Redis type, which is left as it is.
+        Cost: 1 round trip, O(1); the server frees the memory in the background. Atomic.
         Source: ``UNLINK``; ``clear`` of redset 0.4.
         """
         return await self._run(many.clear)
