@@ -65,7 +65,8 @@ class BaseConsumer(Generic[T]):
         An ``Exception`` is suppressed, and the loop continues with the next item. The exception is
         passed to ``on_error``, or logged if there is none; the item is ready again after
         ``retry_delay``. ``SystemExit`` and other exceptions that are no ``Exception`` are not
-        suppressed.
+        suppressed; if the loop goes on all the same (after ``asyncio.timeout`` around the block,
+        for example), the item has failed like one with an ``Exception``.
         """
         return Attempt(self)
 
@@ -87,21 +88,6 @@ class BaseConsumer(Generic[T]):
     ) -> None:
         self._work.left_by(error)
         self.close()
-
-    def _failed(self, error: Exception) -> None:
-        """Release the current item, and report *error*."""
-        work = self._work
-        try:
-            runner = self._runner if work.at_hand is None else work.lease._runner
-            work.log_and_report(runner.config.label, error)
-        finally:
-            item, lease = work.at_hand, work.lease
-            if item is not None and item.member in lease._held.unsettled:
-                how = settling.failure(work.delay(error), error)
-                members = [item.member]
-                unconfirmed = lease._leave(settling.settle, lease._held, how, members)
-                if unconfirmed is not None:
-                    logger.warning("%s", unconfirmed)
 
 
 class Consumer(BaseConsumer[T], Iterator[T]):
@@ -155,7 +141,7 @@ class Attempt(Generic[C]):
         traceback: TracebackType | None,
     ) -> bool:
         if isinstance(error, Exception):
-            self._consumer._failed(error)
+            _failed(self._consumer._runner, self._consumer._work, error)
             return True
         if error is not None:
             self._consumer._work.error = error
@@ -196,6 +182,8 @@ def _consume(
                     except BaseException as error:
                         at_hand = work.error or error
                         raise
+                    if work.error is not None:
+                        _failed(runner, work, work.error)
                     work.at_hand = None
                 work.done += 1
     finally:
@@ -206,6 +194,26 @@ def _consume(
             reuse.end()
             # An error refers to this frame: this cycle would stay until a garbage collection.
             at_hand = work.error = None
+
+
+def _failed(runner: PlanRunner[Any], work: Work[Any], error: BaseException) -> None:
+    """Release the current item, and report *error*.
+
+    If the *error* that ended the item's attempt is no ``Exception``, but the loop goes on, it has
+    not ended the program or the task: the delivery counts.
+    """
+    work.error = None
+    try:
+        source = runner if work.at_hand is None else work.lease._runner
+        work.log_and_report(source.config.label, error)
+    finally:
+        item, lease = work.at_hand, work.lease
+        if item is not None and item.member in lease._held.unsettled:
+            how = settling.counted_failure(work.retry_delay(), error)
+            members = [item.member]
+            unconfirmed = lease._leave(settling.settle, lease._held, how, members)
+            if unconfirmed is not None:
+                logger.warning("%s", unconfirmed)
 
 
 def _next(run_in: Any, sets: tuple[Any, ...], slot: Any, step: Step[T], *about: Any) -> Any:

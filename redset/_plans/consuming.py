@@ -143,6 +143,7 @@ class Work(Generic[T]):
     def begin(self, lease: Any) -> None:
         """Start to work on *lease*."""
         self.lease, self.at_hand, self.done = lease, None, 0
+        self.error = None
 
     def current_lease(self) -> Any:
         """Return the lease that the consumer works on, or worked on last."""
@@ -164,14 +165,18 @@ class Work(Generic[T]):
 
     def delay(self, error: BaseException) -> float:
         """Return the seconds until the current item, which failed with *error*, is ready again."""
-        delay = self.settings.retry_delay
         if self.at_hand is None or not counts(error):
             return 0.0
-        if callable(delay):
-            return check_seconds(self._name, "retry_delay", delay(self.at_hand.deliveries))
-        return delay
+        return self.retry_delay()
 
-    def report(self, error: Exception) -> None:
+    def retry_delay(self) -> float:
+        """Return ``retry_delay`` for the current item."""
+        delay = self.settings.retry_delay
+        if callable(delay) and self.at_hand is not None:
+            return check_seconds(self._name, "retry_delay", delay(self.at_hand.deliveries))
+        return cast(float, delay)
+
+    def report(self, error: BaseException) -> None:
         """Call ``on_error`` for the current item."""
         on_error = self.settings.on_error
         if on_error is not None and self.at_hand is not None:
@@ -181,7 +186,7 @@ class Work(Generic[T]):
         """Return what the loop receives for *leased*."""
         return leased.item
 
-    def log_and_report(self, label: str, error: Exception) -> None:
+    def log_and_report(self, label: str, error: BaseException) -> None:
         """Call ``on_error`` for the current item; log *error* if there is no ``on_error``."""
         if self.settings.on_error is None:
             logger.error("redset %r: an item failed", label, exc_info=error)

@@ -126,6 +126,10 @@ def settle_each(
 def failure(delay: float, error: BaseException | None) -> Settling:
     if error is None or not counts(error):
         return Settling("uncounted")
+    return counted_failure(delay, error)
+
+
+def counted_failure(delay: float, error: BaseException) -> Settling:
     return Settling("release", delay, None, error_text(error))
 
 

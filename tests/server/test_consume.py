@@ -322,6 +322,51 @@ def test_attempt_passes_an_exit_on_and_the_delivery_does_not_count(numbers: Numb
     assert [lease.deliveries(number) for number in lease] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_an_item_whose_attempt_was_left_by_an_exit_has_failed_if_the_loop_goes_on(
+    numbers: Numbers, kind: type[BaseException]
+) -> None:
+    told: list[tuple[int, type[BaseException]]] = []
+
+    def report(number: int, error: BaseException) -> None:
+        told.append((number, type(error)))
+
+    jobs = numbers.consume(2, timeout=0, max_deliveries=2, on_error=report)
+    done = []
+    for number in jobs:
+        with contextlib.suppress(kind), jobs.attempt():
+            if number in {1, 2}:
+                raise kind
+            done.append(number)
+    assert done == [0, *range(3, 10)]
+    assert told == [(number, kind) for number in (1, 1, 2, 2)]
+    assert [(letter.item, letter.reason) for letter in numbers.dead_letters()] == [
+        (1, "failed"),
+        (2, "failed"),
+    ]
+
+
+def test_the_error_of_an_earlier_item_is_not_taken_for_that_of_a_later_one(
+    numbers: Numbers,
+) -> None:
+    told: list[BaseException] = []
+    for _ in range(2):
+        with (
+            pytest.raises(OSError),
+            numbers.consume(
+                4, max_deliveries=2, on_error=lambda _item, error: told.append(error)
+            ) as jobs,
+        ):
+            for number in jobs:
+                with contextlib.suppress(SystemExit), jobs.attempt():
+                    if number == 0:
+                        raise SystemExit
+                if number == 1:
+                    raise OSError("poison")
+    assert [type(error) for error in told] == [SystemExit, OSError] * 2
+    assert {letter.error for letter in numbers.dead_letters()} == {"SystemExit", "OSError: poison"}
+
+
 @pytest.mark.parametrize(("kind", "counted"), [(SystemExit, 0), (OSError, 1)])
 def test_with_block_around_a_loop_learns_of_the_error(
     numbers: Numbers, kind: type[BaseException], counted: int
