@@ -65,7 +65,7 @@ class BaseConsumer(Generic[T]):
         An ``Exception`` is suppressed, and the loop continues with the next item. The exception is
         passed to ``on_error``, or logged if there is none; the item is ready again after
         ``retry_delay``. ``SystemExit`` and other exceptions that are no ``Exception`` are not
-        suppressed; if the loop goes on all the same (after ``asyncio.timeout`` around the block,
+        suppressed; if the loop goes on nevertheless (after ``asyncio.timeout`` around the block,
         for example), the item has failed like one with an ``Exception``.
         """
         return Attempt(self)

@@ -352,7 +352,7 @@ def test_the_error_of_an_earlier_item_is_not_taken_for_that_of_a_later_one(
     told: list[BaseException] = []
     for _ in range(2):
         with (
-            pytest.raises(OSError),
+            pytest.raises(OSError, match="poison"),
             numbers.consume(
                 4, max_deliveries=2, on_error=lambda _item, error: told.append(error)
             ) as jobs,
