@@ -95,6 +95,26 @@ def test_a_repeated_request_is_not_given_what_came_to_a_more_urgent_set(
     assert not list(urgent)
 
 
+def test_if_what_a_failed_call_was_given_is_on_lease_elsewhere_the_more_urgent_comes_first(
+    client: redis.Redis, once: redis.Redis, proxy: LossyProxy
+) -> None:
+    sets = numbers(once)
+    urgent, normal, _ = numbers(client)
+    normal.update([3, 4])
+    jobs = FirstOf(*sets)
+    proxy.lose(SCRIPT, 1)
+    with pytest.raises(connection_error(client)):
+        jobs.lease(1, ttl=0.02)
+    time.sleep(0.05)
+    other = normal.lease(1)
+    assert list(other) == [3]
+    urgent.add(1)
+    given = [list(jobs.lease(1)) for _ in range(3)]
+    assert given == [[1], [4], []]
+    other.ack()
+    assert normal.stats().leased == urgent.stats().leased == 1
+
+
 def test_the_next_call_is_given_what_a_failed_one_was_given_before_what_is_more_urgent(
     client: redis.Redis, once: redis.Redis, proxy: LossyProxy
 ) -> None:

@@ -44,10 +44,13 @@ for place = 1, number do
   has_reply[place] = #words > idle
 end
 
+-- The first pass asks for no more than the recorded reply: members that its lease no longer holds
+-- are not replaced by others of a set that may come last.
 for pass = 1, 2 do
   for place = 1, number do
     if pass == 2 or has_reply[place] then
-      local reply = ask(place)
+      local wanted = ARGV[FIRST + (place - 1) * width + num_at - 1]
+      local reply = ask(place, pass == 1 and '-' .. wanted)
       if reply.err then return reply end
       if #reply > base or reply[base] == 'more' then
         -- If the set of the earlier lease comes after this set, it is asked for 0 members, so that

@@ -2,10 +2,11 @@
 --
 -- KEYS     as leasing.lua has them
 -- ARGV     milliseconds to keep the reply, milliseconds until the deadline, number of members (0:
---          only acknowledge), deliveries after which a member that is not acknowledged is dead (0:
---          never), channel of waiting consumers, the worker's name, 'last' for the highest members
---          instead of the lowest or '', this request's id, highest score that is due, name of the
---          lease, name of the earlier lease, member to acknowledge, member, ...
+--          only acknowledge; negative: only those of an earlier attempt), deliveries after which a
+--          member that is not acknowledged is dead (0: never), channel of waiting consumers, the
+--          worker's name, 'last' for the highest members instead of the lowest or '', this request's
+--          id, highest score that is due, name of the lease, name of the earlier lease, member to
+--          acknowledge, member, ...
 -- Reply    deadline in milliseconds, the positions (from 0) of the members that the earlier lease
 --          no longer holds as words in one string, "more" if another request of the call may find
 --          members of expired leases that this one did not reclaim yet, then member, score,
@@ -15,7 +16,8 @@
 -- Why      several keys must change at one moment, by the server's clock
 local keep, ttl, num, most, channel, worker, last = unpack(ARGV, 1, 7)
 local id, max_due_score, lease, earlier = unpack(ARGV, 8, 11)
-num, last = tonumber(num), last == 'last'
+local only_again = tonumber(num) < 0
+num, last = math.abs(tonumber(num)), last == 'last'
 local FIRST = 12
 local now = now_in_milliseconds()
 local deadline = string.format('%.0f', now + ttl)
@@ -65,7 +67,7 @@ if state ~= 'fresh' then
     return reply
   end
   store_reply(reply_key, id, still, keep)
-  if #still > 2 or num == 0 then return reply end
+  if #still > 2 or num == 0 or only_again then return reply end
 elseif num == 0 then
   store_reply(reply_key, id, {earlier, lost}, keep)
   return {deadline, lost, ''}

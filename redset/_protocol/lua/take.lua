@@ -10,7 +10,7 @@
 --          stale.
 -- Cost     O(k log n) for k members, and for those whose lease has expired
 -- Why      if the client repeats ZPOPMIN after a lost reply, the first members are lost
-local keep, num, last = ARGV[1], tonumber(ARGV[2]), ARGV[3] == 'last'
+local keep, num, last = ARGV[1], math.abs(tonumber(ARGV[2])), ARGV[3] == 'last'
 local id, max_due_score = ARGV[4], ARGV[5]
 
 if is_gone(KEYS[12]) then return GONE end
