@@ -11,11 +11,17 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redset import FirstOf, RedisSortedSet
+from redset import EmptySetError, FirstOf, RedisSortedSet
 from redset._plans import first
 from tests.processes import Mortals
 from tests.proxy import LossyProxy
-from tests.server.conftest import TIMEOUT_SECONDS, MakeClient, load_scripts, until
+from tests.server.conftest import (
+    TIMEOUT_SECONDS,
+    MakeClient,
+    companion_of,
+    load_scripts,
+    until,
+)
 from tests.server.test_faults import FOREVER, running, stubborn
 from tests.server.test_idempotency import Connection, Network, attempt, begin, repeated
 from tests.server.test_lost_replies import SCRIPT, behind, connection_error
@@ -93,6 +99,24 @@ def test_a_repeated_request_is_not_given_what_came_to_a_more_urgent_set(
     assert [jobs.pop()[1] for _ in range(3)] == [3, 1, 4]
     assert requests[0] == requests[1]
     assert not list(urgent)
+
+
+def test_one_request_reclaims_so_many_items_of_all_sets_together(client: redis.Redis) -> None:
+    load_scripts(client)
+    sets = numbers(client)
+    for each in sets:
+        each.update(range(200))
+        for _ in range(200):
+            each.lease(1, max_deliveries=1)
+        leased = companion_of(each.name, "leased")
+        on_lease: Any = client.zrange(leased, 0, -1)
+        client.zadd(leased, dict.fromkeys(on_lease, 1))
+    client.config_resetstat()
+    with pytest.raises(EmptySetError):
+        FirstOf(*sets).pop()
+    stats: Any = client.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 3
+    assert [each.stats().dead for each in sets] == [200] * 3
 
 
 def test_if_what_a_failed_call_was_given_is_on_lease_elsewhere_the_more_urgent_comes_first(

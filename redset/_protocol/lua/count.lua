@@ -10,7 +10,8 @@
 --          difference those that are in the first set and in no other. Or an error: {'expired',
 --          operand} or {'type', operand}
 -- Cost     that of ZINTERCARD for one set or two, and for intersections; else O(n) for the members
---          of all sets except the largest; O(1) for each local member and set
+--          of all sets except the largest, and if they are more than 10,000, for each further set;
+--          O(1) for each local member and set
 -- Why      all sets are read at one moment; nothing is written, so that a read-only replica answers
 local operation, n, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local fault = fault_of(n, 4)

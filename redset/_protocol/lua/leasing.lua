@@ -19,8 +19,6 @@
 local set, reply_key, leased, held, deliveries, dead, letters, delayed, undecodable, seen, absent =
   unpack(KEYS)
 
--- The members of expired leases that one call reclaims at most; the next call reclaims more.
-local MAX_EXPIRED = 250
 -- The limit of Lua's stack is not much higher, and some servers refuse commands of more words.
 local MAX_ARGUMENTS = 3000
 
@@ -117,9 +115,10 @@ end
 -- is unknown which one did: the delivery doesn't count for any of them, but from now on each of
 -- them is leased alone.
 local function reclaim(now)
-  local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MAX_EXPIRED + 1)
+  local expired = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, expired_left + 1)
   if #expired == 0 then return false end
-  local more = table.remove(expired, MAX_EXPIRED + 1) ~= nil
+  local more = table.remove(expired, expired_left + 1) ~= nil
+  expired_left = expired_left - #expired
   check_types()
   for _, member in ipairs(expired) do
     local lease, count, most, score, company = parts_of(redis.call('HGET', held, member))

@@ -48,17 +48,43 @@ local function member_lacks_a_score(member, operation, conflict, sets, weights)
   return undefined or (conflict == 'sum' and above == math.huge and below == -math.huge)
 end
 
--- Return the first and last ranks of the members of a set whose scores are infinite, or become so
--- when they are multiplied by the weight: those with the lowest scores, then those with the
--- highest.
-local function infinite_ends(set, weight)
-  weight = math.abs(weight)
-  local edge = weight > 1 and string.format('%.17g', 1.797e308 / weight) or 'inf'
+-- Return the ends of a set whose products of score and weight are infinite, or no number: those with
+-- the lowest scores, then those with the highest. The third value is true if finite products of all
+-- *n* sets may have an infinite sum.
+local function infinite_ends(set, weight, n)
+  local factor = math.abs(weight)
+  local edge = factor > 1 and string.format('%.17g', 1.797e308 / factor) or 'inf'
   local size = redis.call('ZCARD', set)
+  local low = redis.call('ZCOUNT', set, '-inf', '-' .. edge)
+  local high = redis.call('ZCOUNT', set, edge, '+inf')
+  local largest = 0
+  for _, rank in ipairs({low, size - high - 1}) do
+    local score = low + high < size and redis.call('ZRANGE', set, rank, rank, 'WITHSCORES')[2]
+    if score then largest = math.max(largest, math.abs(number_of(score) * factor)) end
+  end
   return {
-    {0, redis.call('ZCOUNT', set, '-inf', '-' .. edge) - 1},
-    {size - redis.call('ZCOUNT', set, edge, '+inf'), size - 1},
-  }
+    {set = set, first = 0, last = low - 1, positive = weight < 0, undefined = weight == 0},
+    {set = set, first = size - high, last = size - 1, positive = weight > 0, undefined = weight == 0},
+  }, largest * n > 1.797e308
+end
+
+-- Return the ends to search: a member without a sum is in one of each sign, so those of one sign
+-- are enough.
+local function ends_to_search(sets, weights)
+  local found, total, all = {}, {[true] = 0, [false] = 0}, false
+  for i = 1, #sets do
+    local ends, has_large = infinite_ends(sets[i], tonumber(weights[i]), #sets)
+    all = all or has_large
+    for _, each in ipairs(ends) do
+      found[#found + 1] = each
+      total[each.positive] = total[each.positive] + each.last - each.first + 1
+    end
+  end
+  local fewer, chosen = total[true] < total[false], {}
+  for _, each in ipairs(found) do
+    if all or each.undefined or each.positive == fewer then chosen[#chosen + 1] = each end
+  end
+  return chosen
 end
 
 -- Return whether a member of a union or intersection has no score: it would be the sum of inf and
@@ -68,13 +94,11 @@ local function lacks_a_score(operation, conflict, sets, weights)
   if conflict == 'keep' or conflict == 'replace' then return false end
   local highest, lowest = bounds(conflict, sets, weights)
   if not (is_infinite(highest) and is_infinite(lowest)) then return false end
-  for i = 1, #sets do
-    for _, range in ipairs(infinite_ends(sets[i], weights[i])) do
-      for first = range[1], range[2], 1000 do
-        local last = math.min(first + 999, range[2])
-        for _, member in ipairs(redis.call('ZRANGE', sets[i], first, last)) do
-          if member_lacks_a_score(member, operation, conflict, sets, weights) then return true end
-        end
+  for _, each in ipairs(ends_to_search(sets, weights)) do
+    for first = each.first, each.last, 1000 do
+      local last = math.min(first + 999, each.last)
+      for _, member in ipairs(redis.call('ZRANGE', each.set, first, last)) do
+        if member_lacks_a_score(member, operation, conflict, sets, weights) then return true end
       end
     end
   end
