@@ -79,7 +79,8 @@ def encode_for_lookup(config: SetConfig[T], item: T) -> bytes | None:
     except (TypeError, ValueError):
         if not isinstance(item, set):
             raise
-    return encode_or_none(config, cast(T, frozenset(item)))
+    # A subclass may override how it is iterated; ``==`` compares what it holds.
+    return encode_or_none(config, cast(T, frozenset(set.__iter__(item))))
 
 
 def _is_hashable(item: object) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from redset._support.subclasses import static
-from redset.codecs import _scalars
+from redset.codecs import _bases, _scalars
 from redset.codecs._fields import Field, fields_of, has_generated_eq, ignored
 from redset.exceptions import UncertainItemError
 
@@ -58,10 +58,11 @@ def parts_of(item: Any, function: Any, arguments: tuple[Any, ...], state: Any) -
     if cls is timezone:
         return function, arguments[:1], state  # without its name
     _refuse_holding_more(item)
-    base = _scalars.base_of(item, _SCALAR_BASES)
+    base = _bases.base_of(item, _SCALAR_BASES)
     if base is not None and function is cls:
         scalar = _scalars.BY_CLASS[base]
-        arguments = scalar.loads(scalar.dumps(item)).__reduce_ex__(5)[1]
+        text = scalar.dumps(_bases.as_base(item, base))
+        arguments = scalar.loads(text).__reduce_ex__(5)[1]
     if type(state) is dict and _FIELDS_SET in state:
         return function, arguments, _model_state(item, state)
     plain = _has_plain_state(cls)
@@ -99,8 +100,8 @@ def _check_own_eq(
             raise ignored(cls, min(values))
         return
     fields: tuple[str, ...] = getattr(cls, "_fields", ())
-    if isinstance(item, tuple) and len(arguments) - 1 == len(item) == len(fields):
-        inner = dict(zip(fields, item, strict=True))
+    if isinstance(item, tuple) and len(arguments) - 1 == tuple.__len__(item) == len(fields):
+        inner = dict(zip(fields, arguments[1:], strict=True))
         _check_compared(
             item, lambda changed: function(cls, *[changed[name] for name in fields]), inner
         )

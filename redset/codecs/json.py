@@ -6,10 +6,11 @@ from typing import Any, NoReturn
 
 from redset._support.native import native
 from redset._support.words import shown
-from redset.codecs import _scalars
+from redset.codecs import _bases, _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
-_BASES = (str, bool, int, float, list, dict, type(None))
+_EXACT = {str, int, bool, type(None)}
+_BASES = (str, int, float, list, dict, bool)
 _HINT = "MsgpackSerializer() carries it"
 _REGISTERED = "a MsgpackSerializer with that type registered carries it"
 # The types that MessagePack carries and JSON lacks, or has in another form.
@@ -71,32 +72,43 @@ def _document(item: Any, depth: int) -> object:
     """Return *item* in the form to be written, so that the same content gives the same text."""
     if depth > _scalars.DEPTH_LIMIT:
         raise _scalars.too_deep()
-    if isinstance(item, dict):
-        for key in item:
-            if not isinstance(key, str):
-                raise InvalidTypeError(
-                    f"a key in JSON is a str, got {_scalars.shown(key)}; {_hint(key)}"
-                )
-        return {key: _document(value, depth + 1) for key, value in item.items()}
-    if isinstance(item, list):
+    kind = type(item)
+    if kind in _EXACT:
+        return item
+    if kind is dict:
+        return {
+            key if type(key) is str else _key(key): _document(value, depth + 1)
+            for key, value in item.items()
+        }
+    if kind is list:
         return [_document(value, depth + 1) for value in item]
-    if isinstance(item, float):
+    if kind is float:
         if not isfinite(item):
             raise InvalidValueError(f"JSON has no {shown(item)}; {_HINT}")
         return _scalars.float_value(item)
-    if isinstance(item, _BASES):
-        return item
-    own = native(item)
-    if own is not item:
-        return _document(own, depth)
-    raise InvalidTypeError(
-        f"JSON has no type {type(item).__qualname__}; {_hint(item)}; got {_scalars.shown(item)}"
-    )
+    return _document(_plain(item), depth)
+
+
+def _key(key: object) -> object:
+    if not isinstance(key, str):
+        raise InvalidTypeError(f"a key in JSON is a str, got {_scalars.shown(key)}; {_hint(key)}")
+    return _plain(key)
+
+
+def _plain(item: object) -> object:
+    """Return *item* as the value of JSON's types that equals it; a dict as its content."""
+    base = dict if isinstance(item, dict) else _bases.base_of(item, _BASES)
+    own = native(item) if base is None else _bases.as_base(item, base)
+    if own is item:
+        raise InvalidTypeError(
+            f"JSON has no type {type(item).__qualname__}; {_hint(item)}; got {_scalars.shown(item)}"
+        )
+    return own
 
 
 def _hint(item: object) -> str:
     """Return which serializer carries *item*, as far as its own type tells."""
-    known = isinstance(item, _CARRIED) or native(item) is not item
+    known = _bases.base_of(item, _CARRIED) is not None or native(item) is not item
     return _HINT if known else _REGISTERED
 
 

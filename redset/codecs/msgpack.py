@@ -12,7 +12,7 @@ import msgpack
 
 from redset._support.native import is_lookalike, native
 from redset._support.words import shown
-from redset.codecs import _identity, _scalars
+from redset.codecs import _bases, _identity, _scalars
 from redset.exceptions import (
     InvalidTypeError,
     InvalidValueError,
@@ -24,12 +24,9 @@ T = TypeVar("T")
 
 _USER_CODES = 64
 _BYTEARRAY = ord("b")
-_COLLECTIONS: dict[type | None, int] = {tuple: ord("t"), set: ord("s"), frozenset: ord("z")}
+_COLLECTIONS: dict[type, int] = {tuple: ord("t"), set: ord("s"), frozenset: ord("z")}
 _MAKERS: dict[int, Callable[[Any], Any]] = {ord("t"): tuple, ord("s"): set, ord("z"): frozenset}
-# Instances of subclasses, such as an IntEnum, are packed as the base type that they compare like.
-_PLAIN: dict[type | None, Callable[[Any], object]] = {
-    str: str.__str__,
-    bytes: bytes,
+_PLAIN: dict[type, Callable[[Any], object]] = {
     float: _scalars.float_value,
     bytearray: lambda item: msgpack.ExtType(_BYTEARRAY, bytes(item)),
 }
@@ -37,7 +34,7 @@ _EXACT = {str, bytes, bool, type(None)}
 _KINDS: dict[type, None] = dict.fromkeys(
     [
         *(str, bytes, float, bytearray),
-        *(list, tuple, set, frozenset),
+        *(list, tuple, set, frozenset, dict),
         *_scalars.BY_CLASS,
     ]
 )
@@ -52,6 +49,18 @@ def _order(key: str) -> tuple[int, bytes]:
 
 def _packed(document: object) -> bytes:
     return cast(bytes, msgpack.packb(document, unicode_errors="surrogatepass"))
+
+
+def _atom(item: Any) -> object:
+    """Return a scalar in a type that MessagePack has."""
+    kind = type(item)
+    if kind in _EXACT or (kind is int and _LEAST <= item <= _MOST):
+        return item
+    if kind in _PLAIN:
+        return _PLAIN[kind](item)
+    scalar = _scalars.BY_CLASS[kind]
+    text = _scalars.instant_text if kind is datetime else scalar.dumps
+    return msgpack.ExtType(ord(scalar.tag), text(item).encode())
 
 
 class Extension(NamedTuple):
@@ -181,26 +190,25 @@ class MsgpackSerializer:
             return msgpack.ExtType(extension.code, payload)
         if type(item) in _EXACT:
             return item
-        kind = type(item) if type(item) in _KINDS else _scalars.base_of(item, _KINDS)
+        if type(item) not in _KINDS:
+            # An instance of a subclass, such as an IntEnum, is packed as its base type. A dict is
+            # its content, also if its `==` compares the order of its keys.
+            base = dict if isinstance(item, dict) else _bases.base_of(item, _KINDS)
+            if base is None:
+                return self._foreign(item, depth)
+            item = _bases.as_base(item, base)
+        kind = type(item)
         if kind is list:
             return [self._document(element, depth + 1) for element in item]
         if kind in _COLLECTIONS:
             return self._collection(item, kind, depth)
-        if isinstance(item, dict):
-            return self._map(item, depth)
-        own = native(item) if kind is None else item
-        return self._atom(item, kind) if own is item else self._document(own, depth)
+        return self._map(item, depth) if kind is dict else _atom(item)
 
-    def _atom(self, item: Any, kind: type | None) -> object:
-        if kind in _PLAIN:
-            return _PLAIN[kind](item)
-        if kind is int and _LEAST <= item <= _MOST:
-            return int(item)
-        if kind in _scalars.BY_CLASS:
-            scalar = _scalars.BY_CLASS[kind]
-            text = _scalars.instant_text if kind is datetime else scalar.dumps
-            return msgpack.ExtType(ord(scalar.tag), text(item).encode())
-        raise self._refusal(item)
+    def _foreign(self, item: object, depth: int) -> object:
+        own = native(item)
+        if own is item:
+            raise self._refusal(item)
+        return self._document(own, depth)
 
     def _refusal(self, item: object) -> InvalidTypeError:
         name = type(item).__qualname__
@@ -210,14 +218,14 @@ class MsgpackSerializer:
             words += f", or use PickleSerializer(allow=[{name}])"
         return refusal(f"{words}; got {_scalars.shown(item)}")
 
-    def _collection(self, item: Iterable[Any], kind: type | None, depth: int) -> object:
-        if not len(cast(Collection[Any], item)):
+    def _collection(self, item: Collection[Any], kind: type, depth: int) -> object:
+        if not item:
             return _EMPTY[kind]
         code = _COLLECTIONS[kind]
         if kind is tuple:
             row = [self._document(element, depth + 1) for element in item]
             return msgpack.ExtType(code, _packed(row))
-        _scalars.check_hashes(cast(Collection[Any], item))
+        _scalars.check_hashes(item)
         pack = msgpack.Packer(unicode_errors="surrogatepass").pack
         packed = {pack(self._document(element, depth + 1)) for element in item}
         elements: list[bytes] = sorted(packed)

@@ -61,7 +61,7 @@ class NamedtupleSerializer(Generic[NT]):
             raise InvalidTypeError(
                 f"expected an item of type {self._cls.__name__}, got {_scalars.shown(nt_instance)}"
             )
-        return self._documents.dumps(_fields_of(nt_instance))
+        return self._documents.dumps(_fields_of(self._cls, nt_instance))
 
     def loads(self, str_from_redis: str | bytes, /) -> NT:
         """Turn a member back into the namedtuple.
@@ -90,7 +90,7 @@ class _Documents(MsgpackSerializer):
             self._add(cls, Extension(_CODE, self._dumps_nested, self._loads_nested))
 
     def _dumps_nested(self, item: Any) -> list[object]:
-        return [type(item).__name__, _fields_of(item)]
+        return [type(item).__name__, _fields_of(type(item), item)]
 
     def _loads_nested(self, document: Any) -> Any:
         name, fields = document
@@ -112,8 +112,9 @@ class _Documents(MsgpackSerializer):
         return super()._document(item, depth)
 
 
-def _fields_of(item: Any) -> dict[str, object]:
-    return dict(zip(item._fields, item, strict=True))
+def _fields_of(cls: type[Any], item: Any) -> dict[str, object]:
+    # The class may override how its instances are iterated.
+    return dict(zip(cls._fields, tuple.__iter__(item), strict=True))
 
 
 def _make(cls: type[Any], fields: object) -> Any:
@@ -126,7 +127,8 @@ def _make(cls: type[Any], fields: object) -> Any:
         raise ValueError(
             f"its fields are not those of {cls.__name__}: missing {missing}, unknown {unknown}"
         )
-    return cls._make(fields[name] for name in expected)
+    # Not `_make`, which asks the class for the length.
+    return tuple.__new__(cls, [fields[name] for name in expected])
 
 
 def _with_annotated(cls: Any) -> Iterator[type[Any]]:

@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from redset._support.words import shown
-from redset.codecs import _identity, _pickle_reader, _scalars
+from redset.codecs import _bases, _identity, _pickle_reader, _scalars
 from redset.exceptions import InvalidTypeError, InvalidValueError, RedsetError
 
 _PROTOCOL = 5
@@ -210,8 +210,10 @@ class _Pickler(pickle.Pickler):
         parts: Any = obj.__reduce_ex__(_PROTOCOL) if reduce is None else reduce(obj)
         if isinstance(parts, str):
             return parts
-        padded: tuple[Any, ...] = (*parts, None, None, None)
-        function, arguments, state, elements, pairs = padded[:5]
+        parts = (*parts, None, None, None)[:5]
+        if reduce is None:
+            parts = _bases.reduced(obj, parts)
+        function, arguments, state, elements, pairs = parts
         function, arguments, state = _identity.parts_of(obj, function, arguments, state)
         if self.writing.allow is not None:
             self.check_readable(cls, arguments, state)
@@ -226,7 +228,7 @@ class _Pickler(pickle.Pickler):
     def canonical_arguments(self, obj: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *arguments* in canonical form: the elements of a subclass of set, too."""
         if isinstance(obj, set | frozenset) and type(obj).__reduce__ in _REDUCES_OF_SETS:
-            return (self.canonical_elements(obj, 1),)
+            return (self.canonical_elements(arguments[0], 1),)
         return tuple(self.canonical(argument) for argument in arguments)
 
     def check_readable(self, cls: type, arguments: Iterable[Any], state: Any) -> None:
@@ -249,7 +251,7 @@ class _Pickler(pickle.Pickler):
             return cls(
                 [
                     each
-                    if type(each) in _SIMPLE or (not each and type(each) in _SIMPLE_IF_EMPTY)
+                    if type(each) in _SIMPLE or (type(each) in _SIMPLE_IF_EMPTY and not each)
                     else self.canonical(each, depth + 1)
                     for each in item
                 ]

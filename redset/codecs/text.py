@@ -22,14 +22,15 @@ class TextSerializer:
     def dumps(self, item: object, /) -> bytes:
         """Turn ``str(item)`` into UTF-8; raise `InvalidValueError` for bytes that are not UTF-8."""
         if isinstance(item, bytes):
+            member = bytes.__bytes__(item)  # a subclass may override its methods
             try:
-                item.decode("utf-8", "surrogatepass")
+                member.decode("utf-8", "surrogatepass")
             except UnicodeDecodeError as error:
                 raise InvalidValueError(
                     f"item {_scalars.shown(item)} is not UTF-8 text; "
                     "a RedisSortedSet without a serializer keeps bytes"
                 ) from error
-            return bytes(item)
+            return member
         text = item if isinstance(item, str) else str(item)
         return str.encode(text, "utf-8", "surrogatepass")
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from redset._support.native import is_lookalike, native
-from redset.codecs import _identity, _scalars
+from redset.codecs import _bases, _identity, _scalars
 from redset.exceptions import (
     InvalidTypeError,
     InvalidValueError,
@@ -95,14 +95,11 @@ def _encode(item: Any, depth: int) -> bytes:
     if encode is not None:
         return encode(item)
     if kind not in _CONTAINERS:
-        kind = _scalars.base_of(item, _BASES)
-    if kind in _ATOMS:
-        return _ATOMS[kind](item)
-    if kind not in _CONTAINERS:
-        own = native(item)
+        base = _bases.base_of(item, _BASES)
+        own = native(item) if base is None else _bases.as_base(item, base)
         if own is item:
             raise _refusal(item)
-        return _ATOMS[type(own)](own)
+        return _encode(own, depth)
     if depth == _scalars.DEPTH_LIMIT:
         raise _scalars.too_deep()
     encoded: Iterable[bytes] = [_encode(element, depth + 1) for element in item]

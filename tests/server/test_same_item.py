@@ -1,7 +1,10 @@
 """An item stays the item that it is: after a cache was filled, in an hour that is there twice."""
 
+from collections.abc import Iterator
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -11,6 +14,7 @@ from redset.codecs import MsgpackSerializer, PickleSerializer
 from redset.exceptions import UncertainItemError
 from tests.unit.codecs.strategies import BERLIN, FOLDED
 from tests.unit.codecs.test_identity import Hashed, Task
+from tests.unit.codecs.test_overrides import Money, UserId
 
 
 @pytest.fixture(
@@ -68,3 +72,29 @@ def test_the_second_time_of_the_repeated_hour_is_refused_by_values(client: redis
     assert {each.astimezone(UTC) for each in values} == {
         each.astimezone(UTC) for each in (first, second)
     }
+
+
+def test_items_of_a_subclass_are_those_of_its_base_whatever_it_overrides(
+    client: redis.Redis,
+) -> None:
+    values: RedisSortedSet[Any] = RedisSortedSet(client, "values")
+    prices = [Money("1.25"), Money("1.5"), Money("19.99")]
+    assert values.insert(*prices) == prices
+    assert all(Decimal(price) in values for price in prices)
+    values.add(UserId(int=5), -1)
+    assert UUID(int=5) in values
+    assert values.pop() == UserId(int=5)
+
+
+class Emptied(set[Any]):
+    """A set that shows none of its elements."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+def test_a_set_is_looked_up_by_what_it_holds(client: redis.Redis) -> None:
+    values: RedisSortedSet[Any] = RedisSortedSet(client, "values")
+    values.add(frozenset("ab"))
+    assert Emptied("ab") in values
+    assert Emptied() not in values
