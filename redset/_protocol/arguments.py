@@ -10,8 +10,9 @@ from redset._support.words import shown
 from redset.exceptions import InvalidTypeError, InvalidValueError
 
 LONGEST_WORKER = 200
-# No set has more items; the server refuses numbers beyond 64 bits.
-FARTHEST = 1 << 62
+# No set has more items. The server refuses numbers beyond 64 bits, and a ZRANDMEMBER with scores
+# a larger number than this, since it replies with twice as many elements.
+FARTHEST = (1 << 62) - 1
 # 3,000 years: the server can't count the milliseconds of a much longer time.
 LONGEST_SECONDS = 1e11
 

@@ -345,6 +345,9 @@ def test_a_sample_has_up_to_so_many_different_items(client: redis.Redis) -> None
         found = numbers.sample(k)
         assert len(found) == len(set(found)) == min(k, 50)
         assert set(found) <= set(range(50))
+        pairs = numbers.sample(k, with_scores=True)
+        assert len(pairs) == len({item for item, _ in pairs}) == min(k, 50)
+        assert all(score == item % 3 for item, score in pairs)
     assert len(numbers) == 50
 
 
