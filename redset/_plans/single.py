@@ -23,6 +23,8 @@ ADMIT_AT_ONCE = 500
 def add(config: SetConfig[T], item: T, score: Any, conflict: str) -> Plan[Any]:
     check_conflict(config, conflict)
     member, score = config.encoding.encode(item), scored(config, item, score)
+    # An int stays one, as in redset 0.4. Of any other number, the float that is kept is returned.
+    score = score if type(score) is int else float(score)
     if config.deduplicates:
         kept = yield from admit(config, [(member, score)], conflict)
         return score if conflict == "replace" and kept is not None else kept

@@ -5,8 +5,11 @@ import logging
 import math
 import pickle
 from collections.abc import Callable, Iterator, MutableSet
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import gmpy2
 import pytest
 import redis
 
@@ -23,6 +26,7 @@ from redset import (
 )
 from redset._protocol.keys import companion
 from tests.server.conftest import RoundTrips, name_beside
+from tests.unit.codecs.strategies import Level
 
 KINDS = [RedisSortedSet, SortedSet, TimeSortedSet, ScheduledSet]
 
@@ -59,6 +63,26 @@ def test_add_keeps_an_explicit_score_of_zero(client: redis.Redis) -> None:
     assert jobs.add("a", score=0) == 0
     assert jobs.score("a") == 0.0
     assert jobs.add("b") == 5
+
+
+@pytest.mark.parametrize(
+    "score",
+    [Decimal("19.99"), Decimal(2), Fraction(1, 4), True, Level.HIGH, gmpy2.mpq(1, 2)],
+    ids=repr,
+)
+@pytest.mark.parametrize("unique", ["until_taken", "until_acked"])
+@pytest.mark.parametrize("on_conflict", ["replace", "min"])
+def test_add_returns_the_float_that_is_kept(
+    client: redis.Redis, score: Any, unique: Any, on_conflict: Any
+) -> None:
+    jobs: RedisSortedSet[str] = RedisSortedSet(client, "jobs", unique=unique)
+    returned = jobs.add("a", score, on_conflict=on_conflict)
+    assert (type(returned), returned) == (float, jobs.score("a"))
+
+
+def test_add_returns_an_int_that_was_given(jobs: RedisSortedSet[Any]) -> None:
+    returned = jobs.add("a", 123)
+    assert (type(returned), returned) == (int, 123)
 
 
 def test_infinite_scores_come_first_and_last(jobs: RedisSortedSet[Any]) -> None:

@@ -16,7 +16,8 @@ class SingleMethods(SetHandle[T]):
     async def add(self, item: T, score: Any = None, *, on_conflict: OnConflict = "replace") -> Any:
         """Put *item* into the set, or change its score if it is there already; return the score.
 
-        Returns ``None`` for an item that is refused (see *unique* of the set).
+        The score is returned as the float that is kept, or as the ``int`` that was given. Returns
+        ``None`` for an item that is refused (see *unique* of the set).
 
         Args:
             item: a value that the serializer accepts.
