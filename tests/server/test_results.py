@@ -769,7 +769,8 @@ def test_an_empty_result_is_an_operand_like_any_empty_set(a: Any) -> None:
 
 @pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 def test_a_renamed_result_stays_forever(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
-    client.set("{a}c", "replaced", ex=100)
+    client.zadd("{a}c", {"replaced": 1})
+    client.expire("{a}c", 100)
     result = make(a, b)
     items = list(result.items())
     result.rename("{a}c")
@@ -837,7 +838,8 @@ INTO: list[Callable[[Any, Any], Any]] = [
 
 @pytest.mark.parametrize("make", INTO)
 def test_into_makes_a_lasting_set(client: redis.Redis, a: Any, b: Any, make: Any) -> None:
-    client.set("{a}c", "replaced", ex=100)
+    client.zadd("{a}c", {"replaced": 1})
+    client.expire("{a}c", 100)
     made = make(a, b)
     items = list(made)
     assert (made.name, client.ttl("{a}c"), keys(client)) == ("{a}c", -1, {"a", "{a}b", "{a}c"})
