@@ -3,13 +3,19 @@
 import time
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from redset._plans.operands import Destination
 from redset._protocol.arguments import check_most
 from redset._protocol.config import UNIQUE, SetConfig, TakeOptions, Unique
 from redset._protocol.durability import Durable, check_durable
-from redset._protocol.encoding import Encoding, check_serializer, has_methods
+from redset._protocol.encoding import (
+    Encoding,
+    PicklableModule,
+    check_serializer,
+    has_methods,
+)
 from redset._protocol.keys import check_name, companion, lasting_set_of, text_of
 from redset._protocol.scores import Clock, unique_times, zero
 from redset._support.subclasses import copy_own_state, own_state
@@ -131,7 +137,10 @@ class BaseSet(Generic[T]):
     def __reduce__(self) -> tuple[Any, ...]:
         config = self._runner.config
         client, place = PicklableClient(self._runner.client), (config.key, config.liveness_key)
-        made = _rebuild, (type(self), client, *place, *self._arguments)
+        (scorer, serializer, *lock), named = self._arguments
+        if isinstance(serializer, ModuleType):
+            serializer = PicklableModule(serializer)
+        made = _rebuild, (type(self), client, *place, (scorer, serializer, *lock), named)
         state = self.__getstate__()
         return made if state is None else (*made, state)
 
@@ -205,6 +214,9 @@ def _rebuild(
     # A result, and the set of the dead letters, have names that a new set can't be given. A
     # subclass may have an ``__init__`` with other arguments.
     handle = object.__new__(kind)
-    handle._initialize(client.client, lasting_set_of(key), *settings, **named)
+    scorer, serializer, *lock = settings
+    if isinstance(serializer, PicklableModule):
+        serializer = serializer.module
+    handle._initialize(client.client, lasting_set_of(key), scorer, serializer, *lock, **named)
     handle._runner.rebind(key, liveness_key)
     return handle

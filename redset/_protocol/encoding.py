@@ -1,9 +1,12 @@
 """Encoding: converts items to members and back, with any kind of serializer."""
 
+import importlib
 import inspect
 import json
 import pickle
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from redset._support.words import shown
@@ -109,6 +112,26 @@ class Encoding(Generic[T]):
             except Exception:  # noqa: S112 - a value that it can't dump tells nothing
                 continue
         return True
+
+
+class PicklableModule:
+    """Pickles as the name of *module*, which Python's pickle refuses; unpickles by importing it."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        name = self.module.__name__
+        if sys.modules.get(name) is not self.module:
+            raise InvalidTypeError(
+                f"redset: a set whose serializer is the module {shown(name)} can't be pickled, as "
+                "no import finds that module; pass an object with its dumps and loads"
+            )
+        return _imported, (name,)
+
+
+def _imported(name: str) -> PicklableModule:
+    return PicklableModule(importlib.import_module(name))
 
 
 def _sorted_json(item: Any) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import gc
 import importlib
+import json
 import pickle
 import time
 from collections.abc import AsyncIterator, Callable
@@ -419,6 +420,21 @@ def test_a_handle_can_be_pickled(server: TestServer) -> None:
             sent = pickle.loads(pickle.dumps(jobs))
             assert await listed(sent.items()) == [("four", 4.0)]
             assert sent._runner.pipelining is False
+            await disconnect(sent._runner.client)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("module", [json, pickle], ids=lambda each: each.__name__)
+def test_a_handle_whose_serializer_is_a_module_can_be_pickled(
+    server: TestServer, module: Any
+) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs: RedisSortedSet[Any] = RedisSortedSet(client, "jobs", serializer=module)
+            await jobs.add({"a": 1})
+            sent = pickle.loads(pickle.dumps(jobs))
+            assert await listed(sent) == [{"a": 1}]
             await disconnect(sent._runner.client)
 
     asyncio.run(main())

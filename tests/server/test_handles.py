@@ -1,13 +1,16 @@
 """Handles: pickled, sent to processes, used by many threads; what can't be one is refused."""
 
+import copy
 import json
+import marshal
 import pickle
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 import redis
 import redis.asyncio
@@ -89,6 +92,27 @@ def test_a_sent_handle_keeps_its_scorer_serializer_and_lock(client: redis.Redis,
     assert copy.add("abc") == -3
     assert client.zscore("jobs", "cba") == -3
     assert (copy.lock.timeout, copy.lock.expires) == (0.5, 7)
+
+
+@pytest.mark.parametrize("module", [json, pickle, marshal, msgpack], ids=lambda each: each.__name__)
+def test_a_sent_handle_keeps_the_module_that_is_its_serializer(
+    client: redis.Redis, module: Any
+) -> None:
+    jobs: RedisSortedSet[Any] = RedisSortedSet(client, "jobs", serializer=module)
+    jobs.add({"b": 1, "a": [2]})
+    received = sent(sent(jobs))
+    assert list(received) == [{"a": [2], "b": 1}]
+    assert list(copy.copy(received)) == list(copy.deepcopy(received)) == list(jobs)
+    assert list(sent(received & jobs)) == list(jobs)
+
+
+def test_a_set_with_a_module_that_no_import_finds_can_not_be_sent(client: redis.Redis) -> None:
+    module: Any = ModuleType("made_up")
+    module.dumps, module.loads = repr, eval
+    jobs: RedisSortedSet[Any] = RedisSortedSet(client, "jobs", serializer=module)
+    with pytest.raises(RedsetError, match="the module 'made_up' can't be pickled"):
+        pickle.dumps(jobs)
+    assert list(copy.copy(jobs)) == []
 
 
 @pytest.mark.parametrize("kind", [TimeSortedSet, ScheduledSet])
