@@ -44,6 +44,7 @@ _HOLDING_MORE = (
 # The kinds of numpy's dtypes that are kept. A datetime64 has a unit that == ignores, a longdouble
 # has bytes without a meaning.
 _NUMPY_KINDS = "biufcSU"
+_NEVER = "can't be kept;"
 
 # The attributes that were found to decide whether two objects of a class are equal.
 _compared: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
@@ -124,6 +125,8 @@ def can_be_allowed(item: object) -> bool:
     has_identity = kind.__eq__ is object.__eq__ and not isinstance(item, Enum)
     module = sys.modules.get(kind.__module__)
     is_named = getattr(module, kind.__qualname__, None) is kind
+    if _is_numpy_scalar(item):  # a function makes it
+        return False
     # Arrays of numpy have one in C: functions make them, and their == gives another array.
     is_own = isinstance(kind.__reduce_ex__, FunctionType) or kind.__reduce_ex__ in _REDUCES_EX
     is_plain = kind not in copyreg.dispatch_table and _uncompared_part(item) is None
@@ -166,14 +169,16 @@ def made(cls: Any, values: dict[str, Any]) -> Any:
 
 def numpy_scalar(item: Any, *, readable: bool) -> Any:
     """Return *item*; a scalar of numpy in the one form of all equal scalars of its type."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(item, numpy.generic):
+    if not _is_numpy_scalar(item):
         return item
+    numpy: Any = sys.modules["numpy"]
     cls, kind = type(item), item.dtype.kind
     is_long = isinstance(item, numpy.longdouble | numpy.clongdouble)
-    if not readable or is_long or kind not in _NUMPY_KINDS:
+    is_kept = kind in _NUMPY_KINDS and not is_long
+    if not readable or not is_kept:
+        need = "needs secret= and no allow=, since a function makes it; or"
         raise UncertainItemError(
-            f"a {cls.__name__} of numpy can't be kept{'' if readable else ' without secret='}; "
+            f"a {cls.__name__} of numpy {need if is_kept else _NEVER} "
             f"pass a value of Python's own, such as its item(); got {_scalars.shown(item)}"
         )
     if kind == "f":
@@ -182,6 +187,11 @@ def numpy_scalar(item: Any, *, readable: bool) -> Any:
         parts = [_scalars.float_value(float(part)) for part in (item.real, item.imag)]
         return cls(complex(*parts))
     return item
+
+
+def _is_numpy_scalar(item: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(item, numpy.generic)
 
 
 def _has_plain_state(cls: Any) -> bool:

@@ -678,7 +678,7 @@ def test_a_set_of_a_class_of_its_own_is_one_item_after_its_cache_was_filled() ->
 
 def test_numpy_scalars_need_a_secret_and_have_one_form() -> None:
     with pytest.raises(
-        InvalidTypeError, match=r"float64 of numpy can't be kept without secret=.*item"
+        InvalidTypeError, match=r"float64 of numpy needs secret= and no allow=.*item"
     ):
         PickleSerializer(allow=[numpy.float64]).dumps([numpy.float64(1)])
     secret = PickleSerializer(secret=KEY)
