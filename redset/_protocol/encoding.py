@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from redset._support.words import shown
-from redset.exceptions import InvalidTypeError, UncertainItemError
+from redset.exceptions import InvalidTypeError, InvalidValueError, UncertainItemError
 
 T = TypeVar("T")
 
@@ -63,7 +63,10 @@ class Encoding(Generic[T]):
             return member
         if isinstance(member, str):
             self._text = True
-            return member.encode("utf-8", "surrogateescape")
+            try:
+                return str.encode(member)
+            except UnicodeEncodeError:
+                return self._escaped(member, item)
         if isinstance(member, bytes | bytearray | memoryview):
             self._text = False
             return bytes(member)
@@ -71,6 +74,24 @@ class Encoding(Generic[T]):
             f"redset {shown(self._name)}: serializer.dumps must return str or bytes, "
             f"got {type(member).__name__} for {shown(item)}"
         )
+
+    def _escaped(self, text: str, item: T) -> bytes:
+        """Return the bytes from which `decode` makes *text*, which has lone surrogates.
+
+        Bytes that are not UTF-8 are decoded so, but some of these texts are made of no bytes: their
+        bytes are the UTF-8 of another text.
+        """
+        try:
+            member = str.encode(text, "utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            member = b""
+        if member.decode("utf-8", "surrogateescape") != text:
+            raise InvalidValueError(
+                f"redset {shown(self._name)}: serializer.dumps returned a text with lone "
+                f"surrogates, which would come back as another text; return bytes; got "
+                f"{shown(text)} for {shown(item)}"
+            )
+        return member
 
     def encode_all(self, items: Sequence[T]) -> list[bytes]:
         """Return the members of *items*; errors of ``dumps`` pass through."""

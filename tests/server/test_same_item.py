@@ -11,10 +11,11 @@ import redis
 
 from redset import RedisSortedSet
 from redset.codecs import MsgpackSerializer, PickleSerializer
-from redset.exceptions import UncertainItemError
+from redset.exceptions import InvalidValueError, UncertainItemError
 from tests.unit.codecs.strategies import BERLIN, FOLDED
 from tests.unit.codecs.test_identity import Hashed, Task
 from tests.unit.codecs.test_overrides import Money, UserId
+from tests.unit.test_encoding import Reversing
 
 
 @pytest.fixture(
@@ -84,6 +85,17 @@ def test_items_of_a_subclass_are_those_of_its_base_whatever_it_overrides(
     values.add(UserId(int=5), -1)
     assert UUID(int=5) in values
     assert values.pop() == UserId(int=5)
+
+
+def test_a_text_with_surrogates_is_no_other_text(client: redis.Redis) -> None:
+    names: RedisSortedSet[str] = RedisSortedSet(client, "names", serializer=Reversing())
+    with pytest.raises(InvalidValueError, match=r"lone surrogates.*return bytes"):
+        names.add("\udca9\udcc3")
+    assert "é" not in names
+    names.add("é")
+    assert "\udca9\udcc3" not in names
+    client.zadd("names", {b"\xff": 1})
+    assert list(names) == ["é", "\udcff"]
 
 
 class Emptied(set[Any]):

@@ -7,11 +7,14 @@ from typing import Any
 
 import msgpack
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import redset.interfaces
 from redset._protocol.encoding import Encoding, check_serializer
 from redset.codecs import JSONSerializer, NamedtupleSerializer
-from redset.exceptions import InvalidTypeError
+from redset.exceptions import InvalidTypeError, InvalidValueError
+from tests.unit.codecs.strategies import texts
 
 
 class Recorder:
@@ -52,6 +55,35 @@ def test_the_json_module_makes_one_item_of_one_document() -> None:
         {"b": {"c": 2, "d": 1}, "a": 1}
     )
     assert encoding.encode({"foo": "barl"}) == json.dumps({"foo": "barl"}).encode()
+
+
+class Reversing:
+    def dumps(self, item: str) -> str:
+        return item[::-1]
+
+    def loads(self, member: str) -> str:
+        return member[::-1]
+
+
+@given(texts)
+@example("\udca9\udcc3")
+@example("\ud800")
+@example("\udcff")
+def test_a_text_comes_back_as_it_was_or_is_refused(text: str) -> None:
+    encoding: Encoding[str] = Encoding("jobs", Reversing())
+    try:
+        member = encoding.encode(text)
+    except InvalidValueError as error:
+        assert "lone surrogates" in str(error)  # noqa: PT017 - most texts are accepted
+        assert any("\ud800" <= character <= "\udfff" for character in text)
+        return
+    assert encoding.decode(member) == text
+
+
+@given(st.one_of(st.binary(), st.lists(st.sampled_from([b"\xc3", b"\xa9", b"a"])).map(b"".join)))
+def test_any_bytes_are_read_as_a_text_of_which_they_are_the_member(member: bytes) -> None:
+    encoding: Encoding[str] = Encoding("jobs", Reversing())
+    assert encoding.encode(encoding.decode(member)) == member
 
 
 def test_an_annotation_spares_the_probe() -> None:
