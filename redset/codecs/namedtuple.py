@@ -27,7 +27,8 @@ class NamedtupleSerializer(Generic[NT]):
     Task(foo='yo', bar=['baz'], priority=1)
 
     Values may be of any type that `MsgpackSerializer` carries, lists and dicts too. As there, types
-    stay, so ``Task(1)`` and ``Task(1.0)`` are two items.
+    stay, so ``Task(1)`` and ``Task(1.0)`` are two items. A namedtuple inside another takes three of
+    the 100 levels that a document may have.
 
     Args:
         NTClass: the class, made by ``collections.namedtuple`` or ``typing.NamedTuple``.

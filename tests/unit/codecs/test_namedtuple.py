@@ -2,6 +2,7 @@
 
 import pickle
 from collections import namedtuple
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -51,6 +52,19 @@ def test_namedtuples_of_annotated_classes_nest() -> None:
     assert back == tree
     assert type(back.left) is Tree
     assert type(back.leaves[0].value[1]["a"]) is Leaf
+
+
+@pytest.mark.parametrize(("most", "inner"), [(34, lambda leaf: leaf), (25, lambda leaf: [leaf])])
+def test_so_many_namedtuples_can_be_nested_as_the_documents_say(
+    most: int, inner: Callable[[Any], Any]
+) -> None:
+    leaves = NamedtupleSerializer(Leaf)
+    item = Leaf(1)
+    for _ in range(most - 1):
+        item = Leaf(inner(item))
+    assert leaves.loads(leaves.dumps(item)) == item
+    with pytest.raises(InvalidValueError, match="deep"):
+        leaves.dumps(Leaf(inner(item)))
 
 
 def test_namedtuples_without_annotations_nest_when_they_are_named() -> None:
