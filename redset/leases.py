@@ -191,6 +191,10 @@ class Lease(Sequence[T]):
         if self._renewer is not None:
             self._renewer.end(self)
 
+    def _node(self) -> str | None:
+        """Return the name of the cluster's node that is asked to renew the lease."""
+        return self._runner.connection.node_name
+
     def _renew(self) -> float | None:
         """Extend the lease; return for how many seconds, ``None`` if no items are left.
 

@@ -139,6 +139,12 @@ class SlotRoute:
         self._last: tuple[Any, PerProcess[PinnedConnections] | None] = (None, None)
         compat.make_cluster_reentrant(client)
 
+    @property
+    def node_name(self) -> str | None:
+        """The name of the node that owns the slot; ``None`` if the client knows of none."""
+        node = compat.node_of_slot(self._client, self._slot)
+        return None if node is None else str(node.name)
+
     def send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* in one write; return its replies, errors among them."""
         client = self._client

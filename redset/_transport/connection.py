@@ -74,6 +74,11 @@ class ClientConnection:
         """True if the keys of one command must share a cluster slot."""
         return compat.is_cluster(self.client)
 
+    @property
+    def node_name(self) -> str | None:
+        """The name of the cluster's node that is asked now; ``None`` if none is known."""
+        return None if self._slot is None else self._slot.node_name
+
     def execute(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* in one write, and return its parsed replies, or raise the first error.
 

@@ -1,18 +1,18 @@
-"""Renewals: the thread that renews the leases of one client, and the results that are read."""
+"""Renewals: the threads that renew the leases of one client, and the results that are read."""
 
 import contextlib
 import math
 import threading
 import weakref
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from redset._support.forks import PerProcess, ReentrantLock, reentrant_lock
 from redset._transport import compat
 
 # A lease is renewed after this part of its time: two more attempts fit in.
 RENEW_AFTER = 1 / 3
-# The thread ends this long after the last lease. If it ended with each lease, the next item of a
+# A thread ends this long after the last lease. If it ended with each lease, the next item of a
 # loop would have to start it again.
 LINGER_SECONDS = 1.0
 
@@ -29,19 +29,59 @@ class Renewable(Protocol):
         """Renew it; return for how many seconds, ``None`` if nothing is left of it."""
         ...
 
+    def _node(self) -> str | None:
+        """Return the name of the node that is asked to renew it; ``None`` without a cluster."""
+        ...
+
+
+class _Entry(NamedTuple):
+    """A renewed object: when it is due, and the node that is asked to renew it."""
+
+    due: float
+    reference: "weakref.ref[Renewable]"
+    node: str | None
+
+
+Entries = dict[int, _Entry]
+
 
 class Renewer:
-    """One thread that renews all leases that were begun, as long as there are any.
+    """Renews all leases of a client that were begun, in one thread for each node that has some.
 
-    It keeps no lease alive: a lease that is no longer referenced expires. The same applies to other
-    renewed objects. To begin and to end a renewal costs some steps of the interpreter, and no
-    system call unless the thread would wake up too late. Safe across threads and in signal
-    handlers.
+    So a node of a cluster that doesn't answer holds up no renewal at another one. A lease that is
+    no longer referenced is not kept alive: it expires. The same applies to other renewed objects.
+    To begin and to end a renewal costs some steps of the interpreter, and no system call unless a
+    thread would wake up too late. Safe across threads and in signal handlers.
     """
 
     def __init__(self) -> None:
-        # Each access is atomic.
-        self._due: dict[int, tuple[float, weakref.ref[Renewable]]] = {}
+        # Each access to either of them is atomic.
+        self._due: Entries = {}
+        self._threads: dict[str | None, _NodeThread] = {}
+
+    def begin(self, lease: Renewable, ttl: float) -> None:
+        """Renew *lease* of *ttl* seconds from now on."""
+        node, due = lease._node(), due_after(ttl)
+        self._due[id(lease)] = _Entry(due, weakref.ref(lease), node)
+        self.look_at(node, due)
+
+    def end(self, lease: Renewable) -> None:
+        """Stop renewing *lease*, which then expires or is settled."""
+        self._due.pop(id(lease), None)
+
+    def look_at(self, node: str | None, due: float) -> None:
+        """Let the thread of *node* look at the time *due*; start one if there is none."""
+        thread = self._threads.get(node)
+        if thread is None:
+            thread = self._threads.setdefault(node, _NodeThread(self, self._due, node))
+        thread.look_at(due)
+
+
+class _NodeThread:
+    """The thread for the entries of one node, which runs as long as there are any."""
+
+    def __init__(self, renewer: Renewer, entries: Entries, node: str | None) -> None:
+        self._renewer, self._entries, self._node = weakref.ref(renewer), entries, node
         # Reentrant, as a signal handler may interrupt any step.
         self._guard = threading.RLock()
         # Nearly always held: the thread waits for it. Its release is one step, where the `set` of
@@ -53,39 +93,46 @@ class Renewer:
         self._next = math.inf
         self._latest = 0.0
 
-    def begin(self, lease: Renewable, ttl: float) -> None:
-        """Renew *lease* of *ttl* seconds from now on."""
-        due = due_after(ttl)
-        self._due[id(lease)] = due, weakref.ref(lease)
+    def look_at(self, due: float) -> None:
+        """Let the thread look at the time *due* at the latest; start it if it does not run."""
         self._latest = due
-        if due < self._next:
-            self._look_at(due)
-
-    def end(self, lease: Renewable) -> None:
-        """Stop renewing *lease*, which then expires or is settled."""
-        self._due.pop(id(lease), None)
-
-    def _look_at(self, due: float) -> None:
+        if due >= self._next:
+            return
         with self._guard:
-            self._next = min(self._next, due)
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="redset renewals", daemon=True
-                )
-                self._thread.start()
+                # Noted only when it runs: if it can't be started, or if a signal handler raises
+                # here, the next lease starts another one.
+                thread = threading.Thread(target=self._run, name="redset renewals", daemon=True)
+                thread.start()
+                self._thread = thread
             else:
                 with contextlib.suppress(RuntimeError):  # the thread was notified already
                     self._earlier.release()
+            self._next = min(self._next, due)
 
     def _run(self) -> None:
+        this = threading.current_thread()
+        with self._guard:
+            # A call that was interrupted while it started this thread has not noted it.
+            self._thread = self._thread or this
+            if self._thread is not this:
+                return
+        try:
+            self._renew_until_none_is_left()
+        finally:
+            with self._guard:
+                if self._thread is this:
+                    self._thread, self._next = None, math.inf
+
+    def _renew_until_none_is_left(self) -> None:
         seen = -math.inf
         while True:
             with self._guard:
-                soonest = min((due for due, _ in list(self._due.values())), default=math.inf)
+                soonest = self._soonest()
                 # A loop's lease may just have ended, and the next one is about to begin.
                 if soonest == math.inf and self._latest == seen:
                     self._next = math.inf
-                    if not self._due:  # or one began before that was set
+                    if self._soonest() == math.inf:  # or one began before that was set
                         self._thread = None
                         return
                 seen = self._latest
@@ -93,20 +140,34 @@ class Renewer:
             self._earlier.acquire(timeout=max(0.0, self._next - monotonic()))
             self._renew_due()
 
+    def _soonest(self) -> float:
+        """Return when the next entry of the node is due."""
+        entries = list(self._entries.values())
+        return min((each.due for each in entries if each.node == self._node), default=math.inf)
+
     def _renew_due(self) -> None:
         now = monotonic()
-        for key, entry in list(self._due.items()):
-            due, reference = entry
-            if due > now:
+        for key, entry in list(self._entries.items()):
+            if entry.node != self._node or entry.due > now:
                 continue
-            lease = reference()
+            lease = entry.reference()
             ttl = None if lease is None else lease._renew()
-            if self._due.get(key) is not entry:
+            if self._entries.get(key) is not entry:
                 continue  # it ended during the renewal, and another may have its id
-            if ttl is None:
-                self._due.pop(key, None)
+            if lease is None or ttl is None:
+                self._entries.pop(key, None)
             else:
-                self._due[key] = due_after(ttl), reference
+                self._keep(key, entry._replace(due=due_after(ttl), node=lease._node()))
+
+    def _keep(self, key: int, entry: _Entry) -> None:
+        """Renew again when *entry* is due, in the thread of another node if the slot has moved."""
+        self._entries[key] = entry
+        renewer = self._renewer()
+        if entry.node != self._node and renewer is not None:
+            try:
+                renewer.look_at(entry.node, entry.due)
+            except RuntimeError:  # no thread can be started: it stays with this one
+                self._entries[key] = entry._replace(node=self._node)
 
 
 def renewer_of(client: Any) -> Renewer:

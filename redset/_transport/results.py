@@ -99,6 +99,10 @@ class Use:
                 raise
             logger.warning("redset: can't renew a result that is read: %s", error)
 
+    def _node(self) -> str | None:
+        """Return the name of the node that has the result."""
+        return self._connection.node_name
+
     def _renew(self) -> float | None:
         try:
             self._connection.execute([])

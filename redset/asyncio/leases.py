@@ -215,6 +215,10 @@ class Lease(Sequence[T]):
         if self._renewer is not None:
             self._renewer.end(self)
 
+    # sync: def _node(self) -> str | None:
+    # sync:     """Return the name of the cluster's node that is asked to renew the lease."""
+    # sync:     return self._runner.connection.node_name
+    # sync:
     async def _renew(self) -> float | None:
         """Extend the lease; return for how many seconds, ``None`` if no items are left.
 

@@ -15,7 +15,9 @@ import redis.cluster
 import redset
 import redset.asyncio
 from redset import FirstOf, LeaseLost, RedisSortedSet, ScheduledSet
+from redset._transport import renewals
 from tests.clusters import TestCluster
+from tests.server.conftest import until
 from tests.server.test_security import DOCUMENT, listed_commands, use_everything
 
 Client = redis.cluster.RedisCluster
@@ -325,3 +327,22 @@ def test_an_account_with_the_listed_rights_can_do_everything(
     assert [node.call("ACL", "LOG") for node in cluster.nodes] == [[], []]
     for node in cluster.nodes:
         node.call("ACL", "DELUSER", "worker")
+
+
+def test_a_node_that_hangs_holds_up_no_renewal_at_another_one(
+    cluster: TestCluster, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewals, "RENEW_AFTER", 1e-4)
+    names = {cluster.node_of(f"jobs{number}"): f"jobs{number}" for number in range(50)}
+    hung, healthy = cluster.nodes
+    there, here = (RedisSortedSet[int](client, names[node]) for node in (hung, healthy))
+    for jobs in (there, here):
+        jobs.add(1)
+    with there.lease(1, renew=True), here.lease(1, renew=True) as lease:
+        cluster.pause(hung)
+        try:
+            for _ in range(20):
+                before = lease.deadline
+                until(lambda: lease.deadline > before, 10)  # noqa: B023 - it is called at once
+        finally:
+            cluster.resume(hung)
