@@ -196,6 +196,7 @@ class SharedSubscription:
     async def _run(self) -> None:
         begun = self._loop.time()
         try:
+            compat.check_room_async(self._pool)
             self._connection = await compat.acquire_connection_async(self._pool)
             try:
                 await self._serve()

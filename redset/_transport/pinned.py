@@ -263,7 +263,9 @@ class PinnedConnections:
             try:
                 return self._borrow(pool)
             except Exception as error:
-                if not client_errors.is_exhausted(error) or waited > ACQUIRE_TIMEOUT:
+                # A pool that waits longer by itself is to do so here too.
+                longest = max(ACQUIRE_TIMEOUT, compat.seconds_to_wait(pool))
+                if not client_errors.is_exhausted(error) or waited > longest:
                     raise
             if pause >= LONGEST_PAUSE:
                 evict(pool)
@@ -276,8 +278,7 @@ class PinnedConnections:
 
     def _borrow(self, pool: Any) -> PinnedConnection:
         if self._is_pool_suspect:
-            compat.close_idle_connections(pool)
-            self._is_pool_suspect = False
+            self._is_pool_suspect = not compat.close_idle_connections(pool)
         was_used = self.keeps > 0 and compat.has_idle(pool)
         try:
             pinned = PinnedConnection(self, compat.acquire_connection(pool))
@@ -324,8 +325,8 @@ class PinnedConnections:
         # Never twice: old pools would give one connection to two callers.
         connection, pinned.connection = pinned.connection, None
         pool = self._pool()
-        if pool is not None:
-            pool.release(connection)
+        if pool is not None and not compat.release_connection(pool, connection):
+            self.orphans.append(connection)
 
     def _take_in_orphans(self) -> None:
         """Put connections back into use whose calls ended before they could release them."""

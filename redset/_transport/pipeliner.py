@@ -312,6 +312,7 @@ async def _acquire(pool: Any) -> Any:
         try:
             return await _borrow(pool)
         except Exception as error:
+            waited += compat.seconds_to_wait(pool)  # the pool has waited by itself
             if not client_errors.is_exhausted(error) or waited > ACQUIRE_TIMEOUT:
                 raise
         await asyncio.sleep(pause)

@@ -21,6 +21,7 @@ import redset._transport.subscription
 from redset import ScheduledSet, SortedSet
 from redset._protocol.config import WaitForChange
 from redset._protocol.outlook import Outlook, Place
+from redset._transport import compat
 from redset._transport.subscription import KeySubscription, _subscriptions_of, evict_one
 from tests.server.conftest import MakeClient, until
 from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
@@ -237,6 +238,80 @@ def test_evict_one_takes_the_connection_of_a_busy_consumer(
 
 def test_evict_one_of_a_pool_without_subscriptions_is_false(make_client: MakeClient) -> None:
     assert not evict_one(make_client().connection_pool)
+
+
+# Pools that wait
+
+
+@pytest.fixture
+def blocking(client: Any) -> Iterator[Any]:
+    """A client whose pool has four connections, and waits without end for one of them."""
+    pool = client.connection_pool
+    module = importlib.import_module(f"{type(pool).__module__.partition('.')[0]}.connection")
+    pool = module.BlockingConnectionPool(
+        max_connections=4,
+        timeout=None,
+        connection_class=pool.connection_class,
+        **pool.connection_kwargs,
+    )
+    made = type(client)(connection_pool=pool)
+    yield made
+    made.close()
+
+
+@contextmanager
+def held(client: Any, number: int) -> Iterator[None]:
+    """A program that uses so many connections by itself."""
+    pool = client.connection_pool
+    connections = [compat.acquire_connection(pool) for _ in range(number)]
+    yield
+    for each in connections:
+        pool.release(each)
+
+
+def idle_of(client: Any) -> Any:
+    return client.connection_pool._redset_pinned.get()._idle
+
+
+def test_a_call_takes_what_is_put_back_while_a_blocking_pool_has_nothing(blocking: Any) -> None:
+    jobs: Strings = SortedSet(blocking, "jobs")
+    with held(blocking, 3):
+        jobs.update("ab")
+        used = idle_of(blocking).pop()  # by another call
+        call = Call(len, jobs)
+        time.sleep(0.1)
+        idle_of(blocking).append(used)
+        assert call.result() == 2
+
+
+def test_a_wait_without_a_connection_of_a_blocking_pool_ends_in_time(blocking: Any) -> None:
+    jobs: Strings = SortedSet(blocking, "jobs")
+    with held(blocking, 3):
+        assert Call(jobs.take, 1, timeout=0.1).result() == []
+
+
+def test_a_call_is_given_the_connection_of_a_wait_of_a_blocking_pool(
+    client: redis.Redis, blocking: Any
+) -> None:
+    jobs: Strings = SortedSet(blocking, "jobs")
+    waiting = Call(jobs.pop, timeout=None)
+    wait_for_listeners(blocking, 1)
+    with held(blocking, 2):
+        used = idle_of(blocking).pop()  # by another call
+        assert Call(len, jobs).result() == 0
+        idle_of(blocking).append(used)
+        SortedSet[str](client, "jobs").add("a")
+        assert waiting.result() == "a"
+
+
+def test_a_signal_handler_in_the_middle_of_the_queue_takes_the_connection_that_is_kept(
+    client: redis.Redis, blocking: Any
+) -> None:
+    jobs: Strings = SortedSet(blocking, "jobs")
+    jobs.add("a")
+    with blocking.connection_pool.pool.mutex:
+        assert Call(len, jobs).result() == 1
+        assert Call(lambda: list(jobs)).result() == ["a"]
 
 
 # Signals

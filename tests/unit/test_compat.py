@@ -14,6 +14,7 @@ import pytest
 from redset._protocol import client_errors
 from redset._transport import compat
 from redset._transport.compat import observers, pools, retries
+from redset.exceptions import NestedCallError
 
 LIBRARIES = ["redis", "valkey"]
 
@@ -185,6 +186,67 @@ def test_an_exhausted_pool_says_so(library: str, kind: str) -> None:
     assert compat.has_room(pool)
     assert compat.has_idle(pool)
     compat.close_idle_connections(pool)
+
+
+def blocking_pool(library: str) -> Any:
+    """A pool with one connection, which is never opened, that waits for a minute."""
+    connection = module(library, "connection")
+    unconnected = type(
+        "Unconnected",
+        (connection.Connection,),
+        {"connect": lambda _self: None, "can_read": lambda _self, timeout=0: False},
+    )
+    return connection.BlockingConnectionPool(
+        max_connections=1, connection_class=unconnected, timeout=60
+    )
+
+
+def test_no_connection_of_a_blocking_pool_is_waited_for(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = blocking_pool(library)
+    assert compat.seconds_to_wait(pool) == 60
+    taken = compat.acquire_connection(pool)
+    # A pool that waits would fail here.
+    monkeypatch.setattr(pool.pool.not_empty, "wait", None)
+    with pytest.raises(module(library, "exceptions").ConnectionError) as caught:
+        compat.acquire_connection(pool)
+    assert client_errors.is_exhausted(caught.value)
+    assert compat.release_connection(pool, taken)
+    assert compat.acquire_connection(pool) is taken
+
+
+def test_a_handler_that_interrupts_a_queue_does_not_wait_for_its_own_thread(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "QUEUE_PAUSES", 2)
+    pool = blocking_pool(library)
+    taken = compat.acquire_connection(pool)
+    with pool.pool.mutex:
+        assert not compat.has_room(pool)
+        assert not compat.release_connection(pool, taken)
+        assert not compat.close_idle_connections(pool)
+        with pytest.raises(NestedCallError, match="use a ConnectionPool"):
+            compat.acquire_connection(pool)
+    assert compat.release_connection(pool, taken)
+    assert compat.close_idle_connections(pool)
+
+
+def test_a_blocking_pool_of_asyncio_tells_that_it_would_wait(library: str) -> None:
+    connection = module(library, "asyncio.connection")
+
+    async def main() -> None:
+        pool = connection.BlockingConnectionPool(max_connections=1, timeout=60)
+        compat.check_room_async(pool)
+        pool.get_available_connection()
+        with pytest.raises(module(library, "exceptions").ConnectionError) as caught:
+            compat.check_room_async(pool)
+        assert client_errors.is_exhausted(caught.value)
+        plain = connection.ConnectionPool(max_connections=1)
+        assert compat.seconds_to_wait(plain) == 0
+        compat.check_room_async(plain)
+
+    asyncio.run(main())
 
 
 def test_pools_and_connections_have_what_is_probed(client: Any) -> None:

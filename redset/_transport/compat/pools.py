@@ -1,16 +1,22 @@
 """The pools of clients, and what is known of their connections."""
 
 import inspect
+import math
 import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from redset._protocol.client_errors import library_of
-from redset._transport.compat.kinds import is_cluster, pool_of
+from redset._transport.compat.kinds import exceptions_of, is_cluster, pool_of
+from redset.exceptions import NestedCallError
 
 R = TypeVar("R")
+
+# How often, and for how long, a call waits for the lock of a queue, which is held for microseconds.
+QUEUE_PAUSES, QUEUE_PAUSE = 1_000, 0.001
 
 
 def shared_by_client(client: Any, name: str, make: Callable[[], R]) -> R:
@@ -63,21 +69,79 @@ def max_connections(pool: Any) -> int:
 def has_room(pool: Any) -> bool:
     """Return whether *pool* could give another connection without waiting for one."""
     if hasattr(pool, "pool"):  # BlockingConnectionPool has a queue of that name
-        return not pool.pool.empty()
+        # Not `empty`, whose lock would be held when a signal handler uses a set.
+        return bool(pool.pool.queue)
     created = getattr(pool, "_created_connections", 0)
     return created < pool.max_connections or bool(pool._available_connections)
 
 
 def acquire_connection(pool: Any) -> Any:
-    """Acquire a connection from *pool*, as this version of the client's library requires."""
+    """Acquire a connection from *pool*, as this version of the client's library requires.
+
+    If all are in use, raise the library's error at once, also where the pool would wait for one:
+    another call of redset may put one back that the pool doesn't have.
+    """
     _make_reentrant(pool)
-    connection = (
-        pool.get_connection("CLIENT") if _requires_command_name(pool) else pool.get_connection()
-    )
+    words = ["CLIENT"] if _requires_command_name(pool) else []
+    if hasattr(pool, "pool"):
+        _check_queue(pool)
+        connection = type(pool).get_connection(_AtOnce(pool), *words)
+    else:
+        connection = pool.get_connection(*words)
     if hasattr(connection, "_current_command_cache_key"):
         # Old versions would store the next reply in the client's cache, under another command.
         connection._current_command_cache_key = None
     return connection
+
+
+class _AtOnce:
+    """A BlockingConnectionPool, as its own method sees it, that waits for no connection."""
+
+    timeout = 0.0
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+
+def _check_queue(pool: Any) -> None:
+    """Raise an error if a signal handler interrupted its own thread in the queue of *pool*."""
+    pool._checkpid()  # a forked child has another queue
+    if _is_stuck(pool):
+        raise NestedCallError(
+            "redset: a BlockingConnectionPool gives no connection to a signal handler that "
+            "interrupted its own thread in the middle of the pool; use a ConnectionPool"
+        )
+
+
+def _is_stuck(pool: Any) -> bool:
+    """Return whether the lock of a queue is held for longer than another thread would hold it."""
+    # Waiting for the lock itself would not end if an interrupted call of this thread holds it.
+    pauses = 0
+    while pool.pool.mutex.locked():
+        if pauses == QUEUE_PAUSES:
+            return True
+        time.sleep(QUEUE_PAUSE)
+        pauses += 1
+    return False
+
+
+def release_connection(pool: Any, connection: Any) -> bool:
+    """Return *connection* to *pool*; return whether that was possible in this moment."""
+    if hasattr(pool, "pool"):
+        pool._checkpid()
+        if _is_stuck(pool):
+            return False
+    pool.release(connection)
+    return True
+
+
+def seconds_to_wait(pool: Any) -> float:
+    """Return for how long *pool* itself waits if all its connections are in use."""
+    timeout = getattr(pool, "timeout", 0.0)
+    return math.inf if timeout is None else float(timeout)
 
 
 def has_idle(pool: Any) -> bool:
@@ -88,8 +152,17 @@ def has_idle(pool: Any) -> bool:
 
 
 def acquire_connection_async(pool: Any) -> Any:
-    """Return an awaitable that acquires a connection from *pool*, of an asyncio client."""
+    """Return an awaitable that acquires a connection from *pool*, of an asyncio client.
+
+    If all are in use, it raises the library's error, after `seconds_to_wait`.
+    """
     return pool.get_connection("CLIENT") if _requires_command_name(pool) else pool.get_connection()
+
+
+def check_room_async(pool: Any) -> None:
+    """Raise the library's error if *pool*, of an asyncio client, would wait for a connection."""
+    if seconds_to_wait(pool) > 0 and not pool.can_get_connection():
+        raise exceptions_of(pool).ConnectionError("No connection available.")
 
 
 def _make_reentrant(pool: Any) -> None:
@@ -152,18 +225,22 @@ def read_nulls_of_resp2(connection: Any) -> None:
         parser._read = read_or_null
 
 
-def close_idle_connections(pool: Any) -> None:
-    """Close the idle connections of *pool*, one of which may be half-read."""
-    if hasattr(pool, "pool"):  # BlockingConnectionPool, whose old versions close all or none
-        if pool.pool.mutex.acquire(timeout=1.0):
-            try:
-                for connection in pool.pool.queue:
-                    if connection is not None:
-                        connection.disconnect()
-            finally:
-                pool.pool.mutex.release()
-    else:
+def close_idle_connections(pool: Any) -> bool:
+    """Close the idle connections of *pool*, one of which may be half-read.
+
+    Return whether that was possible in this moment.
+    """
+    if not hasattr(pool, "pool"):
         pool.disconnect(inuse_connections=False)
+        return True
+    # A BlockingConnectionPool, whose old versions close all or none.
+    if _is_stuck(pool):
+        return False
+    with pool.pool.mutex:  # `acquire` would leave a moment in which an exception keeps it held
+        for connection in pool.pool.queue:
+            if connection is not None:
+                connection.disconnect()
+    return True
 
 
 def follows_pushes(pool: Any) -> bool:
