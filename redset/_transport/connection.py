@@ -6,7 +6,9 @@ are used; only the decoding of replies is switched off, so that binary members s
 ``decode_responses=True``.
 """
 
+import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -68,6 +70,8 @@ class ClientConnection:
         self._to_delete: deque[tuple[int, Sequence[bytes]]] = compat.shared_by_client(
             client, "results_to_delete", deque
         )
+        # The processes and threads that are deleting them.
+        self._deleting: set[tuple[int, int]] = compat.shared_by_client(client, "deleting", set)
 
     @property
     def is_cluster(self) -> bool:
@@ -119,36 +123,55 @@ class ClientConnection:
         self._to_delete.append((os.getpid(), keys))
 
     def delete_collected(self) -> None:
-        """Delete the keys that `delete_later` recorded."""
-        while self._to_delete:
-            try:
-                process, keys = self._to_delete.popleft()
-            except IndexError:  # another thread was faster
-                return
-            if process == os.getpid() and not self.delete_now(keys):
-                try:
-                    ClientConnection(self.client, keys[0])._send([commands.delete(*keys)])
-                except Exception as error:
-                    if not client_errors.is_client_error(error):
-                        raise
+        """Delete the keys that `delete_later` recorded, in a cluster those of the same node.
+
+        What can't be deleted now is left to a later call.
+        """
+        caller = os.getpid(), threading.get_ident()
+        if caller in self._deleting:
+            return  # this call deletes one of them, or was made by an observer of such a call
+        try:
+            self._deleting.add(caller)
+            for entry in list(self._to_delete):
+                if self._is_deleted(*entry):
+                    with contextlib.suppress(ValueError):  # another thread was faster
+                        self._to_delete.remove(entry)
+        except Exception as error:
+            if not client_errors.is_client_error(error):
+                raise
+        finally:
+            self._deleting.discard(caller)
+
+    def _is_deleted(self, process: int, keys: Sequence[bytes]) -> bool:
+        """Delete *keys* if they are this process's; return whether that is settled."""
+        if process != os.getpid():
+            return True  # a forked child has a copy of the handle, but doesn't own the keys
+        connection = ClientConnection(self.client, keys[0])
+        if self._slot is not None and self.node_name != connection.node_name:
+            return False  # another node may hang: the set of this call need not wait for that
+        return connection.delete_now(keys) or bool(connection._send([commands.delete(*keys)]))
 
     def subscribe(self, keys: tuple[bytes, ...]) -> KeySubscription:
         """Return a subscription that is notified when any of *keys* changes."""
         return KeySubscription(self.client, keys)
 
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        client = self.client
+        client, pinned = self.client, self._pinned
+        if pinned is not None and not compat.is_untouched(client, self._original):
+            pinned = None
+        if pinned is not None and len(batch) == 1:
+            replies = [pinned.get().call(client, batch[0].packed(), evict_one)]
+        elif pinned is not None and compat.pipeline_is_untouched(client):
+            packed = [command.packed() for command in batch]
+            replies = pinned.get().call_all(client, packed, evict_one)
+        elif self._slot is not None:
+            replies = self._slot.send(batch)
+        else:
+            replies = send_through(client, batch)
+        # Afterwards: the server is there, and a connection is idle.
         if self._to_delete:
             self.delete_collected()
-        if self._pinned is not None and compat.is_untouched(client, self._original):
-            if len(batch) == 1:
-                return [self._pinned.get().call(client, batch[0].packed(), evict_one)]
-            if compat.pipeline_is_untouched(client):
-                packed = [command.packed() for command in batch]
-                return self._pinned.get().call_all(client, packed, evict_one)
-        if self._slot is not None:
-            return self._slot.send(batch)
-        return send_through(client, batch)
+        return replies
 
 
 def without_script(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[int]:

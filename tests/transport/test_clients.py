@@ -4,6 +4,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from redis.retry import Retry
 
 import redset.asyncio
 from redset import RedisSortedSet
+from redset._transport.connection import ClientConnection
 from redset._transport.pinned import pinned_connections_for
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, NestedCallError
 from tests.server.conftest import MakeClient
@@ -243,6 +245,63 @@ def test_a_handler_inside_a_call_takes_another_connection(
 
 
 # Who listens
+
+
+# Results to delete
+
+
+def observed(make_client: MakeClient) -> Any:
+    client: Any = make_client()
+    client.execute_command = partial(client.execute_command)
+    return client
+
+
+KEEPING_NONE: dict[str, Callable[[MakeClient], Any]] = {
+    "a small pool": lambda make: make(max_connections=1),
+    "one connection": lambda make: make(single_connection_client=True),
+    "an observer": observed,
+}
+
+
+@pytest.mark.parametrize("kind", KEEPING_NONE)
+def test_a_call_after_many_results_were_dropped_deletes_them_all(
+    client: redis.Redis, make_client: MakeClient, kind: str
+) -> None:
+    numbers: Numbers = RedisSortedSet(KEEPING_NONE[kind](make_client), "numbers")
+    numbers.update([1, 2])
+    results = [numbers | {3} for _ in range(700)]
+    assert client.dbsize() > 1_400
+    del results
+    assert len(numbers) == 2
+    assert not client.keys("*result*")
+
+
+@pytest.mark.parametrize("kind", [ConnectionError, KeyboardInterrupt, redis.ConnectionError])
+def test_a_deletion_that_fails_is_repeated_by_a_later_call(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    numbers: Numbers = RedisSortedSet(client, "numbers")
+    keys = [b"one", b"two", b"three"]
+    for key in keys:
+        client.set(key, 1)
+        numbers._runner.connection.delete_later([key])
+    delete_now = ClientConnection.delete_now
+
+    def fail_once(connection: ClientConnection, keys: Any) -> bool:
+        if keys == [b"two"]:
+            monkeypatch.undo()
+            raise kind
+        return delete_now(connection, keys)
+
+    monkeypatch.setattr(ClientConnection, "delete_now", fail_once)
+    if kind is redis.ConnectionError:
+        assert len(numbers) == 0
+    else:
+        with pytest.raises(kind):
+            len(numbers)
+    assert client.exists(*keys) == 2
+    assert len(numbers) == 0
+    assert client.exists(*keys) == 0
 
 
 def test_an_observer_may_come_and_go_after_the_sets_were_made(make_client: MakeClient) -> None:

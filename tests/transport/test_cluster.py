@@ -346,3 +346,19 @@ def test_a_node_that_hangs_holds_up_no_renewal_at_another_one(
                 until(lambda: lease.deadline > before, 10)  # noqa: B023 - it is called at once
         finally:
             cluster.resume(hung)
+
+
+def test_a_result_at_another_node_is_deleted_by_a_call_there(
+    cluster: TestCluster, client: Any
+) -> None:
+    names = {cluster.node_of(f"jobs{number}"): f"jobs{number}" for number in range(50)}
+    one, other = (RedisSortedSet[int](client, names[node]) for node in cluster.nodes)
+    for jobs in (one, other):
+        jobs.add(1)
+    result = other | {2}
+    key = result._runner.config.key
+    other._runner.connection.delete_later((key,))
+    assert len(one) == 1
+    assert client.exists(key) == 1
+    assert len(other) == 1
+    assert client.exists(key) == 0
