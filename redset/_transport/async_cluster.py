@@ -22,12 +22,14 @@ class AsyncSlotRoute:
         self._probe = [commands.exists(key)]
         # What sends through the client's own methods.
         self._by_client = pipeliner_for(client, pipelining)
+        # The number of batches whose task was cancelled between two attempts.
+        self._cancelled = 0
 
     @property
     def cancelled_after_send(self) -> int:
         """The number of batches that were sent for tasks that were cancelled since."""
         used = [self._by_client, *self._pipeliners().values()]
-        return sum([each.cancelled_after_send for each in used])
+        return self._cancelled + sum([each.cancelled_after_send for each in used])
 
     def send_soon(self, client: Any, batch: Sequence[Command[Any]]) -> None:
         """Send *batch* without waiting for replies, if the loop still runs; from any thread."""
@@ -65,6 +67,13 @@ class AsyncSlotRoute:
         return await known.send(target, batch)
 
     async def _send_again(self, attempts: Attempts) -> list[Any]:
+        try:
+            return await self._attempt(attempts)
+        except asyncio.CancelledError:
+            self._cancelled += attempts.is_uncertain
+            raise
+
+    async def _attempt(self, attempts: Attempts) -> list[Any]:
         client = self._client
         while True:
             await asyncio.sleep(attempts.pause())

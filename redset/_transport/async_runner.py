@@ -74,13 +74,16 @@ class AsyncPlanRunner(Generic[C]):
         """Run the plan of *operation*; if it waits, keep its subscription in *slot*."""
         return self._run(slot, operation(self.config, *args, **kwargs))
 
-    def _run(self, slot: SubscriptionSlot | None, plan: Plan[R]) -> Coroutine[Any, Any, R]:
-        durable = self.durable  # that of several sets is worked out
+    def _run(
+        self, slot: SubscriptionSlot | None, plan: Plan[R], received: list[bool] | None = None
+    ) -> Coroutine[Any, Any, R]:
+        durable, connection = self.durable, self.connection  # that of several sets is worked out
         if durable is None:
-            running = drive_async(plan, self.connection, self.translate_error, slot)
+            running = drive_async(plan, connection, self.translate_error, slot, received)
         else:
-            call = durable_call(self.config, self.connection, durable)
-            running = drive_durably_async(plan, self.connection, call, self.translate_error, slot)
+            call = durable_call(self.config, connection, durable)
+            translate = self.translate_error
+            running = drive_durably_async(plan, connection, call, translate, slot, received)
         return running if self.synchronize is None else self._run_in_time(running)
 
     async def _run_in_time(self, running: Coroutine[Any, Any, R]) -> R:
@@ -100,16 +103,17 @@ class AsyncPlanRunner(Generic[C]):
     ) -> R:
         """Run an operation that removes items; if the task is cancelled, return them to the set."""
         before, config = self.connection.cancelled_after_send, self.config
+        received: list[bool] = []
         try:
-            return await self.run(operation, *args, **kwargs)
+            return await self._run(None, operation(config, *args, **kwargs), received)
         except BaseException as error:
             self.take_over(config)
             if not isinstance(error, asyncio.CancelledError):
                 raise
-            # The items are returned now, as the program may never use this handle again. The
-            # counter also counts requests of other cancelled tasks: then there may be nothing to
-            # return.
-            if self.connection.cancelled_after_send > before:
+            # The items are returned now, as the program may never use this handle again: those
+            # of the step that was cancelled, and of the steps before it. The counter also counts
+            # requests of other cancelled tasks: then there may be nothing to return.
+            if received or self.connection.cancelled_after_send > before:
                 # No caller learns whether this is confirmed, so it doesn't wait for that.
                 plan = self.take_back(self.config, last=from_end)
                 taken_back = drive_async(plan, self.connection, self.translate_error)

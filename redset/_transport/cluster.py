@@ -63,6 +63,11 @@ class Attempts:
         return self.redirection is not None and client_errors.is_moving(self.redirection)
 
     @property
+    def is_uncertain(self) -> bool:
+        """True if an attempt had no reply: its node may have done what was asked."""
+        return self._failures > 0
+
+    @property
     def asked(self) -> list[Command[Any]]:
         """The open commands for the node that an ASK names, each of which needs a permission.
 

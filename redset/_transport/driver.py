@@ -137,9 +137,15 @@ async def drive_async(
     connection: AsyncConnection,
     translate: Translate | None = None,
     slot: SubscriptionSlot | None = None,
+    received: list[bool] | None = None,
 ) -> T:
-    """Run *plan* as `drive` does; if the task is cancelled, the plan receives that as an error."""
+    """Run *plan* as `drive` does; if the task is cancelled, the plan receives that as an error.
+
+    Something is added to *received* if a step fails after an earlier one received something, or
+    after one whose reply may be lost. If the plan waited after a step, that had received nothing.
+    """
     answer: Any = None
+    woken: Any = None
     failed = False
     subscription = _kept_in(slot)
     wait: WaitForChange | None = None
@@ -156,14 +162,20 @@ async def drive_async(
                     try:
                         answer, failed = await connection.execute(step), False
                     except Exception as error:
+                        if received is not None:  # its reply may be lost, and the plan go on
+                            received.append(True)
                         answer, failed = translated(error, translate), True
                 elif isinstance(step, WaitForChange):
                     subscription = subscription or connection.subscribe(step.outlook.keys)
                     wait = step
-                    answer, failed = [await subscription.wait(step)], False
+                    woken = [await subscription.wait(step)]
+                    answer, failed = woken, False
                 elif isinstance(step, ReadItems):
                     answer, failed = await pull_async(step.source, 1), False
             except BaseException as error:
+                is_reply = type(answer) is list and answer is not woken and type(step) is list
+                if received is not None and is_reply:
+                    received.append(True)
                 answer, failed = error, True
     finally:
         _put_away(subscription, wait, slot if ended else None)

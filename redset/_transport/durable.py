@@ -185,11 +185,13 @@ async def drive_durably_async(
     call: DurableCall,
     translate: Translate | None = None,
     slot: SubscriptionSlot | None = None,
+    received: list[bool] | None = None,
 ) -> T:
-    """Run *plan* as `drive_durably` does."""
+    """Run *plan* as `drive_durably` does, and note what was *received* as `drive_async` does."""
     plan = _told_before_waits(plan, call)
+    durable = AsyncDurableConnection(connection, call)
     try:
-        result = await drive_async(plan, AsyncDurableConnection(connection, call), translate, slot)
+        result = await drive_async(plan, durable, translate, slot, received)
     except NotDurable:
         raise
     except BaseException:

@@ -17,7 +17,7 @@ import redis
 from redset import LockTimeout
 from redset._protocol.commands import Command
 from redset._transport.async_connection import AsyncClientConnection
-from redset.asyncio import Lock, RedisSortedSet
+from redset.asyncio import FirstOf, Lock, RedisSortedSet
 from redset.exceptions import LeaseLost
 from tests.server.asyncio_clients import all_given_back, connected, counted_writes
 from tests.servers import TestServer
@@ -98,6 +98,56 @@ def test_what_a_cancelled_call_was_given_is_there_for_others(
                 assert await others.size() == 1_500 - len(got), steps
             got += await others.take(1_500)
             assert sorted(got) == list(range(1_500))
+
+    asyncio.run(main())
+
+
+@sharing
+@pytest.mark.parametrize("several", [False, True], ids=["one set", "first of two"])
+def test_what_the_steps_before_a_cancelled_one_were_given_is_there_for_others(
+    server: TestServer, monkeypatch: pytest.MonkeyPatch, several: bool, pipelining: bool
+) -> None:
+    """Later steps may wait in the queue of the client when their task is cancelled."""
+
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs = await filled(client, 3_500, pipelining)
+            empty: Jobs = RedisSortedSet(client, f"{{{jobs.name}}}empty")
+            taking: Any = FirstOf(empty, jobs) if several else jobs
+            execute = AsyncClientConnection.execute
+            for unsent in (2, 3):
+                begun = 0
+
+                async def stuck(connection: Any, batch: Any, unsent: int = unsent) -> Any:
+                    nonlocal begun
+                    begun += 1
+                    if begun == unsent:
+                        await asyncio.Event().wait()
+                    return await execute(connection, batch)
+
+                monkeypatch.setattr(AsyncClientConnection, "execute", stuck)
+                task = asyncio.ensure_future(taking.take(3_000))
+                while begun < unsent:
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                monkeypatch.undo()
+                assert await jobs.size() == 3_500
+
+    asyncio.run(main())
+
+
+def test_a_wait_that_is_cancelled_asks_for_nothing(server: TestServer) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs: Jobs = RedisSortedSet(client, "jobs")
+            waiting = asyncio.ensure_future(jobs.pop(timeout=None))
+            await asyncio.sleep(0.1)
+            with counted_writes() as written:
+                waiting.cancel()
+                await asyncio.wait({waiting})
+            assert written.value == 0
 
     asyncio.run(main())
 

@@ -16,6 +16,7 @@ import redset
 import redset.asyncio
 from redset import FirstOf, LeaseLost, RedisSortedSet, ScheduledSet
 from redset._transport import renewals
+from redset._transport.async_cluster import AsyncSlotRoute
 from tests.clusters import TestCluster
 from tests.server.conftest import until
 from tests.server.test_security import DOCUMENT, listed_commands, use_everything
@@ -362,3 +363,38 @@ def test_a_result_at_another_node_is_deleted_by_a_call_there(
     assert client.exists(key) == 1
     assert len(other) == 1
     assert client.exists(key) == 0
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_asyncio_what_was_taken_by_a_call_whose_reply_was_lost_is_put_back_if_it_is_cancelled(
+    cluster: TestCluster, client: Any, monkeypatch: pytest.MonkeyPatch, pipelining: bool
+) -> None:
+    call = AsyncSlotRoute._call
+    learns = asyncio.Event()
+
+    async def lost(route: Any, node: Any, batch: Any) -> Any:
+        await call(route, node, batch)
+        raise redis.ConnectionError("the reply is lost")
+
+    async def learn(route: Any) -> None:
+        learns.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        port = cluster.nodes[0].port
+        async with redis.asyncio.RedisCluster(host="127.0.0.1", port=port) as mine:
+            jobs: Any = redset.asyncio.RedisSortedSet(mine, "jobs", pipelining=pipelining)
+            await jobs.update([1, 2, 3, 4])
+            await jobs.pop()  # the node has the script
+            with monkeypatch.context() as patch:
+                patch.setattr(AsyncSlotRoute, "_call", lost)
+                patch.setattr(AsyncSlotRoute, "_learn", learn)
+                task = asyncio.ensure_future(jobs.take(2))
+                await learns.wait()
+            assert await jobs.size() == 1
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await jobs.size() == 3
+
+    asyncio.run(main())
