@@ -138,8 +138,9 @@ def remember_refusal(pool: Any, seconds: float) -> None:
 
 def pool_to_subscribe_with(client: Any, key: bytes) -> Any:
     """Return the pool whose connections may subscribe to *key*; ``None`` if none can."""
-    # If a client renames the keys in its commands, a subscription would use the wrong names.
-    if compat.renames_keys(client):
+    # If a client renames the keys in its commands, a subscription would use the wrong names; if it
+    # has selected a database on its one connection, the keys of another database.
+    if compat.renames_keys(client) or compat.has_single_connection(client):
         return None
     if not compat.is_cluster(client):
         return compat.pool_of(client)

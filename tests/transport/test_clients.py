@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 import redset.asyncio
-from redset import RedisSortedSet
+from redset import RedisSortedSet, ScheduledSet
 from redset._transport.connection import ClientConnection
 from redset._transport.pinned import pinned_connections_for
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, NestedCallError
@@ -190,6 +191,53 @@ def test_what_the_user_set_on_a_single_connection_holds_for_sets(make_client: Ma
     assert list(numbers) == list(range(7))
     assert single.execute_command("ZCARD", "numbers") == 7
     numbers.clear()
+
+
+def test_what_the_user_set_on_a_single_connection_holds_for_waits(make_client: MakeClient) -> None:
+    single = make_client(single_connection_client=True)
+    single.execute_command("SELECT", 3)
+    jobs: ScheduledSet[str] = ScheduledSet(single, "jobs")
+    jobs.clear()
+    jobs.add("a", time.time() + 0.5)
+    # A connection that looks in another database sees no item that will be due.
+    assert jobs.pop(timeout=10) == "a"
+
+
+def test_asyncio_a_single_connection_is_the_only_one_from_the_first_command_on(
+    server: TestServer, client: redis.Redis
+) -> None:
+    async def main() -> None:
+        single = redis.asyncio.Redis(
+            unix_socket_path=server.unix_socket, single_connection_client=True
+        )
+        numbers: Any = redset.asyncio.RedisSortedSet(single, "numbers")
+        await single.execute_command("SELECT", 3)
+        await numbers.clear()
+        await numbers.update(range(7))
+        await numbers.add(7)
+        assert [number async for number in numbers] == [*range(8)]
+        assert await single.execute_command("ZCARD", "numbers") == 8
+        waiting = asyncio.ensure_future(numbers.take(9, timeout=None))
+        assert await waiting == [*range(8)]
+        waiting = asyncio.ensure_future(numbers.pop(timeout=None))
+        await asyncio.sleep(0.1)
+        await numbers.add(8)
+        assert await waiting == 8
+        pool = single.connection_pool
+        assert len(pool._in_use_connections) + len(pool._available_connections) == 1
+        await single.aclose()
+        # One that the set is the first to use.
+        fresh = redis.asyncio.Redis(
+            unix_socket_path=server.unix_socket, single_connection_client=True
+        )
+        first: Any = redset.asyncio.RedisSortedSet(fresh, "first")
+        await asyncio.gather(*(first.add_scored({number: number}) for number in range(5)))
+        assert await first.size() == 5
+        assert len(fresh.connection_pool._in_use_connections) == 1
+        await first.clear()
+        await fresh.aclose()
+
+    asyncio.run(main())
 
 
 def test_a_call_inside_a_call_over_a_single_connection_reads_no_other_reply(

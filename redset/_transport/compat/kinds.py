@@ -47,6 +47,15 @@ def pool_of(client: Any) -> Any:
     return getattr(client, "connection_pool", None)
 
 
+def has_single_connection(client: Any) -> bool:
+    """Return whether *client* sends all its commands over one connection of its own.
+
+    An asyncio client opens it with its first command.
+    """
+    opened = getattr(client, "connection", None) is not None
+    return opened or bool(getattr(client, "single_connection_client", False))
+
+
 def has_cache(client: Any) -> bool:
     """Return whether *client* answers reads from a cache of its own, decoded or not."""
     return getattr(pool_of(client), "cache", None) is not None

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from redset._protocol.client_errors import library_of
-from redset._transport.compat.kinds import has_cache, is_cluster
+from redset._transport.compat.kinds import has_cache, has_single_connection, is_cluster
 
 
 class CommandPath(Enum):
@@ -105,7 +105,7 @@ def sends_singly(client: Any, number: int) -> bool:
     """Return whether a batch of *number* commands goes to `execute_command` one by one."""
     if has_cache(client):
         return False  # a pipeline bypasses the client's cache, whose entries may be decoded
-    if number == 1 or getattr(client, "connection", None) is not None:
+    if number == 1 or has_single_connection(client):
         # A setting of the user on a client's single connection (SELECT) applies to all commands.
         return True
     return path_through_client(client) is CommandPath.SINGLY
@@ -115,9 +115,7 @@ def why_apart(client: Any) -> str | None:
     """Return why *client* sends several commands over different connections; ``None`` if not so."""
     if is_cluster(client):
         return "a cluster's client that is observed sends each to the node of its key"
-    if getattr(client, "connection", None) is not None or getattr(
-        client, "single_connection_client", False
-    ):
+    if has_single_connection(client):
         return "a client with single_connection_client=True may connect again between two of them"
     if sends_singly(client, 2):
         return "this one has an execute_command of its own, and the library's pipeline"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from redset._protocol.client_errors import library_of
-from redset._transport.compat.kinds import exceptions_of, is_cluster, pool_of
+from redset._transport.compat.kinds import exceptions_of, has_single_connection, is_cluster, pool_of
 from redset.exceptions import NestedCallError
 
 R = TypeVar("R")
@@ -36,7 +36,7 @@ def shared_by_client(client: Any, name: str, make: Callable[[], R]) -> R:
 def can_be_pinned(client: Any) -> bool:
     """Return whether *client* is a pool of connections that take packed commands as they are."""
     pool = pool_of(client)
-    if pool is None or getattr(client, "connection", None) is not None or is_cluster(client):
+    if pool is None or has_single_connection(client) or is_cluster(client):
         return False
     connection = getattr(pool, "connection_class", None)
     return (
