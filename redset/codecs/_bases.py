@@ -114,13 +114,14 @@ def reduced(item: Any, parts: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     kind: Any = type(item)
     keeper: Any
-    function, arguments, state, elements, pairs = parts
     if kind.__reduce_ex__ is not _REDUCE_EX or kind.__reduce__ not in _REDUCES:
         return parts
-    getter = static(kind, "__getnewargs__")
-    if getattr(getter, "__code__", None) is _ARGUMENTS_OF_NAMEDTUPLE:
-        arguments = (kind, *tuple.__iter__(item))
-    elif isinstance(item, set | frozenset):
+    function, arguments, state, elements, pairs = parts
+    if isinstance(item, tuple):
+        getter = static(kind, "__getnewargs__")
+        if getattr(getter, "__code__", None) is _ARGUMENTS_OF_NAMEDTUPLE:
+            arguments = (kind, *tuple.__iter__(item))
+    elif isinstance(item, (set, frozenset)):
         keeper = set if isinstance(item, set) else frozenset
         arguments = (list(keeper.__iter__(item)),)
     elif isinstance(item, list):

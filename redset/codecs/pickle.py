@@ -22,6 +22,9 @@ _PROTOCOL = 5
 _DIGEST = "sha256"
 _DIGEST_SIZE = 32
 _LEAST_SECRET = 16
+# The reader counts up to three levels for an object, or for a list or set, of which an object may
+# hold 100 in each other. If objects are nested deeper than this, their pickle is tried.
+_SAFE_DEPTH = 50
 # At most this many bytes of an element are its sort key; a hash distinguishes elements that begin
 # alike.
 _KEY_SIZE = 1_024
@@ -94,7 +97,10 @@ class PickleSerializer:
         offset depends on ``fold``.
         """
         try:
-            payload = _Writing(self._limit).dumps(item)
+            writing = _Writing(self._limit)
+            payload = writing.dumps(item)
+            if self._limit is not None and writing.deepest > _SAFE_DEPTH:
+                _check_depth(payload, self._limit)
         except RedsetError:
             raise
         except RecursionError as error:
@@ -133,6 +139,16 @@ class PickleSerializer:
         return hmac.digest(self._secret or b"", payload, _DIGEST)
 
 
+def _check_depth(payload: bytes, allow: tuple[type, ...]) -> None:
+    """Raise if objects are nested too deep in *payload* to be read."""
+    try:
+        _pickle_reader.read(payload, allow)
+    except InvalidValueError:
+        raise
+    except Exception:  # noqa: S110 - of a class in *allow*; `loads` will show it
+        pass
+
+
 class _Sorted:
     """A set while it is written: its elements in canonical order."""
 
@@ -152,6 +168,7 @@ class _Writing:
         self.allow = allow
         self.known = None if allow is None else _pickle_reader.named(allow)
         self.keys: dict[int, tuple[object, bytes]] = {}
+        self.deepest = 0
 
     def dumps(self, item: object) -> bytes:
         file = io.BytesIO()
@@ -182,6 +199,10 @@ class _Pickler(pickle.Pickler):
         super().__init__(file, _PROTOCOL)
         self.fast = True  # no memo: equal objects would differ in their shared parts
         self.writing = writing
+        # How deep the object stands whose parts are written now, and how deep those in it do, by
+        # their ids. They are kept, so that no other object gets such an id.
+        self.depth = 0
+        self.depths: dict[int, tuple[object, int]] = {}
 
     def check(self, obj: object, named: Any) -> None:
         """Raise unless the reader would find *named*, the class of *obj* or *obj* itself."""
@@ -204,6 +225,9 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, type | FunctionType | BuiltinFunctionType):
             self.check(obj, obj)
             return NotImplemented
+        if id(obj) in self.depths:
+            self.depth = self.depths[id(obj)][1]
+            self.writing.deepest = max(self.writing.deepest, self.depth)
         obj = _identity.numpy_scalar(obj, readable=self.writing.allow is None)
         self.check(obj, cls)
         reduce = copyreg.dispatch_table.get(cls)
@@ -260,7 +284,13 @@ class _Pickler(pickle.Pickler):
             return _Sorted(cls, self.canonical_elements(item, depth + 1))
         if cls is dict:
             return self.canonical_dict(item, depth)
-        return _ATOMS[cls](item) if cls in _ATOMS else item
+        if cls in _ATOMS:
+            return _ATOMS[cls](item)
+        if cls not in _LEAVES:
+            known, depth = self.depths.get(id(item)), self.depth + depth + 1
+            if known is None or known[1] < depth:
+                self.depths[id(item)] = item, depth
+        return item
 
     def canonical_elements(self, item: Collection[Any], depth: int) -> list[Any]:
         elements = [self.canonical(element, depth) for element in item]
@@ -308,5 +338,7 @@ _TEXT = b"\x80\x05\x95%b\x8c%c%b."
 # Already in canonical form.
 _SIMPLE = {str, bytes, int, bool, type(None)}
 _SIMPLE_IF_EMPTY = {list, tuple, dict}
+# Without parts that are written by themselves.
+_LEAVES = {*_SIMPLE, bytearray, type, *_scalars.BY_CLASS}
 # Written without a sort key that is kept: nothing in them could be written again and again.
 _PLAIN = {*_SIMPLE, float}

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from decimal import Decimal
@@ -373,6 +374,39 @@ def test_objects_in_sets_in_objects_are_written_in_linear_time() -> None:
     for _ in range(60):
         item = Branch(frozenset({item, Branch()}))
     assert GUARDED.loads(GUARDED.dumps(item)) == item
+
+
+def in_lists(item: Any) -> Any:
+    for _ in range(30):
+        item = [item]
+    return item
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda item: Job("u", options={"a": item}),
+        Slotted,
+        lambda item: Slotted(in_lists(item)),
+        lambda item: OrderedDict({"a": item}),
+        lambda item: deque([item]),
+        lambda item: {"a": deque([(item,)])},
+    ],
+    ids=["dataclass", "slots", "in lists", "OrderedDict", "deque", "in a tuple"],
+)
+def test_objects_nested_deeper_than_can_be_read_are_not_written(
+    wrap: Callable[[Any], Any],
+) -> None:
+    """A process that takes such a member would put it aside as undecodable."""
+    item: Any = 1
+    for _ in range(300):
+        item = wrap(item)
+        try:
+            member = ALLOWING.dumps(item)
+        except InvalidValueError as error:
+            assert "deep" in str(error)  # noqa: PT017 - the first objects are accepted
+            return
+        ALLOWING.loads(member)
 
 
 def test_pickles_by_pickle_itself_are_other_bytes_and_so_refused() -> None:
