@@ -73,7 +73,7 @@ ITEMS: dict[str, Any] = {
     "zone": datetime.UTC,
     "array": np.array([1]),
     "long float": np.longdouble(1) / 3,
-    "no time": np.datetime64("NaT"),
+    "no time": np.datetime64("NaT", "s"),
     "years": np.timedelta64(3, "Y"),
     "record": np.zeros(1, dtype=[("a", "i4")])[0],
     "slice": slice(1),

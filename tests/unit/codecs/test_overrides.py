@@ -68,7 +68,7 @@ KEPT = {
     *("__class__", "__class_getitem__", "__delattr__", "__dict__", "__doc__", "__eq__", "__hash__"),
     *("__getattribute__", "__init__", "__init_subclass__", "__module__", "__new__", "__setattr__"),
     *("__slots__", "__subclasshook__", "__weakref__", "_numerator", "_denominator"),
-    *("_abc_impl", "__abstractmethods__"),
+    *("_abc_impl", "__abstractmethods__", "__release_buffer__"),
 }
 # By these a class says itself how it is pickled, and how it is filled.
 PICKLED = {
