@@ -195,7 +195,7 @@ class KeySubscription:
         self._pool: Any = None
         self._process = os.getpid()
         # Held for at most one round trip, and never acquired twice by one thread.
-        self._use = threading.Lock()
+        self._use = _new_use()
         self._connection: Any = None
         self._socket: Any = None
         # Whether the server will send a message for the next change; what the last look found, and
@@ -264,16 +264,21 @@ class KeySubscription:
 
     def evict(self) -> bool:
         """Return the connection to the pool, unless its owner is using it; from any thread."""
-        if not self._use.acquire(blocking=False):
-            return False
+        use = self._use
+        if use._is_owned():
+            return False  # in a signal handler that interrupted the owner
         try:
-            if self._connection is None:
+            # Inside the block: a signal handler may raise an exception as soon as it is acquired.
+            if not use.acquire(blocking=False) or self._connection is None:
                 return False
             self._evicted = time.monotonic()
             self._give_back()
             return True
         finally:
-            self._use.release()
+            try:  # noqa: SIM105 - in one step, which `suppress` is not
+                use.release()
+            except RuntimeError:
+                pass  # another thread holds it
 
     def _end_after(self, error: BaseException) -> None:
         """Close, to poll from now on; raise *error* if it is not about the subscription."""
@@ -304,7 +309,7 @@ class KeySubscription:
         # hold the lock.
         process = os.getpid()
         if self._process != process:
-            self._process, self._use = process, threading.Lock()
+            self._process, self._use = process, _new_use()
             self._connection = self._socket = None
             self._armed = self._notified = False
             self._looked = self._begun = self._evicted = -math.inf
@@ -445,6 +450,15 @@ class KeySubscription:
             if client_errors.is_reply(error):
                 return error
             raise
+
+
+def _new_use() -> Any:
+    """Return a lock that knows its owner, and that no other thread can release.
+
+    Its `release` tells whether this thread had acquired it: there is always a moment between the
+    acquisition and a variable that says so.
+    """
+    return threading.RLock()
 
 
 Subscriptions = WeakValueDictionary[int, KeySubscription]

@@ -23,6 +23,7 @@ from redset._protocol.config import WaitForChange
 from redset._protocol.outlook import Outlook, Place
 from redset._transport import compat
 from redset._transport.subscription import KeySubscription, _subscriptions_of, evict_one
+from tests.interrupts import each_interrupt
 from tests.server.conftest import MakeClient, until
 from tests.server.test_waiting import WAIT, Call, Strings, wait_for_watchers, watchers
 
@@ -43,10 +44,17 @@ def wait_for_listeners(client: redis.Redis, number: int) -> None:
 
     def listening() -> bool:
         subscriptions = list(_subscriptions_of(client.connection_pool).values())
-        armed = [each for each in subscriptions if each._armed and not each._use.locked()]
+        armed = [each for each in subscriptions if each._armed and is_free(each._use)]
         return len(armed) == number
 
     until(listening)
+
+
+def is_free(lock: Any) -> bool:
+    """Whether no other thread holds *lock*."""
+    if acquired := lock.acquire(blocking=False):
+        lock.release()
+    return bool(acquired)
 
 
 def in_use(client: redis.Redis) -> int:
@@ -346,6 +354,27 @@ def test_exception_out_of_a_signal_handler_leaves_no_connection_in_use(
         assert in_use(client) == 0
     jobs.add("a")
     assert (jobs.pop(), len(jobs)) == ("a", 0)
+
+
+def test_an_eviction_that_is_interrupted_leaves_no_lock_held(client: redis.Redis) -> None:
+    for interrupted in each_interrupt(KeySubscription.evict, KeySubscription._give_back):
+        subscription = KeySubscription(client, (b"jobs",))
+        subscription._pool = client.connection_pool
+        subscription._connection = compat.acquire_connection(client.connection_pool)
+        interrupted(subscription.evict)
+        assert Call(is_free, subscription._use).result()
+
+
+def test_an_eviction_inside_a_use_of_the_connection_takes_nothing(client: redis.Redis) -> None:
+    subscription = KeySubscription(client, (b"jobs",))
+    with subscription._use:
+        subscription._connection = connection = object()
+        assert not subscription.evict()  # as a signal handler would
+        assert not Call(subscription.evict).result()
+        assert not Call(is_free, subscription._use).result()
+        assert subscription._connection is connection
+        subscription._connection = None
+    assert Call(is_free, subscription._use).result()
 
 
 def _evict_own(jobs: Strings) -> None:
