@@ -82,11 +82,15 @@ class Line:
             self.wake_one()
 
     def wake_one(self) -> None:
-        """Wake the task that has waited longest."""
-        self.unclaimed = max(0, self.unclaimed - 1)
-        answer, _ = self.waiting.popitem(last=False)
-        self.awake += 1
-        answer.set_result(True)
+        """Wake the task that has waited longest, if any still waits."""
+        while self.waiting:
+            answer, _ = self.waiting.popitem(last=False)
+            # One that was cancelled, or whose time is up, leaves in this iteration of the loop.
+            if not answer.done():
+                self.unclaimed = max(0, self.unclaimed - 1)
+                self.awake += 1
+                answer.set_result(True)
+                return
 
 
 class SharedSubscription:
