@@ -425,6 +425,17 @@ def test_a_cancelled_task_never_keeps_a_lock(server: TestServer) -> None:
     asyncio.run(main())
 
 
+def test_a_lock_that_is_acquired_within_a_timeout_belongs_to_its_task(server: TestServer) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            lock = Lock(client, "lock", expires=60)
+            async with asyncio.timeout(30):
+                await lock.acquire()
+            assert await lock.release()
+
+    asyncio.run(main())
+
+
 def test_a_lock_lets_one_task_in_at_a_time(server: TestServer) -> None:
     async def main() -> None:
         async with connected(server) as client:
