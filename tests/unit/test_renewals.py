@@ -13,6 +13,7 @@ from redset._transport.renewals import Renewer, _NodeThread
 from tests.interrupts import each_interrupt
 
 TTL = 60.0
+EARLIER: list[threading.Thread] = []
 
 
 class Renewed:
@@ -50,6 +51,8 @@ def is_renewed_again(renewed: Renewed) -> bool:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Renewals are due at once, and a thread ends soon after the last of them."""
+    # Those of leases that earlier tests left in this process go on.
+    EARLIER[:] = threads()
     monkeypatch.setattr(renewals, "RENEW_AFTER", 1e-6)
     monkeypatch.setattr(renewals, "LINGER_SECONDS", 0.001)
     yield
@@ -57,6 +60,10 @@ def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def running() -> list[threading.Thread]:
+    return [each for each in threads() if each not in EARLIER]
+
+
+def threads() -> list[threading.Thread]:
     # Python also lists threads whose start was interrupted, and which never ran.
     listed = [each for each in threading.enumerate() if each.is_alive()]
     return [each for each in listed if each.name == "redset renewals"]
