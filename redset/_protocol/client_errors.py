@@ -67,6 +67,50 @@ def is_outage(error: BaseException) -> bool:
     )
 
 
+def is_of_the_call(error: Exception) -> bool:
+    """Return whether *error* comes from the client, the server or redset, not a signal handler."""
+    if interruption(error) is not None:
+        return False
+    libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError) or not libraries.isdisjoint({"redset", *LIBRARIES})
+
+
+def interruption(error: BaseException) -> BaseException | None:
+    """Return what a signal handler raised: *error*, or what the client's library took for its own.
+
+    A handler may raise a builtin ``TimeoutError``, which is that of a socket, too. Where an error
+    was raised tells them apart.
+    """
+    if not is_client_error(error) and not _is_in(_OF_CALLS, _modules(error)[-1:]):
+        return error
+    replaced = error.__context__
+    while replaced is not None:
+        modules = _modules(replaced)
+        # What redset or its caller is handling was not caught in the library.
+        caught_there = isinstance(replaced, OSError) and _is_in(set(LIBRARIES), modules[:1])
+        if caught_there and not _is_in(_OF_CALLS, modules[-1:]):
+            return replaced
+        replaced = replaced.__context__
+    return None
+
+
+# Where a connection raises errors.
+_OF_CALLS = {"redset", *LIBRARIES, "socket", "ssl", "asyncio", "uvloop", "gevent", "eventlet"}
+
+
+def _modules(error: BaseException) -> list[str]:
+    """Return the names of the modules that *error* came through, that which raised it last."""
+    found, step = [], error.__traceback__
+    while step is not None:
+        found.append(str(step.tb_frame.f_globals.get("__name__")))
+        step = step.tb_next
+    return found
+
+
+def _is_in(packages: set[str], modules: list[str]) -> bool:
+    return {name.partition(".")[0] for name in modules} <= packages
+
+
 def is_missing_script(error: BaseException) -> bool:
     """Return whether the server doesn't have the script that was called by its digest."""
     return is_named(error, "NoScriptError")

@@ -202,6 +202,9 @@ class PinnedConnections:
         try:
             if not isinstance(error, Exception):
                 raise error
+            # The client would take a handler's `TimeoutError` for its own, and go on.
+            if (raised := client_errors.interruption(error)) is not None:
+                raise raised
             if isinstance(error, self._reply_error) and not replies:
                 replies = [error]
             repetition = _Repetition(self, pinned.connection, batch, replies)
@@ -230,8 +233,10 @@ class PinnedConnections:
                 return False
             pinned.connection.send_packed_command([packed])
             pinned.connection.read_response(disable_decoding=True)
-        except Exception:
+        except Exception as error:
             pinned.close()
+            if client_errors.interruption(error) is not None:
+                raise
             return False
         except BaseException:
             pinned.close()

@@ -354,7 +354,9 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
                 if read_timeout is not None and now() > due:
                     due = now() + read_timeout / 4
                     limit.reschedule(due + read_timeout)
-    except TimeoutError:
+    except TimeoutError as error:
+        if client_errors.interruption(error) is not None:
+            raise
         raise errors.TimeoutError("Timeout reading from the server") from None
     return replies
 

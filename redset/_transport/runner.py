@@ -15,6 +15,7 @@ from redset._plans import many
 from redset._plans.iteration import Cursor
 from redset._plans.operands import Destination, StoredOperand, shares_commands, stored
 from redset._protocol import client_errors
+from redset._protocol.client_errors import is_of_the_call
 from redset._protocol.config import Plan, SetConfig
 from redset._protocol.durability import Durable
 from redset._protocol.idempotency import SetSlots, SharedSlots
@@ -32,6 +33,8 @@ from redset._transport.results import (
     delete_when_collected,
 )
 from redset.exceptions import KeyTypeError, NotDurable, ResultExpired
+
+__all__ = ["BaseRunner", "Operation", "P", "PlanRunner", "Runner", "is_of_the_call", "slots_of"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -286,9 +289,3 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
     def delete_when_collected(self, keys: tuple[bytes, bytes]) -> None:
         """Delete *keys*, those of a result, when this runner is collected."""
         self.owner = delete_when_collected(self, self.client, keys)
-
-
-def is_of_the_call(error: Exception) -> bool:
-    """Return whether *error* comes from the client, the server or redset, not a signal handler."""
-    libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return isinstance(error, OSError) or not libraries.isdisjoint({"redset", "redis", "valkey"})

@@ -1,18 +1,27 @@
 """What a signal handler raises in the middle of a call, at any step of it: nothing is lost."""
 
-from contextlib import suppress
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from redset import FirstOf, RedisSortedSet
 from redset._plans import settling
 from redset._plans.leased import LeasedItems
+from redset._protocol import client_errors
 from redset._protocol.idempotency import FirstAcquired, IdempotencySlots, _Acquired
 from redset._transport.connection import ClientConnection
 from redset.exceptions import LeaseLost
 from tests.interrupts import each_interrupt
+from tests.server.conftest import MakeClient, home_of
+from tests.servers import TestServer
 
 ACQUIRING = (
     *(_Acquired.__enter__, FirstAcquired.__enter__),
@@ -108,3 +117,81 @@ def test_an_insert_that_is_interrupted_twice_tells_of_its_items(
             got.extend(seen.insert(2, 4, 1, 3))
         assert got == [2, 4, 1, 3]
         seen.clear()
+
+
+@contextmanager
+def soft_limit_in_a_silence(server: TestServer, name: str) -> Iterator[None]:
+    """The server is silent, and after a moment a signal handler raises a builtin TimeoutError."""
+
+    def handler(*_: object) -> None:
+        raise TimeoutError("soft limit")
+
+    before = signal.signal(signal.SIGALRM, handler)
+    process = home_of(server, name).pid
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.kill(process, signal.SIGCONT)
+
+
+SILENT: dict[str, Callable[[RedisSortedSet[int]], object]] = {
+    "one command": len,
+    "several commands": list,
+    "an insertion": lambda tasks: tasks.insert(7),
+}
+
+
+@pytest.mark.parametrize("call", SILENT)
+def test_a_timeout_that_a_handler_raises_is_not_taken_for_that_of_the_socket(
+    server: TestServer, client: redis.Redis, call: str
+) -> None:
+    tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
+    tasks.update(range(3))
+    with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
+        SILENT[call](tasks)
+    assert set(tasks) >= {0, 1, 2}
+
+
+@pytest.mark.parametrize("loop", [False, True], ids=["lease", "consume"])
+def test_a_timeout_that_a_handler_raises_while_items_are_given_back_is_raised(
+    server: TestServer, client: redis.Redis, loop: bool
+) -> None:
+    tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
+    tasks.update(range(3))
+    if loop:
+        consuming = tasks.consume(timeout=0)
+        next(consuming)
+        settle: Callable[[], object] = consuming.close
+    else:
+        block = tasks.lease(1).__enter__()
+        settle = partial(block.__exit__, ValueError, ValueError(), None)
+    with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
+        settle()
+
+
+def test_a_timeout_of_the_socket_is_still_one_of_the_call(
+    server: TestServer, client: redis.Redis, make_client: MakeClient
+) -> None:
+    """Also while a caller handles a TimeoutError of another origin."""
+    hasty: Any = make_client(socket_timeout=0.05, retry=Retry(NoBackoff(), 0))
+    tasks: RedisSortedSet[int] = RedisSortedSet(hasty, "tasks")
+    tasks.update(range(3))
+    batch = tasks.lease(1)
+    with (
+        soft_limit_in_a_silence(server, "tasks"),
+        pytest.raises(TimeoutError, match="soft limit"),
+    ):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            raise TimeoutError("soft limit")
+        except TimeoutError:
+            with pytest.raises(Exception, match="Timeout reading") as caught:
+                batch.extend()
+            assert client_errors.is_client_error(caught.value)
+            assert client_errors.is_of_the_call(caught.value)
+            raise
