@@ -22,6 +22,7 @@ from redset._protocol.commands import Command
 from redset._transport import compat
 from redset._transport.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
 from redset._transport.through_client import confirmations_after, send_through_async
+from redset.exceptions import InvalidTypeError
 
 # The most that one write carries: a larger one would delay the server's other clients.
 MAX_BYTES, MAX_COMMANDS = 1 << 20, 5_000
@@ -58,6 +59,8 @@ class Pipeliner:
         # The number of requests whose task was cancelled after they were sent.
         self.cancelled_after_send = 0
         self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: deque[PendingRequest] = deque()
         self._begin(None, None)
 
     def _begin(self, client: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -66,8 +69,12 @@ class Pipeliner:
         if pool is not None:
             forked = self._process != process
             compat.forget_other_loops(pool, loop, forked=forked)
+        left, waiting = self._loop, self._waiting
+        if left is not None and not left.is_closed() and self._process == process:
+            for request in waiting:
+                left.call_soon_threadsafe(_leave, request)
         self._loop, self._process = loop, process
-        self._waiting: deque[PendingRequest] = deque()
+        self._waiting = deque()
         # The requests that are being sent.
         self._taken: list[PendingRequest] = []
         self._sender: asyncio.Task[None] | None = None
@@ -123,26 +130,32 @@ class Pipeliner:
         return request
 
     async def _send_all(self) -> None:
+        if self._loop is not asyncio.get_running_loop():
+            return  # another loop has taken over
+        this = self._sender = asyncio.current_task()
+        requests: list[PendingRequest] = []
         try:
             await self._let_orphans_go_first()
-            while requests := self._next():
+            while self._sender is this and (requests := self._next()):
                 await round_trip(requests)
-                self._taken = []
+                if self._sender is this:
+                    self._taken = []
                 # Tasks that just received replies may enqueue again, and share the next write.
                 await asyncio.sleep(0)
         except BaseException as error:
             # A signal handler may have raised it between any two steps of this task.
-            for request in self._taken:
+            for request in self._taken if self._sender is this else requests:
                 if isinstance(error, asyncio.CancelledError):
                     request.replies.cancel()
                 elif not request.replies.done():
                     request.replies.set_exception(error)
             raise
         finally:
-            self._sender, self._taken = None, []
-            if any(not request.replies.cancelled() for request in self._waiting):
-                # This sender was cancelled from outside, but the tasks of these requests were not.
-                self._sender = asyncio.get_running_loop().create_task(self._send_all())
+            if self._sender is this:
+                self._sender, self._taken = None, []
+                if any(not request.replies.cancelled() for request in self._waiting):
+                    # This sender was cancelled from outside, the tasks of these requests not.
+                    self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     def _next(self) -> list[PendingRequest]:
         requests = self._taken = []
@@ -171,6 +184,17 @@ class Pipeliner:
     async def _let_orphans_go_first(self) -> None:
         while self._orphaned:
             await asyncio.wait(set(self._orphaned))
+
+
+def _leave(request: PendingRequest) -> None:
+    """Let a request fail that waited when another loop began to use its client."""
+    if not request.replies.done():
+        request.replies.set_result(
+            InvalidTypeError(
+                "redset: another event loop began to use the client while this call waited to be "
+                "sent; nothing was sent. Make a client for each loop"
+            )
+        )
 
 
 def share_confirmations(requests: list[PendingRequest]) -> None:

@@ -674,6 +674,41 @@ def test_a_server_that_is_down_is_an_error_of_the_client_to_everybody(
     asyncio.run(main())
 
 
+# The sockets of a loop are left to it when another one takes over.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_call_that_waits_when_another_loop_takes_over_fails(server: TestServer) -> None:
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    client = make(server)
+    jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
+    assert first.run_until_complete(jobs.size()) == 0
+
+    async def begin(jobs: RedisSortedSet[int]) -> list[asyncio.Task[int]]:
+        sent = asyncio.ensure_future(jobs.size())
+        while not jobs._runner.connection._sender._taken:  # type: ignore[union-attr]
+            await asyncio.sleep(0)
+        waits = asyncio.ensure_future(jobs.size())
+        await asyncio.sleep(0)
+        return [sent, waits]
+
+    tasks = first.run_until_complete(begin(jobs))
+    assert second.run_until_complete(jobs.size()) == 0
+    sent, error = first.run_until_complete(
+        asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    )
+    assert sent == 0
+    assert isinstance(error, TypeError)
+    assert "another event loop" in str(error)
+    assert first.run_until_complete(jobs.size()) == 0
+    first.run_until_complete(client.aclose())
+    del client, jobs, tasks
+    for loop in (first, second):
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+    del loop, first, second
+    gc.collect()
+
+
 def test_a_client_with_one_connection_of_its_own_works(server: TestServer) -> None:
     async def main() -> None:
         async with make(server, single_connection_client=True) as client:
