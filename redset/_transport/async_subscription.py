@@ -189,10 +189,6 @@ class SharedSubscription:
         with contextlib.suppress(RuntimeError):  # the loop of this task was closed
             self._task.cancel()
 
-    async def wait_closed(self) -> None:
-        """Wait until the connection is back in the pool."""
-        await asyncio.wait({self._task})
-
     def _look_soon(self) -> None:
         self._stale = True
         self._stirred.set()
@@ -389,21 +385,6 @@ def _shared_subscription(pool: Any, keys: Keys, *, in_cluster: bool) -> SharedSu
             raise NoSubscriptionError("a connection to subscribe with can't be spared")
         of_pool[keys] = SharedSubscription(pool, keys, in_cluster=in_cluster)
     return of_pool[keys]
-
-
-async def evict_one(pool: Any) -> bool:
-    """Close one subscription, to free its connection of *pool*; return whether there was one.
-
-    The tasks that waited for its messages poll for `RECHECK_INTERVAL` seconds.
-    """
-    for keys, shared in list(_subscriptions_of(pool).items()):
-        if not shared.is_over:
-            remember_refusal(pool, subscription.RECHECK_INTERVAL)
-            shared.close()
-            _forget(pool, keys, shared)
-            await shared.wait_closed()
-            return True
-    return False
 
 
 class AsyncKeySubscription:
