@@ -46,8 +46,8 @@ class ManyMethods(SetHandle[T]):
 
         If several processes insert the same item, exactly one of them has it in its list of new
         items: the primitive of every "already seen" set. If a reply is lost, no new item is missed:
-        the client's own retry, or the next `insert` over this client, returns the same items (for
-        300 seconds).
+        the client's own retry, or the next `insert` of these items over this client, alone or with
+        others, returns them (for 300 seconds). An item that is given twice is inserted once.
 
         Cost: 1 round trip for each 750 items (500 with a *unique*) or 1 MiB, O(log n) an item. Each
         of these requests is atomic.
