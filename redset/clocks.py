@@ -9,6 +9,10 @@ from redset._transport.connection import ClientConnection, check_client
 from redset._transport.driver import drive
 from redset._transport.pickling import PicklableClient
 
+# A round trip of up to this many seconds tells the time; after a slower one, the server is asked
+# again so soon.
+PROMPT_SECONDS, SOON_SECONDS = 0.05, 1.0
+
 
 class BaseClock:
     """The difference between the server's clock and this process's, and when to ask again."""
@@ -25,7 +29,11 @@ class BaseClock:
     def _learn(self, server: float, before: float) -> float:
         """Note that the server's time was *server* between *before* and now; return the latter."""
         after = time.monotonic()
-        self._offset, self._asked = server - (before + after) / 2, after
+        if after - before <= PROMPT_SECONDS:
+            self._offset, self._asked = server - (before + after) / 2, after
+        else:
+            # The reply may have been under way for all of that time: no item is due too early.
+            self._offset, self._asked = server - after, after - self._refresh + SOON_SECONDS
         return after
 
 
@@ -34,7 +42,8 @@ class ServerClock(BaseClock):
 
     A call costs no round trip, except one in every *refresh* seconds (default 60). That call asks
     the server for its time (Redis ``TIME``), which is taken as the time in the middle of the round
-    trip.
+    trip. If that takes longer than 0.05 seconds, it is taken as the time at its end, so that the
+    clock may be late but is not early, and the server is asked again after a second.
 
     >>> import redset
     >>> client = redset.connect()

@@ -14,6 +14,7 @@ from decimal import Decimal
 from numbers import Real
 from types import TracebackType
 from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 from redset._protocol.arguments import LONGEST_SECONDS
 from redset._protocol.keys import encoded_name
@@ -70,7 +71,8 @@ class BaseLock:
     def _warn(self) -> None:
         logger.warning(
             "redset lock %s: not held when released; if it was acquired, its %g seconds were "
-            "over: choose `expires` above what the work takes",
+            "over (choose `expires` above what the work takes), or it had been released, and only "
+            "the reply was lost",
             shown(self.key),
             self.expires,
         )
@@ -112,7 +114,8 @@ class Lock(BaseLock):
         poll_interval: float | None = None,
     ) -> None:
         super().__init__(redis, key, expires, timeout, poll_interval)
-        self._held = threading.local()
+        # The thread is asked for at each call: gevent may have replaced threads by greenlets since.
+        self._held: WeakKeyDictionary[Any, tuple[int, Any, bytes]] = WeakKeyDictionary()
 
     def acquire(self) -> Literal[True]:
         """Wait until this thread holds the lock; return ``True``.
@@ -128,7 +131,7 @@ class Lock(BaseLock):
             if left <= 0:
                 raise self._timed_out()
             time.sleep(min(self.poll_interval, left))
-        self._held.by = (os.getpid(), lock, token)
+        self._held[threading.current_thread()] = (os.getpid(), lock, token)
         return True
 
     def release(self) -> bool:
@@ -137,21 +140,21 @@ class Lock(BaseLock):
         If the lock has expired, another thread may hold it by now: it is left as it is, and a
         warning is logged.
 
+        After an error of the connection, the call can be repeated.
+
         Cost: 1 round trip. Atomic.
         """
-        held: tuple[int, Any, bytes] | None = getattr(self._held, "by", None)
-        self._held.by = None
+        thread = threading.current_thread()
+        held = self._held.get(thread)
+        is_freed = False
         if held is not None:
             pid, lock, token = held
-            if pid != os.getpid():
-                # A forked child inherits the token, but the lock remains its parent's.
-                return False
-            try:
-                compat.unlock(lock, token)
-            except ValueError:  # LockNotOwnedError, of redis-py or of valkey-py
-                pass
-            else:
-                return True
+            # A forked child inherits the token, but the lock remains its parent's.
+            is_freed = pid == os.getpid() and _free(lock, token)
+            # Only now: after an error of the connection, the call can be repeated.
+            self._held.pop(thread, None)
+            if is_freed or pid != os.getpid():
+                return is_freed
         self._warn()
         return False
 
@@ -172,6 +175,14 @@ class Lock(BaseLock):
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _free(lock: Any, token: bytes) -> bool:
+    try:
+        compat.unlock(lock, token)
+    except ValueError:  # LockNotOwnedError, of redis-py or of valkey-py
+        return False
+    return True
 
 
 def _seconds(

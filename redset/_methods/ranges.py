@@ -41,8 +41,7 @@ class RangeMethods(SetHandle[T]):
         seconds).
 
         Raises: ``IndexError`` for a rank that doesn't exist.
-        Cost: 1 round trip, O(log n + k) for k items. Atomic; but a slice with a step is read first,
-        k items, and then removed, 1 more round trip for each 5,000.
+        Cost: 1 round trip, O(log n + k) for k items, O(k log n) for a slice with a step. Atomic.
         Source: a script around ``ZREMRANGEBYRANK``; ``del`` of ``list``.
         """
         return self._run(ranges.remove_at, index)

@@ -120,7 +120,7 @@ def sort_dead(
     while True:
         [(moved, place)] = yield [commands.sort_dead(keys, *about, place, ())]
         total += moved
-        if not place[-1]:
+        if not place[1]:  # the score of the member that this step ended at
             return total
 
 

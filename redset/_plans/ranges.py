@@ -67,27 +67,17 @@ def remove_at(config: SetConfig[T], index: int | slice) -> Plan[int]:
         if ends is None:
             return 0
         first, last, step = ends
-        if abs(step) > 1:
-            return (yield from _remove_stepped(config, first, last, step))
     else:
         first = last = check_place(config, "index", index)
+        step = 1
     # A failed call is repeated only by a call with the same arguments.
-    with config.requests.remove.acquire((first, last)) as slot:
+    with config.requests.remove.acquire((first, last, step)) as slot:
         keys = (config.key, slot.reply_key)
-        command = commands.remove_at(keys, slot.request_id(), first, last, REPLY_TTL)
+        command = commands.remove_at(keys, slot.request_id(), first, last, REPLY_TTL, step)
         removed = yield from ask(command)
     if not removed and not isinstance(index, slice):
         raise _no_rank(config, index)
     return removed
-
-
-def _remove_stepped(config: SetConfig[T], first: int, last: int, step: int) -> Plan[int]:
-    """Remove every *step*-th member from rank *first* to *last*: read them all, then remove."""
-    pairs = yield from ask(commands.by_rank(config.key, first, last))
-    total = 0
-    for chunk in chunks(pairs[::step]):
-        total += sum((yield commands.remove_all(config.key, [member for member, _ in chunk])))
-    return total
 
 
 def _no_rank(config: SetConfig[Any], index: int) -> MissingRankError:

@@ -1,6 +1,9 @@
 """Errors of the clients' libraries, classified by the names of their classes. No I/O."""
 
 import re
+import signal
+from functools import partial
+from typing import Any
 
 # The libraries whose clients a set can use.
 LIBRARIES = ("redis", "valkey")
@@ -81,14 +84,14 @@ def interruption(error: BaseException) -> BaseException | None:
     A handler may raise a builtin ``TimeoutError``, which is that of a socket, too. Where an error
     was raised tells them apart.
     """
-    if not is_client_error(error) and not _is_in(_OF_CALLS, _modules(error)[-1:]):
+    if not is_client_error(error) and _is_foreign(error):
         return error
     replaced = error.__context__
     while replaced is not None:
         modules = _modules(replaced)
         # What redset or its caller is handling was not caught in the library.
         caught_there = isinstance(replaced, OSError) and _is_in(set(LIBRARIES), modules[:1])
-        if caught_there and not _is_in(_OF_CALLS, modules[-1:]):
+        if caught_there and _is_foreign(replaced):
             return replaced
         replaced = replaced.__context__
     return None
@@ -105,6 +108,36 @@ def _modules(error: BaseException) -> list[str]:
         found.append(str(step.tb_frame.f_globals.get("__name__")))
         step = step.tb_next
     return found
+
+
+def _is_foreign(error: BaseException) -> bool:
+    """Return whether *error* was raised outside of the client and its sockets.
+
+    A module may have sockets of its own (a proxy's), so an ``OSError`` is foreign only if it came
+    through a signal handler.
+    """
+    if _is_in(_OF_CALLS, _modules(error)[-1:]):
+        return False
+    return not isinstance(error, OSError) or _came_through_a_handler(error)
+
+
+def _came_through_a_handler(error: BaseException) -> bool:
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code in handlers:
+            return True
+        step = step.tb_next
+    return False
+
+
+def _code_of(handler: Any) -> Any:
+    """Return the code of a signal handler in Python, ``None`` for any other."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    if not hasattr(handler, "__code__") and callable(handler):
+        handler = type(handler).__call__
+    return getattr(handler, "__code__", None)
 
 
 def _is_in(packages: set[str], modules: list[str]) -> bool:
@@ -149,6 +182,11 @@ def is_denied(error: BaseException) -> bool:
     # The libraries remove this code too, and raise a class of their own instead.
     names = {kind.__name__ for kind in type(error).__mro__}
     return "NoPermissionError" in names or error_code(error) == "NOPERM"
+
+
+def is_unknown_command(error: BaseException) -> bool:
+    """Return whether the server replied that it doesn't have the command."""
+    return "unknown command" in str(error).lower() and error_code(error) == "ERR"
 
 
 def refuses_writes(error: BaseException) -> bool:

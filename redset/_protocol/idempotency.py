@@ -26,6 +26,8 @@ REPLY_TTL = 300.0
 MAX_IDLE = 64
 # The number of calls to remember that failed and were never repeated.
 MAX_FAILED = 1_000
+# The number of members of failed calls to insert to remember, if all calls have as many.
+MAX_FAILED_MEMBERS = 100_000
 # The number of sets whose slots a client remembers, with or without a handle of them.
 MAX_SETS = 1_000
 
@@ -196,10 +198,11 @@ class IdempotencySlots:
         parts = []
         for call in self._failed_lately():
             failed: Any = call.fingerprint
+            if failed.isdisjoint(left.values()):
+                continue
             part = [member for member, digest in left.items() if digest in failed]
-            if part:
-                rest = failed.difference(map(left.pop, part))
-                parts.append(Part(part, _Acquired(self, failed, rest or None)))
+            rest = failed.difference(map(left.pop, part))
+            parts.append(Part(part, _Acquired(self, failed, rest or None)))
         return parts, list(left)
 
     def part(self, members: list[bytes]) -> Part:
@@ -227,7 +230,10 @@ class IdempotencySlots:
             slot.sequence, slot.attempt = slot.sequence + 1, 0
         if failed:
             self._failed[number] = _FailedCall(number, fingerprint, slot, monotonic())
-            _drop_oldest(self._failed, MAX_FAILED)
+            most = MAX_FAILED
+            if isinstance(fingerprint, frozenset):
+                most = max(1, min(most, MAX_FAILED_MEMBERS // max(1, len(fingerprint))))
+            _drop_oldest(self._failed, most)
         elif not slot.completed or len(self._idle) < MAX_IDLE:
             self._idle.append(slot)
 

@@ -84,6 +84,8 @@ class UniqueTimes:
         while True:
             last = self._last
             time = self._after(last)
+            if math.isnan(time):
+                return time  # no score: the caller refuses it
             # No call is made while the lock is held, so no signal handler can run in between.
             with self._lock.get():
                 if self._last == last:

@@ -215,7 +215,7 @@ def same_address(one: Any, other: Any) -> bool | None:
     """Return the answer of `same_server` without asking; ``None`` if addresses can't decide."""
     if one.client is other.client:
         return True
-    if one.is_cluster or other.is_cluster:
+    if any(each.is_cluster or compat.sees_other_keys(each.client) for each in (one, other)):
         return False
     places = [compat.address_of(connection.client) for connection in (one, other)]
     if places[0] == places[1] and (places[0]["host"] or places[0]["path"]):
@@ -245,11 +245,12 @@ def _run_id(connection: ClientConnection) -> str:
 
 
 def unknown_server(error: Exception) -> str:
-    """Return an id of no other server if *error* is that the account may not ask; else raise it.
+    """Return an id of no other server if *error* is that it can't be asked; else raise it.
 
-    Then operators on two sets send items through this process, even if both sets are on one server.
+    An account may lack the right, or an imitation of a server the command. Then operators on two
+    sets send items through this process, even if both sets are on one server.
     """
-    if not client_errors.is_denied(error):
+    if not (client_errors.is_denied(error) or client_errors.is_unknown_command(error)):
         raise error
     return f"unknown {uuid4()}"
 

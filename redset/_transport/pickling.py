@@ -25,7 +25,8 @@ class PicklableClient:
         if settings is None:
             raise InvalidTypeError(
                 f"redset: a set over {type(self.client).__name__} can't be pickled, as its client "
-                "is more than one pool of connections; make the client in the other process"
+                "is more than a pool of connections with their settings; make the client in the "
+                "other process"
             )
         try:
             return _reopen, (pickle.dumps(settings),)

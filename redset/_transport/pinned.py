@@ -335,7 +335,7 @@ class PinnedConnections:
 
     def _take_in_orphans(self) -> None:
         """Put connections back into use whose calls ended before they could release them."""
-        while self.orphans:
+        for _ in range(len(self.orphans)):  # one that the pool doesn't take now is an orphan again
             try:
                 orphan = self.orphans.popleft()
             except IndexError:

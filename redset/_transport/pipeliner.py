@@ -8,6 +8,7 @@ that is enqueued after a task was cancelled overtakes what that task had sent.
 """
 
 import asyncio
+import contextlib
 import copy
 import math
 import os
@@ -71,8 +72,9 @@ class Pipeliner:
             compat.forget_other_loops(pool, loop, forked=forked)
         left, waiting = self._loop, self._waiting
         if left is not None and not left.is_closed() and self._process == process:
-            for request in waiting:
-                left.call_soon_threadsafe(_leave, request)
+            for request in list(waiting):
+                with contextlib.suppress(RuntimeError):  # it was closed in this moment
+                    left.call_soon_threadsafe(_leave, request)
         self._loop, self._process = loop, process
         self._waiting = deque()
         # The requests that are being sent.
@@ -188,7 +190,7 @@ class Pipeliner:
 
 def _leave(request: PendingRequest) -> None:
     """Let a request fail that waited when another loop began to use its client."""
-    if not request.replies.done():
+    if not (request.is_sent or request.replies.done()):
         request.replies.set_result(
             InvalidTypeError(
                 "redset: another event loop began to use the client while this call waited to be "

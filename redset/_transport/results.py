@@ -137,9 +137,11 @@ def delete_collected(client: Any) -> None:
 def _delete_or_defer(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -> None:
     if process != os.getpid():
         return  # a forked child has a copy of the handle, but doesn't own the keys
-    if not threading.main_thread().is_alive():
-        delete_keys(connection, keys)  # the process exits: no call is running any more
-    elif _interrupts_a_call() or not connection.delete_now(keys):
+    if _interrupts_a_call():
+        connection.delete_later(keys)
+    elif not threading.main_thread().is_alive():
+        delete_keys(connection, keys)  # the process exits, once other threads have ended
+    elif not connection.delete_now(keys):
         connection.delete_later(keys)
 
 

@@ -58,17 +58,22 @@ class Lock(BaseLock):
         If the lock has expired, another task may hold it by now: it is left as it is, and a warning
         is logged.
 
+        After an error of the connection, the call can be repeated.
+
         Cost: 1 round trip. Atomic.
         """
-        held = self._held.pop(asyncio.current_task(), None)
+        task = asyncio.current_task()
+        held = self._held.get(task)
+        is_freed = False
         if held is not None:
             pid, lock, token = held
-            if pid != os.getpid():
-                # A forked child inherits the token, but the lock remains its parent's.
-                return False
-            # The lock is freed in any case, also if this task is cancelled during the release.
-            if await run_shielded(_release(lock, token)):
-                return True
+            # A forked child inherits the token, but the lock remains its parent's. The lock is
+            # freed in any case, also if this task is cancelled during the release.
+            is_freed = pid == os.getpid() and await run_shielded(_release(lock, token))
+            # Only now: after an error of the connection, the call can be repeated.
+            self._held.pop(task, None)
+            if is_freed or pid != os.getpid():
+                return is_freed
         self._warn()
         return False
 

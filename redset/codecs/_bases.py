@@ -82,12 +82,19 @@ def as_base(item: Any, base: type) -> Any:
     for name in ("__getattribute__", *_READ_BY_EQ[base]) if base in _READ_BY_EQ else ():
         if static(kind, name) is not static(base, name):
             raise _changed(item, base, f"{name}, which == reads")
-    if own_hash and kind.__hash__ not in (own_hash, None) and hash(item) != own_hash(item):
+    if own_hash and kind.__hash__ not in (own_hash, None) and not _keeps_hash(item, own_hash):
         raise _changed(item, base, "the hash")
     own = _CONVERTERS[base](item)
     if base is datetime and not _has_offset_of(item, own):
         raise _changed(item, base, "what its time zone reads")
     return own
+
+
+def _keeps_hash(item: object, own_hash: Callable[[Any], int]) -> bool:
+    try:
+        return hash(item) == own_hash(item)
+    except TypeError:  # it holds what isn't hashable: a tuple with a list
+        return False
 
 
 def _has_offset_of(item: datetime, own: datetime) -> bool:

@@ -564,6 +564,7 @@ def test_one_operation_alone_takes_one_round_trip(server: TestServer) -> None:
             jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
             await jobs.insert(1)
             await jobs.take(1)
+            await jobs.clear()
             calls: list[Any] = [jobs.add(1), jobs.contains(1), jobs.size(), jobs.discard(1)]
             calls += [jobs.insert(2), jobs.pop(), jobs.take(2), jobs.score(1), jobs.clear()]
             with counted_writes() as count:

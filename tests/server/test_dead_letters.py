@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from redset import RedisSortedSet
+from redset import RedisSortedSet, SortedSet
 from redset._plans.dead_letters import sort_dead
 from redset._transport.connection import ClientConnection
 
@@ -84,6 +84,16 @@ def test_those_that_die_during_the_call_wait_for_the_next(client: redis.Redis) -
 
     assert sorted_dead(client, jobs, die, "discard") == 500
     assert jobs.discard_dead() == len(range(250)) * 3
+
+
+def test_a_step_may_end_at_the_empty_text(client: redis.Redis) -> None:
+    texts: SortedSet[str] = SortedSet(client, "jobs")
+    texts.add_scored({f"{item:03}": item for item in range(350)})
+    texts.remove_at(249)
+    texts.add("", score=249)
+    while len(texts):
+        texts.lease(250).reject()
+    assert texts.discard_dead() == 350
 
 
 def test_all_are_requeued_though_the_clock_was_set_back(client: redis.Redis) -> None:

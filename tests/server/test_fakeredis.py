@@ -132,3 +132,14 @@ def test_sets_of_asyncio_work_alike() -> None:
         await client.aclose()
 
     asyncio.run(main())
+
+
+def test_sets_over_two_clients_are_combined_too() -> None:
+    server = fakeredis.FakeServer()
+    one, other = (fakeredis.FakeRedis(server=server) for _ in range(2))
+    here: RedisSortedSet[int] = RedisSortedSet(one, "here")
+    there: RedisSortedSet[int] = RedisSortedSet(other, "there")
+    here.update([1, 2, 3])
+    there.update([2, 3, 4])
+    assert here.read_intersection(there) == [2, 3]
+    assert set(here - there) == {1}

@@ -17,6 +17,7 @@ import redis.asyncio
 
 import redset.asyncio
 from redset import (
+    InvalidTypeError,
     RedisSortedSet,
     RedsetError,
     ScheduledSet,
@@ -200,6 +201,33 @@ def test_handles_that_were_sent_share_one_client(
     elsewhere = sent(SortedSet[str](make_client(db=3), "jobs"))
     assert jobs._runner.client is seen._runner.client
     assert jobs._runner.client is not elsewhere._runner.client
+
+
+class Made(redis.Redis):
+    """A client of the user's, with an argument that no pool knows."""
+
+    def __init__(self, tenant: str = "", **options: Any) -> None:
+        super().__init__(**options)
+        self.tenant = tenant
+
+
+def test_a_client_whose_settings_are_not_all_known_can_not_be_sent(
+    server: TestServer,
+) -> None:
+    for client in (
+        Made("a", port=server.port),
+        redis.Redis(port=server.port, single_connection_client=True),
+    ):
+        with pytest.raises(InvalidTypeError, match="more than a pool of connections"):
+            pickle.dumps(RedisSortedSet[Any](client, "jobs"))
+        client.close()
+
+
+def test_a_sent_handle_keeps_how_long_its_pool_waits(server: TestServer) -> None:
+    pool = redis.BlockingConnectionPool(port=server.port, timeout=0.25, max_connections=7)
+    received = sent(RedisSortedSet[Any](redis.Redis(connection_pool=pool), "jobs"))
+    found = received._runner.client.connection_pool
+    assert (type(found), found.timeout, found.max_connections) == (type(pool), 0.25, 7)
 
 
 def test_a_set_with_a_lambda_can_not_be_sent(client: redis.Redis) -> None:

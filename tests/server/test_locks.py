@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import redis
 
+import redset
 import redset.exceptions
 import redset.locks
+from redset._transport import compat
 from redset.locks import Lock
 from tests.server.conftest import MakeClient, RoundTrips
 
@@ -152,6 +155,42 @@ def test_releasing_what_was_never_acquired_frees_nothing(
         assert Lock(client, KEY).release() is False
         assert client.exists(KEY)
     assert len(caplog.records) == 1
+
+
+def test_a_release_that_fails_can_be_repeated(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock = Lock(client, KEY)
+    lock.acquire()
+
+    def fail(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as patch, pytest.raises(ConnectionRefusedError):
+        patch.setattr(compat, "unlock", fail)
+        lock.release()
+    assert client.exists(KEY)
+    assert (lock.release(), client.exists(KEY), caplog.records) == (True, 0, [])
+
+
+def test_threads_that_first_ask_for_the_lock_of_a_set_get_the_same_one(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: redset.SortedSet[str] = redset.SortedSet(client, "jobs")
+    found: list[Lock] = []
+    make = Lock.__init__
+
+    def make_slowly(self: Lock, *arguments: Any) -> None:
+        time.sleep(0.05)
+        make(self, *arguments)
+
+    monkeypatch.setattr(Lock, "__init__", make_slowly)
+    threads = [threading.Thread(target=lambda: found.append(jobs.lock)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {*found} == {jobs.lock}
 
 
 def test_another_thread_with_the_same_object_frees_nothing(client: redis.Redis) -> None:

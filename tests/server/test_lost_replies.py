@@ -384,6 +384,29 @@ def test_a_failed_insert_and_a_failed_take_are_told_apart(
     assert [jobs.insert(7, 9), jobs.take(5), jobs.take(5)] == [[7, 9], [0, 1], [2, 7, 8, 9]]
 
 
+@pytest.mark.parametrize("retried", [True, False])
+@pytest.mark.parametrize("step", [2, -3])
+def test_a_slice_with_a_step_is_removed_once(
+    client: redis.Redis,
+    once: redis.Redis,
+    repeating: redis.Redis,
+    proxy: LossyProxy,
+    retried: bool,
+    step: int,
+) -> None:
+    jobs = numbers(repeating if retried else once, 10)
+    loaded(client)
+    numbers(client, 3, "{numbers}other").remove_at(slice(None, None, 2))
+    proxy.lose(SCRIPT, 1)
+    if not retried:
+        with pytest.raises(connection_error(client)):
+            jobs.remove_at(slice(None, None, step))
+    left = list(range(10))
+    del left[::step]
+    assert jobs.remove_at(slice(None, None, step)) == 10 - len(left)
+    assert (proxy.lost, list(jobs)) == (1, left)
+
+
 def test_an_extend_that_is_repeated_after_an_error_counts_from_then_on(
     client: redis.Redis, once: redis.Redis, proxy: LossyProxy
 ) -> None:

@@ -433,6 +433,23 @@ def test_a_rename_that_is_repeated_when_the_old_name_has_new_items_is_no_silent_
         assert list(newer.dead_items) == (["z"] if state == "dead" else [])
 
 
+@pytest.mark.parametrize("result", [True, False])
+def test_a_rename_to_the_same_name_can_be_repeated_too(
+    client: redis.Redis, server: TestServer, make_client: MakeClient, result: bool
+) -> None:
+    with LossyProxy(*server.ports) as proxy:
+        once = behind(proxy, make_client, client, 0)
+        filled(once, f"{TAG}other").rename(f"{TAG}another")  # the server has the script now
+        jobs = filled(once, OLD)
+        renamed = jobs | {"g"} if result else jobs
+        proxy.lose("EVAL", 1)
+        with pytest.raises(connection_error(client)):
+            renamed.rename(renamed.name)
+        renamed.rename(renamed.name)
+        assert len(renamed) == 6 + result
+        assert client.ttl(renamed.name) == -1
+
+
 def test_a_key_of_another_type_is_neither_renamed_nor_replaced(
     client: redis.Redis, jobs: Strings
 ) -> None:

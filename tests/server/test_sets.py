@@ -13,6 +13,7 @@ import gmpy2
 import pytest
 import redis
 
+import redset.clocks
 from redset import (
     EmptySetError,
     InvalidTypeError,
@@ -257,6 +258,20 @@ def test_the_clock_may_be_the_servers(client: redis.Redis, round_trips: RoundTri
     jobs: ScheduledSet[str] = ScheduledSet(client, "jobs", clock=clock)
     jobs.add("a")
     assert jobs.pop() == "a"
+
+
+def test_the_servers_clock_is_not_early_after_a_slow_reply(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redset.clocks, "SOON_SECONDS", 0.0)
+    clock = ServerClock(client)
+    client.execute_command("CLIENT", "PAUSE", 300, "ALL")
+    reading = clock()
+    seconds, micros = client.execute_command("TIME")
+    assert reading <= int(seconds) + int(micros) / 1e6
+    again = clock()  # asked again
+    seconds, micros = client.execute_command("TIME")
+    assert abs(again - (int(seconds) + int(micros) / 1e6)) < 0.2
 
 
 OPERATIONS: dict[str, Callable[[RedisSortedSet[Any]], object]] = {

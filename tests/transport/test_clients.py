@@ -448,6 +448,74 @@ def test_a_client_that_renames_keys_does_so_on_both_surfaces(
 # Pools
 
 
+class Tenant(redis.Redis):
+    """A client of the user's that keeps its keys apart from those of other tenants."""
+
+    tenant = b""
+
+    def execute_command(self, *words: Any, **options: Any) -> Any:
+        def of_tenant(word: Any) -> Any:
+            key = word.encode() if isinstance(word, str) else word
+            return self.tenant + key if key in {b"one", b"two", b"{one}result"} else word
+
+        return super().execute_command(*map(of_tenant, words), **options)  # type: ignore[no-untyped-call]
+
+
+def check_sets_that_see_different_keys(one: Numbers, two: Numbers) -> None:
+    one.update([1, 2])
+    two.update([2, 3])
+    assert one.read_intersection(two) == [2]
+    assert not one.isdisjoint(two)
+    with pytest.raises(TypeError, match="two"):
+        one.move(1, to=two)
+    assert one.union_count(two) == 3
+    one &= two
+    assert (list(one), list(two)) == ([2], [2, 3])
+
+
+def test_sets_of_two_tenants_are_not_taken_for_sets_of_one_database(server: TestServer) -> None:
+    clients = [Tenant(port=server.port) for _ in range(2)]
+    clients[1].tenant = b"other:"
+    one, two = (
+        RedisSortedSet[Any](each, name) for each, name in zip(clients, ("one", "two"), strict=True)
+    )
+    check_sets_that_see_different_keys(one, two)
+
+
+def test_a_single_connection_may_have_selected_another_database(server: TestServer) -> None:
+    single = redis.Redis(port=server.port, single_connection_client=True)
+    single.select(1)
+    with redis.Redis(port=server.port) as plain:
+        one: Numbers = RedisSortedSet(single, "one")
+        check_sets_that_see_different_keys(one, RedisSortedSet(plain, "two"))
+        single.flushdb()
+    single.close()
+
+
+def test_a_result_that_is_dropped_after_the_main_thread_ended_interrupts_no_call(
+    server: TestServer, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = redis.Redis(port=server.port, single_connection_client=True)
+    numbers: Numbers = RedisSortedSet(client, "numbers")
+    numbers.add(1)
+    results = [numbers | {2}]
+    key = results[0].key
+    ended = threading.Thread()
+    monkeypatch.setattr(threading, "main_thread", lambda: ended)
+    parse: Any = client.parse_response
+
+    def drop(*words: Any, **options: Any) -> Any:
+        results.clear()
+        return parse(*words, **options)
+
+    monkeypatch.setattr(client, "parse_response", drop)
+    assert client.ping() is True
+    monkeypatch.undo()
+    assert len(numbers) == 1
+    assert make_client().exists(key) == 0
+    client.close()
+
+
 @pytest.mark.parametrize(("size", "threads"), [(1, 1), (1, 4), (3, 3), (16, 16), (100, 100)])
 def test_as_many_consumers_as_connections_meet_no_error(
     make_client: MakeClient, size: int, threads: int

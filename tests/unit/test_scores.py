@@ -108,3 +108,10 @@ def test_threads_never_get_one_time_twice() -> None:
     for thread in threads:
         thread.join()
     assert len(set(given)) == 8_000
+
+
+def test_a_clock_that_is_no_number_once_stops_no_later_call() -> None:
+    times = UniqueTimes(iter([1.0, math.nan, 3.0, math.nan, 2.9]).__next__)
+    first, second, third, fourth, fifth = (times.next() for _ in range(5))
+    assert (first, third, math.isnan(second), math.isnan(fourth)) == (1.0, 3.0, True, True)
+    assert fifth > 3.0

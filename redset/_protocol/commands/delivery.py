@@ -133,7 +133,7 @@ def sort_dead(
     """Requeue or discard dead members; the reply is how many, and the *place* to go on from.
 
     They must have been dead for *age* seconds. A call begins at `FIRST_PLACE`, and ends at a place
-    whose last word is empty.
+    whose score, the second word, is empty.
     """
     arguments = (verb, reason, milliseconds(age), *place, *members)
     return call(DEAD, keys, arguments, lambda reply: (int(reply[0]), reply[1:]))

@@ -82,9 +82,9 @@ def range_by_score(
 
 
 def remove_at(
-    keys: Sequence[bytes], request_id: bytes, first: int, last: int, keep: float
+    keys: Sequence[bytes], request_id: bytes, first: int, last: int, keep: float, step: int = 1
 ) -> Command[int]:
-    arguments = (request_id, milliseconds(keep), first, last)
+    arguments = (request_id, milliseconds(keep), first, last, step)
     return call(REMOVE_AT, keys, arguments, replies.integer)
 
 

@@ -27,9 +27,8 @@ local absent = KEYS[FIRST + number - 1]
 local LONGEST = 1e12
 
 local state = recall(reply_key, id)
-if state == 'retry' and redis.call('EXISTS', set, unpack(KEYS, FIRST, FIRST + number - 1)) > 0 then
-  return {'renamed', 1}
-end
+local is_there = redis.call('EXISTS', set, unpack(KEYS, FIRST, FIRST + number - 1)) > 0
+if state == 'retry' and set ~= new and is_there then return {'renamed', 1} end
 if state ~= 'fresh' then return {'size', 1} end
 if liveness_key and redis.call('EXISTS', liveness_key) == 0 then return {'expired', 0} end
 

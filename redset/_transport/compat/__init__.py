@@ -40,6 +40,7 @@ from redset._transport.compat.observers import (
     pipeline_is_untouched,
     provider_of,
     renames_keys,
+    sees_other_keys,
     sends_singly,
     why_apart,
 )
@@ -149,6 +150,7 @@ __all__ = [
     "repeats_reply",
     "retries_of_cluster",
     "seconds_to_wait",
+    "sees_other_keys",
     "sends_singly",
     "shared_by_client",
     "should_reconnect",

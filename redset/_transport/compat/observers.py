@@ -127,6 +127,15 @@ def renames_keys(client: Any) -> bool:
     return _changes(client, "execute_command") or _changes(client, "pipeline")
 
 
+def sees_other_keys(client: Any) -> bool:
+    """Return whether *client* may have other keys than another one with its address.
+
+    A class of the user's may write keys in another form, and a single connection may have selected
+    another database.
+    """
+    return has_single_connection(client) or renames_keys(client)
+
+
 def _changes(client: Any, method: str) -> bool:
     if method in getattr(client, "__dict__", {}):
         return True

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from redset._protocol.client_errors import library_of
 from redset._transport.compat.kinds import exceptions_of, has_single_connection, is_cluster, pool_of
+from redset._transport.compat.observers import provider_of
 from redset.exceptions import NestedCallError
 
 R = TypeVar("R")
@@ -83,15 +84,28 @@ def acquire_connection(pool: Any) -> Any:
     """
     _make_reentrant(pool)
     words = ["CLIENT"] if _requires_command_name(pool) else []
+    connection: Any
     if hasattr(pool, "pool"):
         _check_queue(pool)
-        connection = type(pool).get_connection(_AtOnce(pool), *words)
+        if _is_of_library(pool, "get_connection"):
+            connection = type(pool).get_connection(_AtOnce(pool), *words)
+        elif has_room(pool):
+            connection = pool.get_connection(*words)
+        else:
+            raise exceptions_of(pool).ConnectionError("No connection available.")
     else:
         connection = pool.get_connection(*words)
     if hasattr(connection, "_current_command_cache_key"):
         # Old versions would store the next reply in the client's cache, under another command.
         connection._current_command_cache_key = None
     return connection
+
+
+def _is_of_library(pool: Any, method: str) -> bool:
+    """Return whether the *method* of *pool* is the library's, and not one of the user's."""
+    provider = provider_of(type(pool), method)
+    own = method in getattr(pool, "__dict__", {})
+    return not own and provider is not None and library_of(provider) is not None
 
 
 class _AtOnce:

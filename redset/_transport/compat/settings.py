@@ -4,7 +4,13 @@ import inspect
 import sys
 from typing import Any, cast
 
-from redset._transport.compat.kinds import is_asyncio, is_cluster, pool_of
+from redset._protocol.client_errors import library_of
+from redset._transport.compat.kinds import (
+    has_single_connection,
+    is_asyncio,
+    is_cluster,
+    pool_of,
+)
 from redset._transport.compat.observers import provider_of
 
 
@@ -37,9 +43,18 @@ _OWN_STATE = {"himport_registry", "maint_notifications_pool_handler", "event_dis
 
 
 def portable_settings(client: Any) -> tuple[type, type, type, dict[str, Any]] | None:
-    """Return the settings for such a client in another process; ``None`` for no plain pool."""
+    """Return the settings for such a client in another process; ``None`` if they aren't all known.
+
+    That is so for a client without a plain pool, with a single connection, or of a class with an
+    ``__init__`` of its own.
+    """
     pool = pool_of(client)
     if pool is None or type(pool).__name__ not in {"ConnectionPool", "BlockingConnectionPool"}:
+        return None
+    # The pool doesn't say what a class of the user's was made with, or what a single connection
+    # has selected.
+    maker = provider_of(type(client), "__init__")
+    if has_single_connection(client) or maker is None or library_of(maker) is None:
         return None
     # A bare object() is a default that is compared by identity, so a copy would be a wrong value.
     options = {
@@ -48,6 +63,9 @@ def portable_settings(client: Any) -> tuple[type, type, type, dict[str, Any]] | 
         if name not in _OWN_STATE and type(value) is not object
     }
     options["max_connections"] = pool.max_connections
+    for name in ("timeout", "queue_class"):  # of a BlockingConnectionPool
+        if hasattr(pool, name):
+            options[name] = getattr(pool, name)
     return type(client), type(pool), pool.connection_class, options
 
 

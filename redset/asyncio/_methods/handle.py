@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from redset._plans.iteration import page_of_items, page_of_pairs
 from redset._protocol.config import Plan, SetConfig
+from redset._support.forks import reentrant_lock
 from redset._transport.async_runner import AsyncRunner
 from redset.asyncio.locks import Lock
 from redset.base import BaseSet, lock_arguments
@@ -14,6 +15,8 @@ from redset.base import BaseSet, lock_arguments
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
+
+_making_locks = reentrant_lock()
 
 
 # sync: class SetHandle(BaseSet[T], MutableSet[T]):
@@ -41,9 +44,10 @@ class SetHandle(BaseSet[T]):
         The times to wait and to hold, in seconds, are the set's ``lock_timeout`` and
         ``lock_expires``. No I/O.
         """
-        if self._lock is None:
-            self._lock = Lock(*lock_arguments(self))
-        lock: Lock = self._lock
+        with _making_locks.get():  # two threads get the same one
+            if self._lock is None:
+                self._lock = Lock(*lock_arguments(self))
+            lock: Lock = self._lock
         return lock
 
     async def close(self) -> None:

@@ -347,3 +347,10 @@ def test_a_dict_that_shows_other_items_is_written_by_its_content(base: Any) -> N
     assert MSGPACK.dumps(item) == MSGPACK.dumps({"a": 1, "b": 1})
     pickles = PickleSerializer(allow=[cls])
     assert dict.items(pickles.loads(pickles.dumps(item))) == dict.items(item)
+
+
+@pytest.mark.parametrize("serializer", [ValueSerializer(), MsgpackSerializer()])
+def test_a_hash_of_its_own_beside_what_has_none_is_refused_in_words(serializer: Any) -> None:
+    cls: Any = type("Key", (tuple,), {"__hash__": lambda self: 5})
+    with pytest.raises(UncertainItemError, match="changes the hash"):
+        serializer.dumps(cls(([1],)))
