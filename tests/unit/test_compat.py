@@ -14,6 +14,7 @@ import pytest
 from redset._protocol import client_errors
 from redset._transport import compat
 from redset._transport.compat import observers, pools, retries
+from redset._transport.pinned import PinnedConnections
 from redset.exceptions import NestedCallError
 
 LIBRARIES = ["redis", "valkey"]
@@ -188,23 +189,35 @@ def test_an_exhausted_pool_says_so(library: str, kind: str) -> None:
     compat.close_idle_connections(pool)
 
 
-def blocking_pool(library: str) -> Any:
-    """A pool with one connection, which is never opened, that waits for a minute."""
+def blocking_pool(library: str, *, counted: list[int] | None = None) -> Any:
+    """A pool with one connection, which is never opened, that waits for a minute.
+
+    If it is *counted*, it is of a class of the user's that counts what it gives.
+    """
     connection = module(library, "connection")
     unconnected = type(
         "Unconnected",
         (connection.Connection,),
         {"connect": lambda _self: None, "can_read": lambda _self, timeout=0: False},
     )
-    return connection.BlockingConnectionPool(
-        max_connections=1, connection_class=unconnected, timeout=60
-    )
+    kind: Any = connection.BlockingConnectionPool
+
+    class Counting(kind):  # type: ignore[misc]
+        def get_connection(self, *words: Any, **options: Any) -> Any:
+            assert counted is not None
+            counted.append(1)
+            return super().get_connection(*words, **options)
+
+    made = kind if counted is None else Counting
+    return made(max_connections=1, connection_class=unconnected, timeout=60)
 
 
+@pytest.mark.parametrize("own", [False, True])
 def test_no_connection_of_a_blocking_pool_is_waited_for(
-    library: str, monkeypatch: pytest.MonkeyPatch
+    library: str, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    pool = blocking_pool(library)
+    counted: list[int] = []
+    pool = blocking_pool(library, counted=counted if own else None)
     assert compat.seconds_to_wait(pool) == 60
     taken = compat.acquire_connection(pool)
     # A pool that waits would fail here.
@@ -214,6 +227,21 @@ def test_no_connection_of_a_blocking_pool_is_waited_for(
     assert client_errors.is_exhausted(caught.value)
     assert compat.release_connection(pool, taken)
     assert compat.acquire_connection(pool) is taken
+    assert len(counted) == 2 * own
+
+
+def test_orphans_that_a_pool_does_not_take_now_are_looked_at_once(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "QUEUE_PAUSES", 2)
+    pool = blocking_pool(library)
+    kept = PinnedConnections(pool)
+    kept.keeps = 0
+    orphans = [compat.acquire_connection(pool), pool.make_connection()]
+    kept.orphans.extend(orphans)
+    with pool.pool.mutex:
+        kept._take_in_orphans()
+    assert list(kept.orphans) == orphans
 
 
 def test_a_handler_that_interrupts_a_queue_does_not_wait_for_its_own_thread(

@@ -200,7 +200,10 @@ def _requires_command_name(pool: Any) -> bool:
     kind = type(pool)
     known = _takes.get(kind)
     if known is None:
-        wanted = inspect.signature(pool.get_connection).parameters.get("command_name")
+        # A class of the user's may pass on whatever it is given.
+        library = (each for each in kind.__mro__ if library_of(each) is not None)
+        base: Any = next((each for each in library if "get_connection" in vars(each)), kind)
+        wanted = inspect.signature(base.get_connection).parameters.get("command_name")
         known = _takes[kind] = wanted is not None and wanted.default is inspect.Parameter.empty
     return known
 
