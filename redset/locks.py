@@ -146,7 +146,6 @@ class Lock(BaseLock):
         """
         thread = threading.current_thread()
         held = self._held.get(thread)
-        is_freed = False
         if held is not None:
             pid, lock, token = held
             # A forked child inherits the token, but the lock remains its parent's.

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_conflict
+from redset._plans.leased import parts
 from redset._plans.operands import check_new_name, not_replaceable
 from redset._plans.readonly import ask_reader
 from redset._plans.single import ADMIT_AT_ONCE, admit
@@ -88,16 +89,15 @@ def insert(config: SetConfig[T], items: tuple[T, ...]) -> Plan[list[T]]:
         places.setdefault(member, place)
     key, *others = config.dedup_keys()
     slots = config.requests.insert
-    parts, rest = slots.failed_parts(places) if slots.any_failed else ([], list(places))
+    steps, rest = slots.failed_parts(places) if slots.any_failed else ([], list(places))
     at_once = ADMIT_AT_ONCE if config.deduplicates else INSERT_AT_ONCE
-    for chunk in chunks(((member, None) for member in rest), at_once):
-        parts.append(slots.part([member for member, _ in chunk]))
+    steps += map(slots.part, parts(rest, at_once))
     new: list[int] = []
     with ExitStack() as stack:  # after an error, all of them are repeated
-        for part in parts:
-            slot = stack.enter_context(part.acquired)
+        for step in steps:
+            slot = stack.enter_context(step.acquired)
             keys = (key, slot.reply_key, *others)
-            sent = [places[member] for member in part.members]
+            sent = [places[member] for member in step.members]
             command = commands.insert(
                 keys, slot.request_id(), config.unique, [pairs[place] for place in sent], REPLY_TTL
             )

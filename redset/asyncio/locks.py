@@ -64,7 +64,6 @@ class Lock(BaseLock):
         """
         task = asyncio.current_task()
         held = self._held.get(task)
-        is_freed = False
         if held is not None:
             pid, lock, token = held
             # A forked child inherits the token, but the lock remains its parent's. The lock is

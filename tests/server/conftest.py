@@ -151,6 +151,17 @@ def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
     return make_client()
 
 
+@contextmanager
+def memory_is_short(client: redis.Redis) -> Iterator[None]:
+    """The server evicts nothing, and refuses what needs memory."""
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", "0")
+
+
 def until(condition: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> Any:
     """Wait until there is something, for at most *timeout* seconds."""
     end = time.monotonic() + timeout

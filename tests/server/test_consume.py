@@ -16,7 +16,7 @@ from redset._plans import settling
 from redset._plans.leased import Settling
 from redset.exceptions import InvalidTypeError, InvalidValueError
 from tests.server.asyncio_clients import library_exceptions
-from tests.server.conftest import MakeClient
+from tests.server.conftest import MakeClient, memory_is_short
 
 BROKEN = b"\xc1\xff"
 WAIT = 60.0
@@ -643,9 +643,7 @@ def test_under_memory_pressure_leases_are_renewed_and_settled(
 ) -> None:
     """ZADD came first and was refused, so that a running job was given to a second worker."""
     renewed, delayed, done = numbers.lease(1, ttl=0.5), numbers.lease(1), numbers.lease(1)
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", "1")
-    try:
+    with memory_is_short(client):
         with pytest.raises(library_exceptions().OutOfMemoryError):
             numbers.add(11)
         renewed.extend(60)
@@ -654,8 +652,6 @@ def test_under_memory_pressure_leases_are_renewed_and_settled(
         assert list(numbers.lease(1)) == [3]
         assert numbers.pop() == 4
         assert numbers.stats()[:4] == (5, 5, 2, 1)
-    finally:
-        client.config_set("maxmemory", "0")
 
 
 @pytest.mark.parametrize(

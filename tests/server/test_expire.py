@@ -26,7 +26,7 @@ from redset.codecs import JSONSerializer
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, LeaseLost
 from redset.leases import Lease
 from tests.proxy import LossyProxy
-from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.conftest import MakeClient, RoundTrips, memory_is_short
 from tests.server.test_lost_replies import behind, connection_error
 from tests.servers import TestServer
 
@@ -419,13 +419,9 @@ def test_members_are_put_aside_when_memory_is_short(client: redis.Redis) -> None
     client.zadd("jobs", {b"\xff": 0})
     jobs = Set(client, "jobs", serializer=JSONSerializer())
     jobs.expire(SECONDS)
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", "1")
-    try:
+    with memory_is_short(client):
         assert jobs.pop() is None
         assert jobs.expire(9) is True
-    finally:
-        client.config_set("maxmemory", "0")
     assert ends(client)["undecodable"] in {8, 9}
 
 

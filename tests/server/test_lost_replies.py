@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from redset import FirstOf, RedisSortedSet, ScheduledSet, SortedSet
 from tests.proxy import LossyProxy
-from tests.server.conftest import MakeClient
+from tests.server.conftest import MakeClient, memory_is_short
 from tests.servers import TestServer
 
 SCRIPT = "EVAL"  # and EVALSHA: pop and take are scripts
@@ -276,15 +276,11 @@ def test_on_a_full_server_a_failed_call_is_repeated_all_the_same(
     proxy.lose(SCRIPT, 1)
     with pytest.raises(connection_error(client)):
         again(jobs)
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", "1")
-    try:
+    with memory_is_short(client):
         given = again(jobs)
         if call == "first of":
             given = [item for _, item in given]
         assert given == reply
-    finally:
-        client.config_set("maxmemory", "0")
     assert set(jobs) == rest
 
 
@@ -296,12 +292,8 @@ def test_on_a_full_server_what_a_failed_call_took_goes_back(
     proxy.lose(SCRIPT, 1)
     with pytest.raises(connection_error(client)):
         jobs.take(3)
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", "1")
-    try:
+    with memory_is_short(client):
         assert jobs.take(1) == [0]
-    finally:
-        client.config_set("maxmemory", "0")
     assert set(jobs) == {1, 2, 3, 4}
 
 

@@ -24,7 +24,7 @@ from redset.codecs import JSONSerializer
 from redset.exceptions import AlreadyRenamed, KeyTypeError, LeaseLost
 from redset.leases import Lease
 from tests.proxy import LossyProxy
-from tests.server.conftest import TAG, MakeClient, RoundTrips, companion_of
+from tests.server.conftest import TAG, MakeClient, RoundTrips, companion_of, memory_is_short
 from tests.server.test_lost_replies import behind, connection_error
 from tests.server.test_waiting import Call, wait_for_watchers
 from tests.servers import TestServer
@@ -581,15 +581,11 @@ def test_an_account_that_may_not_do_a_part_of_it_loses_nothing(
 
 def test_a_set_is_renamed_also_if_memory_is_short(client: redis.Redis, jobs: Strings) -> None:
     lease = jobs.lease(1)
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", "1")
-    try:
+    with memory_is_short(client):
         with pytest.raises(Exception, match="maxmemory"):
             jobs.add("more")
         jobs.rename(NEW)
         lease.ack()
-    finally:
-        client.config_set("maxmemory", 0)
     assert (list(jobs), jobs.stats().leased) == (list("bcdef"), 0)
 
 
