@@ -97,6 +97,12 @@ def interruption(error: BaseException) -> BaseException | None:
     return None
 
 
+def raise_interruption(error: BaseException) -> None:
+    """Raise what a signal handler raised, if *error* is that, or replaced it."""
+    if isinstance(error, Exception) and (raised := interruption(error)) is not None:
+        raise raised
+
+
 # Where a connection raises errors.
 _OF_CALLS = {"redset", *LIBRARIES, "socket", "ssl", "asyncio", "uvloop", "gevent", "eventlet"}
 

@@ -202,9 +202,7 @@ class PinnedConnections:
         try:
             if not isinstance(error, Exception):
                 raise error
-            # The client would take a handler's `TimeoutError` for its own, and go on.
-            if (raised := client_errors.interruption(error)) is not None:
-                raise raised
+            client_errors.raise_interruption(error)
             if isinstance(error, self._reply_error) and not replies:
                 replies = [error]
             repetition = _Repetition(self, pinned.connection, batch, replies)
@@ -268,6 +266,7 @@ class PinnedConnections:
             try:
                 return self._borrow(pool)
             except Exception as error:
+                client_errors.raise_interruption(error)
                 # A pool that waits longer by itself is to do so here too.
                 longest = max(ACQUIRE_TIMEOUT, compat.seconds_to_wait(pool))
                 if not client_errors.is_exhausted(error) or waited > longest:
@@ -301,8 +300,9 @@ class PinnedConnections:
     def _renew(self, pinned: PinnedConnection) -> None:
         try:
             pinned.renew()
-        except BaseException:
+        except BaseException as error:
             self._give_up(pinned)
+            client_errors.raise_interruption(error)
             raise
 
     def _give_up(self, pinned: PinnedConnection) -> None:

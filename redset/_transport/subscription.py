@@ -284,6 +284,7 @@ class KeySubscription:
         """Close, to poll from now on; raise *error* if it is not about the subscription."""
         # Close after any error: a reply may be half read.
         self.close()
+        client_errors.raise_interruption(error)
         if not cannot_subscribe(error):
             raise error
         if is_refusal(error):
@@ -442,8 +443,12 @@ class KeySubscription:
 
     def _reply(self) -> Any:
         """Return the next reply or message; an error of the server is returned as a reply."""
-        if not self._connection.can_read(timeout=REPLY_SECONDS):
-            raise NoSubscriptionError("the server doesn't answer")
+        end = time.monotonic() + REPLY_SECONDS
+        # The client's own wait would swallow a `TimeoutError` of a signal handler.
+        while not self._connection.can_read(timeout=0):
+            if (left := end - time.monotonic()) <= 0:
+                raise NoSubscriptionError("the server doesn't answer")
+            wait_until_readable(self._socket, left)
         try:
             return self._connection.read_response(disable_decoding=True)
         except Exception as error:

@@ -16,8 +16,11 @@ from redset import FirstOf, RedisSortedSet
 from redset._plans import settling
 from redset._plans.leased import LeasedItems
 from redset._protocol import client_errors
+from redset._protocol.config import WaitForChange
 from redset._protocol.idempotency import FirstAcquired, IdempotencySlots, _Acquired
+from redset._protocol.outlook import Outlook, Place
 from redset._transport.connection import ClientConnection
+from redset._transport.subscription import KeySubscription
 from redset.exceptions import LeaseLost
 from tests.interrupts import each_interrupt
 from tests.server.conftest import MakeClient, home_of
@@ -155,6 +158,40 @@ def test_a_timeout_that_a_handler_raises_is_not_taken_for_that_of_the_socket(
     with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
         SILENT[call](tasks)
     assert set(tasks) >= {0, 1, 2}
+
+
+def test_a_timeout_that_a_handler_raises_while_a_connection_is_made_is_raised(
+    server: TestServer, client: redis.Redis, make_client: MakeClient
+) -> None:
+    RedisSortedSet(client, "tasks").update(range(3))
+    tasks: RedisSortedSet[int] = RedisSortedSet(make_client(retry=Retry(NoBackoff(), 0)), "tasks")
+    with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
+        len(tasks)
+    assert len(tasks) == 3
+
+
+def test_a_timeout_that_a_handler_raises_in_a_repetition_is_raised(
+    server: TestServer, client: redis.Redis, make_client: MakeClient
+) -> None:
+    RedisSortedSet(client, "tasks").update(range(3))
+    hasty: Any = make_client(socket_timeout=0.4, retry=Retry(NoBackoff(), 9))
+    tasks: RedisSortedSet[int] = RedisSortedSet(hasty, "tasks")
+    assert len(tasks) == 3
+    with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
+        signal.setitimer(signal.ITIMER_REAL, 0.6)
+        len(tasks)
+    assert len(tasks) == 3
+
+
+def test_a_timeout_that_a_handler_raises_in_a_wait_is_raised(
+    server: TestServer, client: redis.Redis
+) -> None:
+    subscription = KeySubscription(client, (b"tasks",))
+    outlook = Outlook(Place(b"tasks", None))
+    assert subscription.wait(WaitForChange(outlook, 0.0)) is False
+    subscription._armed = False  # it looks at the server next
+    with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
+        subscription.wait(WaitForChange(outlook, 1.0))
 
 
 @pytest.mark.parametrize("loop", [False, True], ids=["lease", "consume"])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from redset._protocol.client_errors import is_read_only
+from redset._protocol.client_errors import is_read_only, raise_interruption
 from redset._transport.compat.kinds import exceptions_of
 
 R = TypeVar("R")
@@ -26,6 +26,7 @@ def call_with_retry(client: Any, connection: Any, first: Exception, again: Calla
 
     def fail(error: Exception) -> None:
         connection.disconnect()
+        raise_interruption(error)  # its `TimeoutError` would be taken for the client's
         if not _repeats(client, connection, error):
             raise error
 
