@@ -4,14 +4,16 @@ Contains waiting, expiry and their messages. Must not import sets: a lock is mad
 and a key. The library's script checks on the server the token that guards the release.
 """
 
+import contextlib
 import logging
 import math
 import os
 import threading
 import time
-import uuid
+from collections import deque
 from decimal import Decimal
 from numbers import Real
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
@@ -58,6 +60,9 @@ class BaseLock:
         self.poll_interval: float = _seconds(
             key, "poll_interval", poll_interval, default=0.2, least=0.001
         )
+        # The tries that failed: the server may have given them the lock. The next call that
+        # acquires the lock frees it first.
+        self._unanswered: deque[tuple[int, Any, bytes]] = deque()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.key!r} expires={self.expires:g}>"
@@ -121,12 +126,18 @@ class Lock(BaseLock):
         """Wait until this thread holds the lock; return ``True``.
 
         Raises: `LockTimeout` after *timeout* seconds.
-        Cost: 1 round trip if the lock is free, otherwise 2 for each try. Atomic.
+        Cost: 1 round trip if the lock is free, otherwise 2 for each try; 1 more after a call that
+        failed. Atomic.
         """
+        for pid, lock, token in list(self._unanswered):
+            if pid == os.getpid():
+                _free(lock, token)
+            with contextlib.suppress(ValueError):  # another thread was faster
+                self._unanswered.remove((pid, lock, token))
         lock = self.redis.lock(self.key, timeout=self.expires)
-        token = uuid.uuid4().hex.encode()
+        token = token_hex(16).encode()
         deadline = time.monotonic() + self.timeout
-        while not (compat.try_to_lock(lock, token) or self._is_held_with(token)):
+        while not self._try(lock, token):
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._timed_out()
@@ -157,10 +168,16 @@ class Lock(BaseLock):
         self._warn()
         return False
 
-    def _is_held_with(self, token: bytes) -> bool:
-        # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
-        # token.
-        held = self.redis.execute_command("GET", self.key, **compat.RAW)
+    def _try(self, lock: Any, token: bytes) -> bool:
+        try:
+            if compat.try_to_lock(lock, token):
+                return True
+            # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
+            # token.
+            held = self.redis.execute_command("GET", self.key, **compat.RAW)
+        except BaseException:
+            self._unanswered.append((os.getpid(), lock, token))
+            raise
         return bool(held == token)
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-import uuid
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
@@ -39,10 +39,16 @@ class Lock(BaseLock):
         """Wait until this task holds the lock; return ``True``.
 
         Raises: `LockTimeout` after *timeout* seconds.
-        Cost: 1 round trip if the lock is free, otherwise 2 for each try. Atomic.
+        Cost: 1 round trip if the lock is free, otherwise 2 for each try; 1 more after a call that
+        failed. Atomic.
         """
+        for pid, lock, token in list(self._unanswered):
+            if pid == os.getpid():
+                await _release(lock, token)
+            with contextlib.suppress(ValueError):  # another task was faster
+                self._unanswered.remove((pid, lock, token))
         lock = self.redis.lock(self.key, timeout=self.expires)
-        token = uuid.uuid4().hex.encode()
+        token = token_hex(16).encode()
         deadline = time.monotonic() + self.timeout
         while not await self._try(lock, token):
             left = deadline - time.monotonic()
@@ -81,16 +87,29 @@ class Lock(BaseLock):
         try:
             return await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            spawn(_undo(attempt, lock, token))
+            spawn(self._undo(attempt, lock, token))
             raise
 
     async def _attempt(self, lock: Any, token: bytes) -> bool:
-        if await compat.try_to_lock(lock, token):
-            return True
-        # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
-        # token.
-        held = await self.redis.execute_command("GET", self.key, **compat.RAW)
+        try:
+            if await compat.try_to_lock(lock, token):
+                return True
+            # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
+            # token.
+            held = await self.redis.execute_command("GET", self.key, **compat.RAW)
+        except BaseException:
+            self._unanswered.append((os.getpid(), lock, token))
+            raise
         return bool(held == token)
+
+    async def _undo(self, attempt: "asyncio.Task[bool]", lock: Any, token: bytes) -> None:
+        with contextlib.suppress(Exception):
+            if await attempt:
+                try:
+                    await _release(lock, token)
+                except BaseException:
+                    self._unanswered.append((os.getpid(), lock, token))
+                    raise
 
     async def __aenter__(self) -> Self:
         await self.acquire()
@@ -111,9 +130,3 @@ async def _release(lock: Any, token: bytes) -> bool:
     except ValueError:  # LockNotOwnedError, of redis-py or of valkey-py
         return False
     return True
-
-
-async def _undo(attempt: "asyncio.Task[bool]", lock: Any, token: bytes) -> None:
-    with contextlib.suppress(Exception):
-        if await attempt:
-            await _release(lock, token)

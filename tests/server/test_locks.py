@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
+import uuid
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import redset
 import redset.exceptions
 import redset.locks
 from redset._transport import compat
-from redset.locks import Lock
+from redset.locks import Lock, LockTimeout
 from tests.server.conftest import MakeClient, RoundTrips
 
 KEY = "{jobs}:lock"
@@ -225,6 +226,41 @@ def test_lock_is_ours_when_only_the_reply_was_lost(
         assert lost
         assert client.exists(KEY)
     assert not client.exists(KEY)
+
+
+def test_a_lock_whose_acquisition_failed_is_free_for_the_next_call(
+    make_client: MakeClient, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server had given it, and the reply was lost: nobody would have freed it."""
+    flaky = make_client()
+    read: Any = type(flaky).parse_response
+    lost: list[str] = []
+
+    def lose_replies(self: Any, connection: Any, name: Any, **options: Any) -> Any:
+        reply = read(self, connection, name, **options)
+        if name == "SET" and not lost:
+            lost.append(name)
+            raise KeyboardInterrupt
+        return reply
+
+    monkeypatch.setattr(type(flaky), "parse_response", lose_replies)
+    lock = Lock(flaky, KEY, expires=FOREVER, timeout=0)
+    with pytest.raises(KeyboardInterrupt):
+        lock.acquire()
+    assert client.exists(KEY)
+    with lock:
+        assert lost
+        assert FOREVER - 60 < client.ttl(KEY) <= FOREVER
+    assert not client.exists(KEY)
+
+
+def test_locks_exclude_each_other_while_ids_are_not_random(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test may have replaced them in the whole program."""
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1))
+    with Lock(client, KEY), pytest.raises(LockTimeout):
+        Lock(client, KEY, timeout=0).acquire()
 
 
 def _retrying(client: redis.Redis) -> dict[str, Any]:
