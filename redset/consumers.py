@@ -6,13 +6,13 @@ from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from redset._plans import settling
+from redset._plans import leases, settling
 from redset._plans.consuming import Settings, Work
-from redset._plans.leased import LeasedItems
+from redset._plans.leased import LeasedItems, log_kept
 from redset._protocol.config import Plan
 from redset._support.exits import close_at_exit
-from redset._transport.driver import SubscriptionReuse
-from redset._transport.runner import PlanRunner
+from redset._transport.driver import SubscriptionReuse, SubscriptionSlot
+from redset._transport.runner import PlanRunner, is_of_the_call
 from redset.exceptions import NotDurable
 from redset.leases import Lease
 
@@ -86,8 +86,10 @@ class BaseConsumer(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._work.left_by(error)
-        self.close()
+        try:
+            self._work.left_by(error)
+        finally:
+            self.close()
 
 
 class Consumer(BaseConsumer[T], Iterator[T]):
@@ -163,7 +165,7 @@ def _consume(
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
             slot = reuse.slot(runner.config.keys)
-            held = _next(runner.run_in, sets, slot, step, settings, done)
+            held = _next(runner, slot, step, sets, work, done)
             if lease is not None:
                 lease._held.log_lost()
             lease = None
@@ -188,12 +190,11 @@ def _consume(
                 work.done += 1
     finally:
         try:
-            if lease is not None and not lease._in_forked_child():
-                _leave(work, lease, at_hand)
+            _end(runner, step, sets, work, lease, at_hand)
         finally:
             reuse.end()
             # An error refers to this frame: this cycle would stay until a garbage collection.
-            at_hand = work.error = None
+            at_hand = work.error = work.unanswered = None
 
 
 def _failed(runner: PlanRunner[Any], work: Work[Any], error: BaseException) -> None:
@@ -216,14 +217,41 @@ def _failed(runner: PlanRunner[Any], work: Work[Any], error: BaseException) -> N
                 logger.warning("%s", unconfirmed)
 
 
-def _next(run_in: Any, sets: tuple[Any, ...], slot: Any, step: Step[T], *about: Any) -> Any:
+def _next(
+    runner: PlanRunner[Any],
+    slot: SubscriptionSlot | None,
+    step: Step[T],
+    sets: tuple[Any, ...],
+    work: Work[T],
+    done: LeasedItems[T] | None,
+) -> LeasedItems[T]:
     """Acknowledge what is done and lease what is next, in one step."""
     try:
-        return run_in(slot, step, *about)
+        return runner.run_in(slot, step, work.settings, done)
     except NotDurable as error:
-        settings, _ = about
-        _return(sets, settings, error)
+        _return(sets, work.settings, error)
         raise
+    except BaseException as error:
+        work.unanswered = error
+        raise
+
+
+def _end(
+    runner: PlanRunner[Any],
+    step: Step[T],
+    sets: tuple[Any, ...],
+    work: Work[T],
+    lease: Lease[T] | None,
+    error: BaseException | None,
+) -> None:
+    """Settle what is left when the loop ends; *error* is that of the current item, if any."""
+    if lease is not None and lease._in_forked_child():
+        lease = None
+    if work.unanswered is not None and _has_open(sets):
+        if lease is not None:
+            _give_back(runner, step, sets, work.settings, lease._held)
+    elif lease is not None:
+        _leave(work, lease, error)
 
 
 def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
@@ -240,6 +268,35 @@ def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
             if error is None:
                 raise unconfirmed
             logger.warning("%s", unconfirmed)
+
+
+def _has_open(sets: tuple[Any, ...]) -> bool:
+    return any(leases.slots_of(each._runner.config, last=False).any_open for each in sets)
+
+
+def _give_back(
+    runner: PlanRunner[Any],
+    step: Step[T],
+    sets: tuple[Any, ...],
+    settings: Settings,
+    done: LeasedItems[T] | None,
+) -> None:
+    """Repeat a request that failed, for no items: those that were leased to it are returned.
+
+    What it was to acknowledge is acknowledged once, and isn't taken for lost.
+    """
+    try:
+        runner.run(step, settings.for_nothing(), done)
+        while _has_open(sets):
+            runner.run(step, settings.for_nothing(), done)
+    except NotDurable as unconfirmed:
+        logger.warning("%s", unconfirmed)
+    except Exception as failure:
+        if not is_of_the_call(failure):
+            raise
+        log_kept(runner.config.label, failure)
+    if done is not None:
+        done.log_lost()
 
 
 def _return(sets: tuple[Any, ...], settings: Settings, error: NotDurable) -> None:

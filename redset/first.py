@@ -234,8 +234,8 @@ def _lease(
     last: bool,
 ) -> Lease[T]:
     try:
-        held = several._runner.run(
-            first.lease, num, ttl, timeout, max_deliveries, worker, last=last
+        held = several._runner.lease(
+            last, first.lease, num, ttl, timeout, max_deliveries, worker, last=last
         )
     except NotDurable as error:
         held = error.result

@@ -10,9 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from redset._plans import settling
-from redset._plans.leased import LeasedItems
-from redset._protocol.client_errors import is_disconnected
-from redset._support.words import described
+from redset._plans.leased import LeasedItems, log_kept
 from redset._transport.renewals import Renewer, new_guard, renewer_of
 from redset._transport.runner import Operation, P, Runner, is_of_the_call
 from redset.exceptions import LeaseLost, NotDurable
@@ -91,11 +89,13 @@ class Lease(Sequence[T]):
             items: of this lease; none for all that are neither acknowledged nor released.
             again_at: a score with which the items are ready again, in the same step, instead of
                 being deleted: for recurring jobs, also with ``unique="until_acked"``, which rejects
-                items that are added while they are on lease.
+                items that are added while they are on lease. An item that was added again has the
+                lower of the two scores.
 
         Raises: `LeaseLost` for items that the lease doesn't hold any more (the others are
-        acknowledged); ``ValueError`` for items that are not in this lease, or that were
-        acknowledged or released before.
+        acknowledged); a call without items also names those whose loss no call has named yet.
+        ``ValueError`` for items that are not in this lease, or that were acknowledged or released
+        before.
         Cost: 1 round trip for each 1,000 items (250 with *again_at*), O(log n) for each item. 1
         more, to learn where the set was renamed to, if the lease doesn't hold some of them there.
         Each of these requests is atomic. If a reply is lost, the repeated call gets the same
@@ -120,7 +120,8 @@ class Lease(Sequence[T]):
         Args:
             items: of this lease; none for all that are neither acknowledged nor released.
             delay: seconds until they are ready again.
-            score: their new score; ``None`` keeps the score that they had.
+            score: their new score; ``None`` keeps the score that they had. An item that was added
+                again keeps its own score, or has the lower of that and the new one.
             count: whether this delivery counts. Pass ``False`` if the worker has to stop, so that
                 restarts don't use up ``max_deliveries``.
             error: why, an exception or a text; `dead_letters` shows its first 1,000 characters.
@@ -210,8 +211,7 @@ class Lease(Sequence[T]):
 
     def _hold_on(self) -> None:
         """Extend the lease of the items that are left; `LeasedItems.lost` has the lost ones."""
-        with contextlib.suppress(LeaseLost):
-            self._settle(settling.extend, self._held, self._ttl, "renew")
+        self._settle(settling.renew, self._held, self._ttl)
 
     def _check_time(self) -> None:
         """Extend the lease if it may have expired, to learn which items it still holds.
@@ -238,12 +238,7 @@ class Lease(Sequence[T]):
         except Exception as failure:
             if not is_of_the_call(failure):
                 raise
-            gone = is_disconnected(failure)  # one line is enough: a traceback would add nothing
-            logger.error(
-                "redset %r: can't give items of a lease back, which come back when it runs out: %s",
-                *(self._runner.config.label, described(failure)),
-                exc_info=None if gone else failure,
-            )
+            log_kept(self._runner.config.label, failure)
         return None
 
     def _settle(self, operation: Operation[T, P, None], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -116,8 +116,8 @@ def _lease(
     last: bool,
 ) -> Lease[T]:
     try:
-        held = source._runner.run(
-            leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
+        held = source._runner.lease(
+            last, leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
         )
     except NotDurable as error:
         error.result = Lease(source, error.result, float(ttl), renew=renew)

@@ -3,9 +3,12 @@
 Both surfaces share it: their loops record here which item is delivered, and which are done.
 """
 
+from __future__ import annotations
+
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from redset._plans.arguments import MS
@@ -83,6 +86,11 @@ class Settings(NamedTuple):
     wanted: LeaseTerms = LeaseTerms(0.0, 0, "")
     options: TakeOptions = TakeOptions(None)
 
+    def for_nothing(self) -> Settings:
+        """Return the settings of a request that leases nothing, and doesn't wait."""
+        options = replace(self.options, timeout=0.0, stopped=None)
+        return self._replace(batch=0, options=options)
+
 
 def check_retry_delay(name: str, delay: Any) -> RetryDelay:
     """Return *delay* if it is a number of seconds, or a callable."""
@@ -139,6 +147,8 @@ class Work(Generic[T]):
         # How many items of the lease were delivered to the loop, and are done.
         self.done: int = 0
         self.error: BaseException | None = None
+        # What ended a request for the next items: they may be leased, and are never delivered.
+        self.unanswered: BaseException | None = None
 
     def begin(self, lease: Any) -> None:
         """Start to work on *lease*."""

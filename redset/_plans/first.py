@@ -203,6 +203,13 @@ def consume(
     return _lease_in_steps(config, batch, wanted, options, done, goes_on=True)
 
 
+def undo_lease(config: FirstConfig[T], *, last: bool) -> Plan[None]:
+    """Do what `redset._plans.leases.undo_lease` does, for several sets."""
+    options = TakeOptions(None, last=last)
+    while any(leases.slots_of(each, last=last).any_open for each in config.sets):
+        yield from _lease_in_steps(config, 0, leases.NO_TERMS, options, None, goes_on=False)
+
+
 def _nothing(config: FirstConfig[T]) -> LeasedItems[T]:
     return LeasedItems(config.sets[0], (), 0.0, 0.0)
 
@@ -284,8 +291,13 @@ def _lease(
             return commands.first(asked)
         return commands.first(asked, (done.place + 1, [hold.member for hold in acknowledged]))
 
+    def is_found(first: First[LeaseReply]) -> bool:
+        for place, slot in enumerate(acquired.slots):
+            slot.is_open = place == first.place
+        return _is_found(first)
+
     answered = partial(leases.close_done, done, acknowledged, lost) if acknowledged else None
-    first = yield from when_there(config, options, request, _is_found, answered)
+    first = yield from when_there(config, options, request, is_found, answered)
     if first.place is None or first.reply is None:
         return Received()
     acquired.place = first.place

@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Generic, NamedTuple, TypeVar
 
+from redset._protocol.client_errors import is_disconnected
 from redset._protocol.config import SetConfig
 from redset._protocol.members import CHUNK_BYTES, chunks
-from redset._support.words import shown
+from redset._support.words import described, shown
 from redset.exceptions import InvalidValueError, LeaseLost
 
 T = TypeVar("T")
@@ -43,13 +44,28 @@ def error_text(error: object) -> str:
     if isinstance(error, GeneratorExit) or error is None:
         return ""
     if not isinstance(error, BaseException):
-        return str(error)[:LONGEST_ERROR]
+        return _sendable(str(error))
     kind = type(error).__name__
     try:
         text = str(error)
     except Exception:  # an exception's own __str__ may fail
-        return kind
-    return (f"{kind}: {text}" if text else kind)[:LONGEST_ERROR]
+        text = ""
+    return _sendable(f"{kind}: {text}" if text else kind)
+
+
+def _sendable(text: str) -> str:
+    # A lone surrogate, as in the name of a file that is no UTF-8, can't be sent.
+    return text[:LONGEST_ERROR].encode("utf-8", "backslashreplace").decode()[:LONGEST_ERROR]
+
+
+def log_kept(label: str, failure: BaseException) -> None:
+    """Log that *failure* kept items on lease that a block or a loop was to give back."""
+    gone = is_disconnected(failure)  # one line is enough: a traceback would add nothing
+    logger.error(
+        "redset %r: can't give items of a lease back, which come back when it runs out: %s",
+        *(label, described(failure)),
+        exc_info=None if gone else failure,
+    )
 
 
 class LeaseTerms(NamedTuple):
@@ -144,9 +160,18 @@ class Settling(NamedTuple):
         return ACK_AT_ONCE if is_short else RELEASE_AT_ONCE
 
     @property
+    def returns(self) -> bool:
+        """Return whether the members are returned to the set, or become dead letters."""
+        return not self.prolongs and (self.verb != "ack" or self.score is not None)
+
+    @property
     def prolongs(self) -> bool:
         """Return whether the members stay on lease."""
         return self.verb in {"extend", "renew"}
+
+
+# How one request ends the lease of a name for members.
+Attempt = tuple[Settling, str, list[bytes]]
 
 
 class LeasedItems(Generic[T]):
@@ -169,29 +194,34 @@ class LeasedItems(Generic[T]):
         self.place: int = place
         # The key under which each of its leases was found last: their set may be renamed.
         self.keys: dict[str, bytes] = {}
-        self._holds = holds
-        self.items: list[T] = [hold.item for hold in holds]
-        self._by_identity: dict[int, bytes] | None = None
+        # A member that was added again between two steps of the lease was leased by both.
         self.unsettled: dict[bytes, LeasedItem[T]] = {hold.member: hold for hold in holds}
+        self._holds = list(self.unsettled.values())
+        self.items: list[T] = [hold.item for hold in self._holds]
+        self._by_identity: dict[int, bytes] | None = None
         self.lost: dict[bytes, LeasedItem[T]] = {}
-        # The members that are to be released or rejected, and how, until that has succeeded: they
-        # are not done, so a call that acknowledges what is left must skip them.
+        # The members that are to be released, rejected or made ready again at another score, and
+        # how, until that has succeeded: a call that acknowledges what is left must skip them.
         self.returning: dict[bytes, Settling] = {}
+        # The requests that failed, and may have been done: how, and for which members of one lease.
+        self.attempts: list[Attempt] = []
+        # The lost members that a call has named to its caller.
+        self._told: set[bytes] = set()
 
     def deliveries(self, item: T) -> int:
         """Return how often *item* was delivered, this time included. No I/O."""
         [member] = self.members([item])
+        if member in self.lost:
+            raise LeaseLost(self.config.name, [item])
         return self.unsettled[member].deliveries
 
     def members(self, items: Sequence[T]) -> list[bytes]:
-        """Return the members of *items*, each unsettled; for no items, all unsettled members."""
+        """Return the members of *items*, unsettled or lost; for no items, the unsettled ones."""
         if not items:
             return list(self.unsettled)
         wanted = {self._member_of(item): item for item in items}
         for member, item in wanted.items():
-            if member in self.lost:
-                raise LeaseLost(self.config.name, [item])
-            if member not in self.unsettled:
+            if member not in self.unsettled and member not in self.lost:
                 raise InvalidValueError(
                     f"redset {shown(self.config.name)}: {shown(item)} is not in this lease, or was "
                     "acknowledged or released before"
@@ -224,7 +254,7 @@ class LeasedItems(Generic[T]):
 
     def is_settled_at_once(self, key: bytes) -> bool:
         """Return whether one request to the set under *key* can acknowledge what is left."""
-        if self.returning:
+        if self.returning or self.attempts:
             return False
         names = {hold.lease for hold in self.unsettled.values()}
         size = sum(map(len, self.unsettled))
@@ -232,15 +262,30 @@ class LeasedItems(Generic[T]):
         return at_once and all(self.key_of(name) == key for name in names)
 
     def not_returning(self) -> list[bytes]:
-        """Return the unsettled members, without those that are to be released or rejected."""
+        """Return the unsettled members, without those that are to be returned to the set."""
         return [member for member in self.unsettled if member not in self.returning]
 
     def to_return(self) -> list[tuple[Settling, list[bytes]]]:
-        """Return the members that are to be released or rejected, grouped by their `Settling`."""
+        """Return the members that are to be returned to the set, grouped by their `Settling`."""
         groups: dict[Settling, list[bytes]] = {}
         for member, how in self.returning.items():
             groups.setdefault(how, []).append(member)
         return list(groups.items())
+
+    def open_attempts(self) -> list[tuple[Settling, list[bytes]]]:
+        """Return the failed requests that are to be repeated, as no other has settled a member."""
+        found = [(how, members) for how, _, members in self.attempts]
+        return [(how, those) for how, those in found if self.unsettled.keys() >= set(those)]
+
+    def tell_lost(self, members: Collection[bytes] | None = None) -> None:
+        """Raise `LeaseLost` for lost *members*, or for those that no call has named yet."""
+        named = (
+            self.lost.keys() - self._told if members is None else self.lost.keys() & set(members)
+        )
+        if named:
+            self._told |= named
+            items = [hold.item for member, hold in self.lost.items() if member in named]
+            raise LeaseLost(self.config.name, items)
 
     def loss(self) -> LeaseLost:
         """Return the error that names the lost items."""

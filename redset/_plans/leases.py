@@ -34,6 +34,9 @@ from redset.exceptions import LeaseLost
 
 T = TypeVar("T")
 
+# The terms of a request that leases nothing.
+NO_TERMS = LeaseTerms(MS, 0, "")
+
 
 def lease(
     config: SetConfig[T],
@@ -106,6 +109,18 @@ def lease_in_steps(
     return LeasedItems(config, holds, *min(ends))
 
 
+def undo_lease(config: SetConfig[T], *, last: bool) -> Plan[None]:
+    """Undo calls of `lease` that failed after the server had leased items to them.
+
+    No caller receives these items, and their delivery doesn't count.
+    """
+    check_lasting(config)
+    options = TakeOptions(config.no_wait.now, last=last)
+    while slots_of(config, last=last).any_open:
+        # If a repeated call asks for fewer items, the server returns the others: here, all.
+        yield from lease_in_steps(config, 0, NO_TERMS, options, None, goes_on=False)
+
+
 def slots_of(config: SetConfig[Any], *, last: bool) -> IdempotencySlots:
     """Return the slots of calls that lease the lowest items, or the highest."""
     return config.requests.lease_last if last else config.requests.lease
@@ -146,8 +161,12 @@ def _lease(
         earlier = (acknowledged[0].lease if finished else "", finished)
         return request_of(config, slot, num, max_due_score, wanted, last=options.last, done=earlier)
 
+    def is_found(reply: LeaseReply) -> bool:
+        slot.is_open = bool(reply.held)
+        return slot.is_open
+
     first = partial(close_done, done, acknowledged, lost) if acknowledged else None
-    reply = yield from when_there(config, options, ask, lambda reply: bool(reply.held), first)
+    reply = yield from when_there(config, options, ask, is_found, first)
     slot.completed = bool(reply.held)
     holds, undecodable = leased_items(config, name, reply)
     if undecodable:

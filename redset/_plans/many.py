@@ -144,7 +144,8 @@ def available(config: SetConfig[T]) -> Plan[int]:
 
 def clear(config: SetConfig[T]) -> Plan[bool]:
     with ExitStack() as stack:
-        every = config.requests.all()
+        mine, twin = config.requests, config.requests.twin
+        every = mine.all() if twin is None else (*mine.all(), *twin.all())
         keys = [key for each in every for key in stack.enter_context(each.discarding())]
         owner = owner_of(config.key)
         if owner is not None and config.key == leasing_keys(owner).dead:

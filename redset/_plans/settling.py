@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ def ack(
 ) -> Plan[None]:
     score = _score_for(config, "ack", again_at)
     members = holds.members(items) if items else holds.not_returning()
-    yield from settle(config, holds, Settling("ack", 0.0, score), members)
+    yield from _settle_those(config, holds, Settling("ack", 0.0, score), items, members)
 
 
 def release(
@@ -42,21 +43,42 @@ def release(
     checked = _score_for(config, "release", score)
     verb = "release" if count else "uncounted"
     how = Settling(verb, seconds, checked, error_text(error))
-    yield from settle(config, holds, how, holds.members(items))
+    yield from _settle_those(config, holds, how, items, holds.members(items))
 
 
 def reject(
     config: SetConfig[T], holds: LeasedItems[T], items: tuple[T, ...], error: object
 ) -> Plan[None]:
     how = Settling("reject", error=error_text(error))
-    yield from settle(config, holds, how, holds.members(items))
+    yield from _settle_those(config, holds, how, items, holds.members(items))
 
 
-def extend(
-    config: SetConfig[T], holds: LeasedItems[T], ttl: float, verb: str = "extend"
-) -> Plan[None]:
+def extend(config: SetConfig[T], holds: LeasedItems[T], ttl: float) -> Plan[None]:
     seconds = check_seconds(config.name, "ttl", ttl, least=MS)
-    yield from settle(config, holds, Settling(verb, seconds), holds.members(()))
+    yield from _settle_those(config, holds, Settling("extend", seconds), (), holds.members(()))
+
+
+def renew(config: SetConfig[T], holds: LeasedItems[T], ttl: float) -> Plan[None]:
+    """Extend the lease, but don't raise `LeaseLost`: `LeasedItems.lost` has the lost items."""
+    with suppress(LeaseLost):
+        yield from settle(config, holds, Settling("renew", ttl), holds.members(()))
+
+
+def _settle_those(
+    config: SetConfig[T],
+    holds: LeasedItems[T],
+    how: Settling,
+    items: tuple[T, ...],
+    members: list[bytes],
+) -> Plan[None]:
+    """Settle *members*, those of *items*, for a caller.
+
+    Raise `LeaseLost` for all that the lease doesn't hold, also if that was known before. If the
+    caller named no items, the error also names the losses that no error has named yet.
+    """
+    with suppress(LeaseLost):
+        yield from settle(config, holds, how, [each for each in members if each in holds.unsettled])
+    holds.tell_lost(members if items else None)
 
 
 def release_remaining(
@@ -71,7 +93,7 @@ def release_remaining(
     verb = "release" if len(rest) == 1 else "suspected"
     how = Settling(verb if counts(error) else "uncounted")
     how = how._replace(error=error_text(error))
-    yield from settle_each(config, holds, [(how, rest), *holds.to_return()])
+    yield from settle_each(config, holds, [(how, rest)])
 
 
 def leave(
@@ -88,7 +110,6 @@ def leave(
     """
     at_hand = done + (error is not None)
     everyone = list(holds.all_members())
-    returning = holds.to_return()
     groups = (
         (Settling("ack"), everyone[:done]),
         (failure(delay, error), everyone[done:at_hand]),
@@ -96,24 +117,31 @@ def leave(
     )
     rest = set(holds.not_returning())
     others = [(how, [each for each in those if each in rest]) for how, those in groups]
-    yield from settle_each(config, holds, [*others, *returning])
+    yield from settle_each(config, holds, others)
 
 
 def finish(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
     """Acknowledge what is left of *holds*.
 
-    Items that an earlier call failed to release or reject are released or rejected instead.
+    Items that an earlier call failed to return to the set are returned instead.
     """
-    groups = [(Settling("ack"), holds.not_returning()), *holds.to_return()]
-    yield from settle_each(config, holds, groups)
+    yield from settle_each(config, holds, [(Settling("ack"), holds.not_returning())])
 
 
 def settle_each(
     config: SetConfig[T], holds: LeasedItems[T], groups: Iterable[tuple[Settling, list[bytes]]]
 ) -> Plan[None]:
-    """Settle the unsettled members of each group, also after a group in which some were lost."""
+    """Settle the unsettled members of each group, and those that are to be returned.
+
+    Each group is settled also if some members of another were lost. A request that failed before
+    is repeated as it was: if it had been done, the server answers that, and doesn't say that its
+    members are lost. What is returned may be refused, so it comes last.
+    """
     lost: list[T] = []
-    for how, members in groups:
+    again = holds.open_attempts()
+    acks = [each for each in again if not each[0].returns]
+    returned = [each for each in again if each[0].returns]
+    for how, members in [*acks, *groups, *returned, *holds.to_return()]:
         try:
             those = [member for member in members if member in holds.unsettled]
             yield from settle(config, holds, how, those)
@@ -141,12 +169,17 @@ def settle(
     config: SetConfig[T], holds: LeasedItems[T], how: Settling, members: list[bytes]
 ) -> Plan[None]:
     """End the lease of *members*, or extend it; raise `LeaseLost` if it no longer holds some."""
-    if not how.prolongs and how.verb != "ack":
+    if how.returns:
         holds.returning |= dict.fromkeys(members, how)
     lost_items: list[T] = []
     ends: list[tuple[float, float]] = []
     for lease, part in holds.by_lease(members, how.at_once):
+        attempt = how, lease, part
+        if not how.prolongs and attempt not in holds.attempts:
+            holds.attempts.append(attempt)
         lost = yield from _settle_at(config, holds, how, lease, part, holds.key_of(lease), ends, [])
+        if attempt in holds.attempts:
+            holds.attempts.remove(attempt)
         if lost:
             lost_items += holds.close(lost, set(lost))
     if ends:

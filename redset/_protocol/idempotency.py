@@ -44,7 +44,9 @@ def fingerprint(members: Sequence[bytes]) -> bytes:
 class IdempotencySlot:
     """The reply key of one caller, the number of its call, and the number of its next request."""
 
-    __slots__ = ("attempt", "completed", "keys", "name", "process", "reply_key", "sequence")
+    __slots__ = (
+        *("attempt", "completed", "is_open", "keys", "name", "process", "reply_key", "sequence"),
+    )
 
     name: str
     process: int
@@ -53,6 +55,7 @@ class IdempotencySlot:
     sequence: int
     attempt: int
     completed: bool
+    is_open: bool
 
     def __init__(self, key: bytes) -> None:
         self.name = token_hex(8)
@@ -63,6 +66,8 @@ class IdempotencySlot:
         # Whether the call received something. If it did not, it is not completed: a copy of its
         # request may reach the server after the caller has stopped waiting, and take something.
         self.completed = True
+        # Whether the server may have leased something to the current call.
+        self.is_open = False
 
     def move_to(self, key: bytes) -> None:
         """Use the set under *key* from now on; the reply key stays the same."""
@@ -75,6 +80,7 @@ class IdempotencySlot:
 
     def request_id(self) -> bytes:
         """Return the id of a new request for the call; only the client's retries repeat an id."""
+        self.is_open = True
         number, self.attempt = self.attempt, self.attempt + 1
         return b"%d.%d" % (self.sequence, number)
 
@@ -172,7 +178,7 @@ class IdempotencySlots:
                 slot = self._idle.pop()
             except IndexError:
                 slot = IdempotencySlot(self._key)
-        slot.completed = True
+        slot.completed, slot.is_open = True, False
         return slot
 
     def put_back(self, taken: Iterable[_FailedCall]) -> None:
@@ -268,6 +274,14 @@ class IdempotencySlots:
         """True if a call failed and was not repeated."""
         return bool(self._failed) and self._process == os.getpid()
 
+    @property
+    def any_open(self) -> bool:
+        """True if a call failed and was not repeated, to which something may be leased."""
+        if not self.any_failed:
+            return False
+        calls = list(self._failed.values())  # a thread may change the dict
+        return any(call.slot.is_open for call in calls)
+
     @contextmanager
     def discarding(self) -> Iterator[list[bytes]]:
         """Yield the reply keys of idle slots and failed calls to delete; then drop these slots.
@@ -327,8 +341,13 @@ class FirstAcquired:
 class SetSlots:
     """The slots of one set, for each kind of call."""
 
-    __slots__ = ("insert", "lease", "lease_last", "remove", "settle", "store", "take", "take_last")
+    __slots__ = (
+        *("insert", "lease", "lease_last", "remove", "settle", "store", "take", "take_last"),
+        "twin",
+    )
 
+    # The slots of the handles of the other kind, of the same set; see `SharedSlots.of`.
+    twin: "SetSlots | None"
     take: IdempotencySlots
     take_last: IdempotencySlots
     lease: IdempotencySlots
@@ -339,6 +358,7 @@ class SetSlots:
     remove: IdempotencySlots
 
     def __init__(self, key: bytes) -> None:
+        self.twin = None
         self.take, self.lease = IdempotencySlots(key), IdempotencySlots(key)
         # A call for the highest item must not receive what a failed call for the lowest had taken.
         self.take_last, self.lease_last = IdempotencySlots(key), IdempotencySlots(key)
@@ -371,6 +391,9 @@ class SharedSlots:
         found = self._sets.get(about)
         if found is None:
             found = self._sets.setdefault(about, SetSlots(key))
+            twin = self._sets.get((key, not only_due))
+            if twin is not None:
+                found.twin, twin.twin = twin, found
             _drop_oldest(self._sets, MAX_SETS)  # handles that exist keep their slots
         return found
 

@@ -15,6 +15,7 @@ class AsyncFirstRunner(BaseFirstRunner[T], AsyncPlanRunner[FirstConfig[T]]):  # 
     """Sends the plans of several sets over an asyncio client."""
 
     take_back = staticmethod(first.take_back)
+    undo_lease = staticmethod(first.undo_lease)
 
     def __init__(self, runners: Sequence[AsyncRunner[T]]) -> None:
         super().__init__(runners)

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, cast
 
-from redset._plans import many, queue
+from redset._plans import leases, many, queue
 from redset._plans.iteration import Cursor
 from redset._plans.operands import StoredOperand, shares_commands, stored
 from redset._protocol import commands
@@ -25,7 +25,7 @@ from redset._transport.runner import BaseRunner, P
 from redset._transport.tasks import run_shielded, run_with_grace
 from redset.exceptions import NotDurable
 
-__all__ = ["AsyncRunner", "is_of_the_call", "run_shielded"]
+__all__ = ["AsyncRunner", "is_of_the_call", "run_shielded", "undo_soon"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,6 +39,11 @@ logger = logging.getLogger("redset")
 TAKE_BACK_SECONDS = 0.2
 
 
+async def undo_soon(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Await *coroutine*, which undoes a call of a task that was cancelled, for a short time."""
+    await run_with_grace(TAKE_BACK_SECONDS, coroutine)
+
+
 class AsyncPlanRunner(Generic[C]):
     """Sends the plans of the one set, or of the several, that *config* describes."""
 
@@ -49,8 +54,9 @@ class AsyncPlanRunner(Generic[C]):
     connection: AsyncClientConnection
     # Which copies of a change each call waits for.
     durable: Durable | None
-    # The plan that returns what a cancelled call took.
+    # The plans that return what a cancelled call took, or leased.
     take_back: Callable[..., Plan[None]]
+    undo_lease: Callable[..., Plan[None]]
 
     if TYPE_CHECKING:
 
@@ -102,10 +108,27 @@ class AsyncPlanRunner(Generic[C]):
         **kwargs: P.kwargs,
     ) -> R:
         """Run an operation that removes items; if the task is cancelled, return them to the set."""
+        return await self._deliver(
+            self.take_back, from_end, operation(self.config, *args, **kwargs)
+        )
+
+    async def lease(
+        self,
+        from_end: bool,
+        operation: Callable[Concatenate[C, P], Plan[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run an operation that leases items; if the task is cancelled, return them to the set."""
+        return await self._deliver(
+            self.undo_lease, from_end, operation(self.config, *args, **kwargs)
+        )
+
+    async def _deliver(self, undo: Callable[..., Plan[None]], from_end: bool, plan: Plan[R]) -> R:
         before, config = self.connection.cancelled_after_send, self.config
         received: list[bool] = []
         try:
-            return await self._run(None, operation(config, *args, **kwargs), received)
+            return await self._run(None, plan, received)
         except BaseException as error:
             self.take_over(config)
             if not isinstance(error, asyncio.CancelledError):
@@ -115,9 +138,9 @@ class AsyncPlanRunner(Generic[C]):
             # requests of other cancelled tasks: then there may be nothing to return.
             if received or self.connection.cancelled_after_send > before:
                 # No caller learns whether this is confirmed, so it doesn't wait for that.
-                plan = self.take_back(self.config, last=from_end)
-                taken_back = drive_async(plan, self.connection, self.translate_error)
-                await run_with_grace(TAKE_BACK_SECONDS, taken_back)
+                undoing = undo(self.config, last=from_end)
+                taken_back = drive_async(undoing, self.connection, self.translate_error)
+                await undo_soon(taken_back)
             raise
 
 
@@ -127,6 +150,7 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
     connection: AsyncClientConnection
     surface = "redset.asyncio"
     take_back = staticmethod(queue.take_back)
+    undo_lease = staticmethod(leases.undo_lease)
     check_client = staticmethod(check_async_client)
 
     def __init__(

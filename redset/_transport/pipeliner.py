@@ -15,6 +15,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -123,13 +124,41 @@ class Pipeliner:
                 request.packed = b"".join([command.packed() for command in batch])
         if packs and self._pipelining:
             self._waiting.append(request)
-            if self._sender is None:
-                self._sender = loop.create_task(self._send_all())
+            if self._sender is None or self._sender.done():
+                self._begin_sender(loop)
         else:
-            request.sender = loop.create_task(self._send_alone(request))
-            self._alone.add(request.sender)
-            request.sender.add_done_callback(self._alone.discard)
+            self._begin_alone(loop, request)
         return request
+
+    def _begin_sender(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sender = loop.create_task(self._send_all())
+        self._sender.add_done_callback(self._end_sender)
+
+    def _end_sender(self, sender: "asyncio.Task[None]") -> None:
+        """Let another task send what waits, if *sender* was cancelled from outside."""
+        if self._sender is sender:  # it was cancelled before its first step
+            self._sender, self._taken = None, []
+        loop = sender.get_loop()
+        if self._sender is None and self._loop is loop and self._is_awaited():
+            self._begin_sender(loop)
+
+    def _is_awaited(self) -> bool:
+        return any(not request.replies.done() for request in self._waiting)
+
+    def _begin_alone(self, loop: asyncio.AbstractEventLoop, request: PendingRequest) -> None:
+        request.sender = loop.create_task(self._send_alone(request))
+        self._alone.add(request.sender)
+        request.sender.add_done_callback(partial(self._end_alone, loop, request))
+
+    def _end_alone(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        request: PendingRequest,
+        sender: "asyncio.Task[None]",
+    ) -> None:
+        self._alone.discard(sender)
+        if not request.replies.done():  # it was cancelled from outside, before it sent anything
+            self._begin_alone(loop, request)
 
     async def _send_all(self) -> None:
         if self._loop is not asyncio.get_running_loop():
@@ -155,9 +184,6 @@ class Pipeliner:
         finally:
             if self._sender is this:
                 self._sender, self._taken = None, []
-                if any(not request.replies.cancelled() for request in self._waiting):
-                    # This sender was cancelled from outside, the tasks of these requests not.
-                    self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     def _next(self) -> list[PendingRequest]:
         requests = self._taken = []

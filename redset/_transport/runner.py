@@ -100,8 +100,13 @@ class BaseRunner(Generic[T]):
 
     def take_over(self, before: SetConfig[T]) -> None:
         """If the set was renamed since *before*, move its failed calls to the new key's slots."""
-        if before.requests is not self.config.requests:
-            before.requests.move_failed_to(self.config.requests)
+        mine = self.config.requests
+        if before.requests is not mine:
+            before.requests.move_failed_to(mine)
+            if before.requests.twin is not None:
+                only_due = self.config.no_wait.now is not None
+                theirs = slots_of(self.client, self.config.key, only_due=not only_due)
+                before.requests.twin.move_failed_to(theirs)
 
     def derive(self, destination: Destination) -> Self:
         """Return a runner for the set at *destination*; it owns that set if it is a result."""
@@ -198,6 +203,9 @@ class PlanRunner(Generic[C]):
         """Run an operation that removes items."""
         config = self.config
         return self._drive(config, operation(config, *args, **kwargs))
+
+    # As for asyncio, where both are undone if the task is cancelled.
+    lease = deliver
 
     def _drive(self, config: C, plan: Plan[R], slot: SubscriptionSlot | None = None) -> R:
         try:

@@ -11,14 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from redset._plans import settling
+from redset._plans import leases, settling
 from redset._plans.consuming import Settings, Work
-from redset._plans.leased import LeasedItems
+from redset._plans.leased import LeasedItems, log_kept
 from redset._protocol.config import Plan
 
 # sync: from redset._support.exits import close_at_exit
-from redset._transport.async_runner import AsyncPlanRunner, run_shielded
-from redset._transport.driver import SubscriptionReuse
+from redset._transport.async_runner import AsyncPlanRunner, is_of_the_call, run_shielded, undo_soon
+from redset._transport.driver import SubscriptionReuse, SubscriptionSlot
 from redset.asyncio.leases import Lease
 from redset.exceptions import NotDurable
 
@@ -98,8 +98,10 @@ class BaseConsumer(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._work.left_by(error)
-        await self.close()
+        try:
+            self._work.left_by(error)
+        finally:
+            await self.close()
 
 
 class Consumer(BaseConsumer[T], AsyncIterator[T]):
@@ -184,7 +186,7 @@ async def _consume(
                 lease._end_renewal()
             done = None if lease is None or lease._in_forked_child() else lease._held
             slot = reuse.slot(runner.config.keys)
-            held = await _next(runner.run_in, sets, slot, step, settings, done)
+            held = await _next(runner, slot, step, sets, work, done)
             if lease is not None:
                 lease._held.log_lost()
             lease = None
@@ -209,12 +211,11 @@ async def _consume(
                 work.done += 1
     finally:
         try:
-            if lease is not None and not lease._in_forked_child():
-                await run_shielded(_leave(work, lease, at_hand))
+            await _end(runner, step, sets, work, lease, at_hand)
         finally:
             reuse.end()
             # An error refers to this frame: this cycle would stay until a garbage collection.
-            at_hand = work.error = None
+            at_hand = work.error = work.unanswered = None
 
 
 async def _failed(runner: AsyncPlanRunner[Any], work: Work[Any], error: BaseException) -> None:
@@ -239,14 +240,45 @@ async def _failed(runner: AsyncPlanRunner[Any], work: Work[Any], error: BaseExce
                 logger.warning("%s", unconfirmed)
 
 
-async def _next(run_in: Any, sets: tuple[Any, ...], slot: Any, step: Step[T], *about: Any) -> Any:
+async def _next(
+    runner: AsyncPlanRunner[Any],
+    slot: SubscriptionSlot | None,
+    step: Step[T],
+    sets: tuple[Any, ...],
+    work: Work[T],
+    done: LeasedItems[T] | None,
+) -> LeasedItems[T]:
     """Acknowledge what is done and lease what is next, in one step."""
     try:
-        return await run_in(slot, step, *about)
+        return await runner.run_in(slot, step, work.settings, done)
     except NotDurable as error:
-        settings, _ = about
-        await run_shielded(_return(sets, settings, error))
+        await run_shielded(_return(sets, work.settings, error))
         raise
+    except BaseException as error:
+        work.unanswered = error
+        raise
+
+
+async def _end(
+    runner: AsyncPlanRunner[Any],
+    step: Step[T],
+    sets: tuple[Any, ...],
+    work: Work[T],
+    lease: Lease[T] | None,
+    error: BaseException | None,
+) -> None:
+    """Settle what is left when the loop ends; *error* is that of the current item, if any."""
+    if lease is not None and lease._in_forked_child():
+        lease = None
+    if work.unanswered is not None and _has_open(sets):
+        if lease is not None:
+            await run_shielded(_give_back(runner, step, sets, work.settings, lease._held))
+        # asyncio
+        elif not isinstance(work.unanswered, Exception):
+            await undo_soon(_give_back(runner, step, sets, work.settings, None))
+        # end
+    elif lease is not None:
+        await run_shielded(_leave(work, lease, error))
 
 
 async def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) -> None:
@@ -266,6 +298,35 @@ async def _leave(work: Work[T], lease: Lease[T], error: BaseException | None) ->
             if error is None:
                 raise unconfirmed
             logger.warning("%s", unconfirmed)
+
+
+def _has_open(sets: tuple[Any, ...]) -> bool:
+    return any(leases.slots_of(each._runner.config, last=False).any_open for each in sets)
+
+
+async def _give_back(
+    runner: AsyncPlanRunner[Any],
+    step: Step[T],
+    sets: tuple[Any, ...],
+    settings: Settings,
+    done: LeasedItems[T] | None,
+) -> None:
+    """Repeat a request that failed, for no items: those that were leased to it are returned.
+
+    What it was to acknowledge is acknowledged once, and isn't taken for lost.
+    """
+    try:
+        await runner.run(step, settings.for_nothing(), done)
+        while _has_open(sets):
+            await runner.run(step, settings.for_nothing(), done)
+    except NotDurable as unconfirmed:
+        logger.warning("%s", unconfirmed)
+    except Exception as failure:
+        if not is_of_the_call(failure):
+            raise
+        log_kept(runner.config.label, failure)
+    if done is not None:
+        done.log_lost()
 
 
 async def _return(sets: tuple[Any, ...], settings: Settings, error: NotDurable) -> None:

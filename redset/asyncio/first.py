@@ -255,8 +255,8 @@ async def _lease(
     last: bool,
 ) -> Lease[T]:
     try:
-        held = await several._runner.run(
-            first.lease, num, ttl, timeout, max_deliveries, worker, last=last
+        held = await several._runner.lease(
+            last, first.lease, num, ttl, timeout, max_deliveries, worker, last=last
         )
     except NotDurable as error:
         held = error.result

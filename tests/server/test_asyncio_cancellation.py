@@ -240,6 +240,102 @@ def test_a_cancelled_lease_is_given_again_or_comes_back(
     asyncio.run(main())
 
 
+@sharing
+@pytest.mark.parametrize("loop", [False, True], ids=["lease", "consume"])
+def test_what_was_leased_to_a_cancelled_call_is_there_for_others_and_not_counted(
+    server: TestServer, pipelining: bool, loop: bool
+) -> None:
+    """It was a dead letter once its lease had run out, though nobody had received it."""
+
+    async def main() -> None:
+        async with connected(server) as client, connected(server) as another:
+            jobs = await filled(client, 600, pipelining)
+            theirs: Jobs = RedisSortedSet(another, "jobs", scorer=int)
+
+            async def work() -> None:
+                if loop:
+                    async with jobs.consume(600, ttl=60, max_deliveries=1) as consumer:
+                        await anext(consumer)
+                else:
+                    async with jobs.lease(600, ttl=60, max_deliveries=1):
+                        await asyncio.Event().wait()
+
+            for steps in each_step():
+                await cancelled_after(steps, work())
+                while (await theirs.stats()).leased:  # what is given back may take a moment
+                    await asyncio.sleep(0)
+                assert (await theirs.stats())[:5] == (600, 600, 0, 0, 0), steps
+            async with theirs.lease(600, max_deliveries=2) as batch:
+                assert {batch.deliveries(job) for job in batch} == {1}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_a_cancelled_step_of_a_consumer_acknowledged_is_not_lost(
+    server: TestServer, caplog: pytest.LogCaptureFixture, batch: int
+) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs = await filled(client, 300)
+            done: set[int] = set()
+
+            async def work() -> None:
+                async with jobs.consume(batch, ttl=60) as consumer:
+                    async for job in consumer:
+                        done.add(job)
+
+            for steps in each_step():
+                await cancelled_after(steps, work())
+                while (await jobs.stats()).leased:
+                    await asyncio.sleep(0)
+            assert "doesn't hold" not in caplog.text
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_lease_of_several_sets_is_given_back(server: TestServer) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs = await filled(client, 5)
+            several = FirstOf(RedisSortedSet[int](client, "{jobs}first"), jobs)
+
+            async def work() -> None:
+                async with several.lease(2, ttl=60):
+                    await asyncio.Event().wait()
+
+            for steps in each_step():
+                await cancelled_after(steps, work())
+                while (await jobs.stats()).leased:
+                    await asyncio.sleep(0)
+                assert [item async for item in jobs] == list(range(5))
+
+    asyncio.run(main())
+
+
+@sharing
+def test_a_sender_that_is_cancelled_before_its_first_step_leaves_nobody_waiting(
+    server: TestServer, pipelining: bool
+) -> None:
+    """As by a program that cancels all tasks of its loop, those of libraries too."""
+
+    async def main() -> None:
+        async with connected(server) as client:
+            jobs = await filled(client, 3, pipelining)
+            for cancels_its_own in (True, False):
+                own = asyncio.create_task(jobs.size())
+                await asyncio.sleep(0)
+                mine = {asyncio.current_task()} | (set() if cancels_its_own else {own})
+                for task in asyncio.all_tasks() - mine:
+                    task.cancel()
+                if not cancels_its_own:
+                    assert await own == 3
+                assert await jobs.size() == 3
+                assert tuple(await asyncio.gather(jobs.size(), jobs.score(1))) == (3, 1.0)
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_wait_leaves_no_watch_behind(server: TestServer, client: redis.Redis) -> None:
     async def main() -> None:
         async with connected(server) as own:

@@ -94,20 +94,28 @@ local function let_go(member, was_delayed)
   if was_delayed then redis.call('SREM', delayed, member) end
 end
 
--- Add a member to the dead ones, with the reason.
+-- Add a member to the dead ones, with the reason. A dead member that was removed as one of a plain
+-- set leaves its letter behind: each call deletes a few of these.
 local function dead_letter(member, score, reason, now, count, error)
   local letter = {reason, string.format('%.0f', now), string.format('%d', count), error}
   redis.call('HSET', letters, member, table.concat(letter, ' '))
   redis.call('ZADD', dead, score, member)
+  if redis.call('HLEN', letters) > redis.call('ZCARD', dead) then
+    -- If the account may not use these commands, the letters stay.
+    for _, other in ipairs(redis.pcall('HRANDFIELD', letters, 32)) do
+      if redis.pcall('ZSCORE', dead, other) == false then redis.call('HDEL', letters, other) end
+    end
+  end
 end
 
 -- Make a member ready that has *count* deliveries; if *alone*, its next lease has no other member.
--- With the flag NX, a member that was added again since keeps its new score.
+-- A member that was added again since keeps its new score if the flag is NX; if it is LT, it has the
+-- lower of the two.
 local function make_ready(member, flag, score, count, alone)
   if count > 0 or alone then
     redis.call('HSET', deliveries, member, string.format(alone and '%d alone' or '%d', count))
   end
-  if flag then redis.call('ZADD', set, flag, score, member) else redis.call('ZADD', set, score, member) end
+  redis.call('ZADD', set, flag, score, member)
 end
 
 -- Return the members of expired leases and ended delays to the set; return whether there are more.

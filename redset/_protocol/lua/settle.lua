@@ -5,7 +5,8 @@
 --          milliseconds, score or '', channel of waiting consumers, text of an error or '', member,
 --          member, ...
 --          ack      the members are done, or, if there is a score, ready again at that score
---          release  they are ready again, after the milliseconds, at the score
+--          release  they are ready again, after the milliseconds, at the score; a member that was
+--                   added again since keeps its new score, or has the lower of the two
 --          uncounted, suspected   as release, but this delivery doesn't count; the next lease of a
 --                   suspected member has no other member
 --          reject, undecodable    they are dead, for this reason
@@ -49,7 +50,7 @@ local is_short = (verb == 'ack' and not score) or prolongs
 local left = is_short and -1 or redis.call('PTTL', held)
 if verb == 'ack' then
   if score then
-    for _, member in ipairs(ours) do redis.call('ZADD', set, score, member) end
+    for _, member in ipairs(ours) do redis.call('ZADD', set, 'LT', score, member) end
   end
   call_in_parts(ours, 1, 'ZREM', leased)
   call_in_parts(ours, 1, 'HDEL', held)
@@ -89,7 +90,7 @@ else
       redis.call('HSET', held, member, entry)
       redis.call('SADD', delayed, member)
     else
-      make_ready(member, not score and 'NX', score or own, count, alone)
+      make_ready(member, score and 'LT' or 'NX', score or own, count, alone)
       let_go(member)
     end
   end

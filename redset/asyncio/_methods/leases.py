@@ -118,8 +118,8 @@ async def _lease(
     last: bool,
 ) -> Lease[T]:
     try:
-        held = await source._runner.run(
-            leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
+        held = await source._runner.lease(
+            last, leases.lease, num, ttl, timeout, max_deliveries, worker, last=last
         )
     except NotDurable as error:
         error.result = Lease(source, error.result, float(ttl), renew=renew)
