@@ -1,9 +1,9 @@
 """Clocks that a set can be given: callables without arguments that return UNIX seconds."""
 
-import time
 from typing import Any
 
 from redset._plans.many import server_time
+from redset._support.clock import monotonic
 from redset._support.forks import reentrant_lock
 from redset._transport.connection import ClientConnection, check_client
 from redset._transport.driver import drive
@@ -24,11 +24,14 @@ class BaseClock:
         self._asked: float | None = None
 
     def _is_due(self, now: float) -> bool:
-        return self._asked is None or now - self._asked > self._refresh
+        if self._asked is None:
+            return True
+        # Before that: the clock was replaced, or the program was moved to another machine.
+        return not 0.0 <= now - self._asked <= self._refresh
 
     def _learn(self, server: float, before: float) -> float:
         """Note that the server's time was *server* between *before* and now; return the latter."""
-        after = time.monotonic()
+        after = monotonic()
         if after - before <= PROMPT_SECONDS:
             self._offset, self._asked = server - (before + after) / 2, after
         else:
@@ -58,7 +61,7 @@ class ServerClock(BaseClock):
     def __call__(self) -> float:
         """Return the server's UNIX time in seconds."""
         with self._lock.get():
-            now = time.monotonic()
+            now = monotonic()
             if self._is_due(now):
                 now = self._learn(drive(server_time(), self._connection), now)
             return now + self._offset

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import redis
 
 from redset import SortedSet, connect
+from redset._support.clock import monotonic
 from redset.embedded import Server
 from redset.exceptions import RedsetError
 
@@ -228,9 +229,9 @@ def started_workers(count: int, target: Target, *arguments: Any) -> Iterator[lis
             result.close()  # a worker that sends a long result must not wait until it is read
         for process in processes:
             process.terminate()
-        deadline = time.monotonic() + TIMEOUT_SECONDS
+        deadline = monotonic() + TIMEOUT_SECONDS
         for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
+            process.join(max(0.0, deadline - monotonic()))
             process.kill()
         raise
     finally:

@@ -5,12 +5,12 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from redset._plans import settling
 from redset._plans.leased import LeasedItems, log_kept
+from redset._support.clock import monotonic
 from redset._transport.renewals import Renewer, new_guard, renewer_of
 from redset._transport.runner import Operation, P, Runner, is_of_the_call
 from redset.exceptions import LeaseLost, NotDurable

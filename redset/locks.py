@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from redset._protocol.arguments import LONGEST_SECONDS
 from redset._protocol.keys import encoded_name
+from redset._support.clock import monotonic
 from redset._support.words import shown
 from redset._transport import compat
 from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
@@ -136,9 +137,9 @@ class Lock(BaseLock):
                 self._unanswered.remove((pid, lock, token))
         lock = self.redis.lock(self.key, timeout=self.expires)
         token = token_hex(16).encode()
-        deadline = time.monotonic() + self.timeout
+        deadline = monotonic() + self.timeout
         while not self._try(lock, token):
-            left = deadline - time.monotonic()
+            left = deadline - monotonic()
             if left <= 0:
                 raise self._timed_out()
             time.sleep(min(self.poll_interval, left))

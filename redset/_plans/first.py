@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from redset._plans import leases, queue
@@ -24,6 +23,7 @@ from redset._protocol.idempotency import REPLY_TTL, FirstAcquired
 from redset._protocol.keys import slot_of
 from redset._protocol.members import decoded_all, decoded_pairs
 from redset._protocol.replies import First, LeaseReply, Pair, Taken
+from redset._support.clock import monotonic
 from redset._support.words import shown
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 

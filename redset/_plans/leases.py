@@ -6,7 +6,6 @@ import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
-from time import monotonic
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS, check_lasting, take_options
@@ -30,6 +29,7 @@ from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, Idempotency
 from redset._protocol.keys import wake_channel
 from redset._protocol.members import decoded
 from redset._protocol.replies import First, LeaseReply, Pair
+from redset._support.clock import monotonic
 from redset.exceptions import LeaseLost
 
 T = TypeVar("T")

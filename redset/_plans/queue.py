@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from time import monotonic
 from typing import Any, TypeVar
 
 from redset._plans.arguments import check_place, take_options
@@ -15,6 +14,7 @@ from redset._protocol.config import Plan, SetConfig, TakeOptions, ask
 from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, IdempotencySlots
 from redset._protocol.members import decoded_all, decoded_pairs
 from redset._protocol.replies import Pair, Taken
+from redset._support.clock import monotonic
 from redset._support.words import shown
 from redset.exceptions import EmptySetError, InvalidValueError
 

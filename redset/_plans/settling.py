@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from time import monotonic
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS
@@ -17,6 +16,7 @@ from redset._protocol.constants import MAX_MOVED
 from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, fingerprint
 from redset._protocol.keys import moved_key, wake_channel
 from redset._protocol.scores import check_score
+from redset._support.clock import monotonic
 from redset.exceptions import LeaseLost
 
 T = TypeVar("T")

@@ -3,13 +3,13 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Any, TypeVar
 
 from redset._protocol.client_errors import is_outage
 from redset._protocol.commands import Command
 from redset._protocol.config import Awaited, Plan, TakeOptions, WaitForChange
 from redset._protocol.replies import MayHaveMore
+from redset._support.clock import monotonic
 from redset._support.words import shown
 
 R = TypeVar("R", bound=MayHaveMore)

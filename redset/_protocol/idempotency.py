@@ -13,10 +13,10 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from secrets import token_hex
-from time import monotonic
 from typing import Any, NamedTuple, Self
 
 from redset._protocol.keys import companion, leasing_keys
+from redset._support.clock import monotonic
 from redset._support.forks import reentrant_lock
 
 # The seconds that the server keeps a reply: longer than redis-py repeats a command by itself (10

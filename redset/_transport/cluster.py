@@ -20,6 +20,7 @@ from typing import Any
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.keys import slot_of
+from redset._support.clock import monotonic
 from redset._support.forks import PerProcess
 from redset._transport import compat
 from redset._transport.pinned import PinnedConnections, pinned_connections_for
@@ -114,8 +115,8 @@ class Attempts:
             self._places = redirected
         if self.is_moving or client_errors.is_ask(redirection):
             # The owner names the other node, and that one asks to wait, until the slot has moved.
-            self._until = self._until or time.monotonic() + MOVING_SECONDS
-            return time.monotonic() > self._until
+            self._until = self._until or monotonic() + MOVING_SECONDS
+            return monotonic() > self._until
         self._refusals += 1
         return self._refusals >= MAX_REFUSALS
 

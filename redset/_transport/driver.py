@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Hashable
-from time import monotonic
 from typing import Any, TypeVar
 
 from redset._protocol.config import Plan, WaitForChange
 from redset._protocol.sources import ReadItems, pull_async
+from redset._support.clock import monotonic
 from redset._transport.connection import AsyncConnection, Connection
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ import contextlib
 import math
 import threading
 import weakref
-from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+from redset._support.clock import monotonic
 from redset._support.forks import PerProcess, ReentrantLock, reentrant_lock
 from redset._transport import compat
 

@@ -12,13 +12,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from time import monotonic
 from typing import Any, TypeVar
 
 from redset._plans.operands import renew
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.constants import RESULT_SECONDS
+from redset._support.clock import monotonic
 from redset._transport.connection import ClientConnection
 from redset._transport.renewals import due_after, renewer_of
 from redset.exceptions import ResultExpired

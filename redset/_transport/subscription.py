@@ -22,6 +22,7 @@ from redset._protocol.config import WaitForChange
 from redset._protocol.constants import RECHECK_SECONDS
 from redset._protocol.keys import slot_of
 from redset._protocol.outlook import Outlook
+from redset._support.clock import monotonic
 from redset._support.forks import PerProcess, reentrant_lock
 from redset._support.words import shown
 from redset._transport import compat
@@ -133,7 +134,7 @@ _refused: PerProcess[WeakKeyDictionary[Any, float]] = PerProcess(WeakKeyDictiona
 def remember_refusal(pool: Any, seconds: float) -> None:
     """Let no consumer of *pool* try to subscribe for *seconds*."""
     if pool is not None:
-        _refused.get()[pool] = time.monotonic() + seconds
+        _refused.get()[pool] = monotonic() + seconds
 
 
 def pool_to_subscribe_with(client: Any, key: bytes) -> Any:
@@ -163,7 +164,7 @@ def check_refusal(pool: Any) -> None:
     """Raise `NoSubscriptionError` if connections of *pool* can't subscribe now."""
     if pool is None:
         raise NoSubscriptionError("no connection of this client can subscribe")
-    if time.monotonic() < _refused.get().get(pool, 0.0):
+    if monotonic() < _refused.get().get(pool, 0.0):
         raise NoSubscriptionError("the server refused it a short while ago")
 
 
@@ -219,7 +220,7 @@ class KeySubscription:
         """
         self._leave_to_parent()
         self.asked(found=False)
-        end = time.monotonic() + step.seconds
+        end = monotonic() + step.seconds
         try:
             if self._connection is None:
                 self._begin(step.outlook)
@@ -228,7 +229,7 @@ class KeySubscription:
             self._end_after(error)
         else:
             return self._notified
-        time.sleep(self._polling.pause(max(0.0, end - time.monotonic())))
+        time.sleep(self._polling.pause(max(0.0, end - monotonic())))
         return None
 
     def asked(self, *, found: bool) -> None:
@@ -271,7 +272,7 @@ class KeySubscription:
             # Inside the block: a signal handler may raise an exception as soon as it is acquired.
             if not use.acquire(blocking=False) or self._connection is None:
                 return False
-            self._evicted = time.monotonic()
+            self._evicted = monotonic()
             self._give_back()
             return True
         finally:
@@ -318,7 +319,7 @@ class KeySubscription:
     def _begin(self, outlook: Outlook) -> None:
         self._pool = pool_to_subscribe_with(self._client, self._keys[0])
         check_refusal(self._pool)
-        now = time.monotonic()
+        now = monotonic()
         if now < self._evicted + RECHECK_INTERVAL:
             raise NoSubscriptionError("the connection was needed for something else")
         if now < self._begun + POLL_SECONDS:
@@ -339,7 +340,7 @@ class KeySubscription:
             compat.read_nulls_of_resp2(self._connection)
             if isinstance(connection_id, Exception):
                 raise connection_id
-            self._begun = time.monotonic()
+            self._begun = monotonic()
             self._follows_slot = self._is_cluster
             self._look([outlook], connection_id)
 
@@ -349,8 +350,8 @@ class KeySubscription:
         contended = False
         while True:
             if not self._armed:
-                self._rest(min(self._backoff.seconds(), end - time.monotonic()))
-                if time.monotonic() >= self._looked + RECHECK_INTERVAL:
+                self._rest(min(self._backoff.seconds(), end - monotonic()))
+                if monotonic() >= self._looked + RECHECK_INTERVAL:
                     self._ask_for_master()
                 with self._use:
                     self._check()
@@ -377,14 +378,14 @@ class KeySubscription:
             pass
         self._follows_slot = look.is_told
         [(self._ready, seconds)] = look.found()
-        self._looked = time.monotonic()
+        self._looked = monotonic()
         self._event = self._looked + seconds
         self._armed = True
 
     def _hear(self, until: float) -> Any:
         """Return the next message; ``None`` if none comes before *until*."""
         while (message := self._next_message()) is None:
-            left = until - time.monotonic()
+            left = until - monotonic()
             if left <= 0:
                 return None
             self._rest(left)
@@ -443,10 +444,10 @@ class KeySubscription:
 
     def _reply(self) -> Any:
         """Return the next reply or message; an error of the server is returned as a reply."""
-        end = time.monotonic() + REPLY_SECONDS
+        end = monotonic() + REPLY_SECONDS
         # The client's own wait would swallow a `TimeoutError` of a signal handler.
         while not self._connection.can_read(timeout=0):
-            if (left := end - time.monotonic()) <= 0:
+            if (left := end - monotonic()) <= 0:
                 raise NoSubscriptionError("the server doesn't answer")
             wait_until_readable(self._socket, left)
         try:

@@ -1,9 +1,9 @@
 """Clocks that a set can be given in an asyncio program."""
 
-import time
 from typing import Any
 
 from redset._plans.many import server_time
+from redset._support.clock import monotonic
 from redset._transport.async_connection import AsyncClientConnection, check_async_client
 from redset._transport.driver import drive_async
 from redset._transport.pickling import PicklableClient
@@ -28,7 +28,7 @@ class ServerClock(BaseClock):
         Cost: none, or 1 round trip.
         Source: ``TIME``.
         """
-        before = time.monotonic()
+        before = monotonic()
         if self._is_due(before):
             self._learn(await drive_async(server_time(), self._connection), before)
 
@@ -36,7 +36,7 @@ class ServerClock(BaseClock):
         """Return the server's UNIX time in seconds. No I/O."""
         if self._asked is None:
             raise InvalidValueError("redset ServerClock: await its synchronize() once before")
-        return time.monotonic() + self._offset
+        return monotonic() + self._offset
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (PicklableClient(self._client), self._refresh)

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import os
-import time
 from secrets import token_hex
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
+from redset._support.clock import monotonic
 from redset._transport import compat
 from redset._transport.tasks import run_shielded, spawn
 from redset.locks import BaseLock
@@ -49,9 +49,9 @@ class Lock(BaseLock):
                 self._unanswered.remove((pid, lock, token))
         lock = self.redis.lock(self.key, timeout=self.expires)
         token = token_hex(16).encode()
-        deadline = time.monotonic() + self.timeout
+        deadline = monotonic() + self.timeout
         while not await self._try(lock, token):
-            left = deadline - time.monotonic()
+            left = deadline - monotonic()
             if left <= 0:
                 raise self._timed_out()
             await asyncio.sleep(min(self.poll_interval, left))

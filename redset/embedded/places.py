@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from redset._support.clock import monotonic
 from redset._support.words import shown
 from redset.embedded import supervisor
 from redset.embedded.supervisor import open_lock, try_lock
@@ -53,9 +54,9 @@ def _translated_errors() -> Iterator[None]:
 
 def lock_in_time(descriptor: int, operation: int, path: str) -> None:
     """Take a lock; `EmbeddedServerError` if another process holds it for too long."""
-    deadline, pause = time.monotonic() + TIMEOUT_SECONDS, 0.001
+    deadline, pause = monotonic() + TIMEOUT_SECONDS, 0.001
     while not try_lock(descriptor, operation):
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             raise EmbeddedServerError(
                 f"redset server: {path} is held by another process for "
                 f"{TIMEOUT_SECONDS:g} seconds; "

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import redis
 
+from redset._support.clock import monotonic
 from redset._support.forks import PerProcess, reentrant_lock
 from redset._support.words import one_line
 from redset.embedded import places, supervisor
@@ -157,7 +158,7 @@ class Server:
     def _start(self) -> None:
         """Wait until a server answers: the one that runs, or otherwise a new one."""
         launched = False
-        deadline, pause = time.monotonic() + places.TIMEOUT_SECONDS, 0.001
+        deadline, pause = monotonic() + places.TIMEOUT_SECONDS, 0.001
         with open(self._path(_LOG), "ab+", opener=supervisor.open_own) as log:
             while (reply := self._reply_to(b"PING")) != b"+PONG":
                 if not self._lives():
@@ -165,8 +166,8 @@ class Server:
                         raise EmbeddedServerError(self._report("ended while starting", log))
                     launched = self._launch(log)
                 if reply is not None and reply.startswith(b"-LOADING"):
-                    deadline = time.monotonic() + places.TIMEOUT_SECONDS
-                if time.monotonic() > deadline:
+                    deadline = monotonic() + places.TIMEOUT_SECONDS
+                if monotonic() > deadline:
                     raise EmbeddedServerError(self._report("doesn't answer", log))
                 time.sleep(pause)
                 pause = min(2 * pause, 0.1)
@@ -210,8 +211,8 @@ class Server:
         try:
             if try_lock(membership, fcntl.LOCK_EX):
                 # No other process is a member, and none can join until the server has ended.
-                deadline = time.monotonic() + places.TIMEOUT_SECONDS
-                while self._lives() and time.monotonic() < deadline:
+                deadline = monotonic() + places.TIMEOUT_SECONDS
+                while self._lives() and monotonic() < deadline:
                     # Repeated, as a server that is still starting doesn't listen yet. An
                     # append-only file is flushed in spite of NOSAVE.
                     if self._reply_to(b"SHUTDOWN NOSAVE") == FOREIGN_SERVER:

@@ -1,0 +1,148 @@
+"""Sets in programs that replace parts of Python: a clock that stands still, threads of gevent."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.programs.servers import ROOT
+from tests.servers import TestServer
+
+BEGIN = """
+import asyncio, json, os, sys, threading, time
+import redset, redset.asyncio
+url = "unix://" + sys.argv[1]
+client = redset.connect(url)
+jobs = redset.RedisSortedSet(client, "jobs")
+jobs.clear()
+def say(*words):
+    print(json.dumps(words), flush=True)
+"""
+
+
+def said(server: TestServer, program: str, *arguments: str) -> list[Any]:
+    """What a program says, line by line; it must end by itself."""
+    ended = subprocess.run(
+        [sys.executable, "-c", BEGIN + program, server.unix_socket, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+FROZEN = """
+from freezegun import freeze_time
+frozen = freeze_time("2025-01-01", tick="tick" in sys.argv)
+"""
+
+WAITS = {
+    "pop": "jobs.pop(timeout=0.2)",
+    "take": "jobs.take(2, timeout=0.2)",
+    "lease": "list(jobs.lease(1, ttl=9, timeout=0.2))",
+    "consume": "list(jobs.consume(timeout=0.2))",
+    "lock": "free_lock()",
+    "first": "redset.FirstOf(jobs).pop(timeout=0.2)",
+    "stop": "list(jobs.consume(stop=stop_soon()))",
+}
+
+
+@pytest.mark.parametrize("clock", ["still", "tick"])
+def test_timeouts_end_while_the_time_is_frozen(server: TestServer, clock: str) -> None:
+    program = f"""
+def stop_soon():
+    event = threading.Event()
+    threading.Timer(0.2, event.set).start()
+    return event.is_set
+
+def free_lock():
+    client.set("lock", "another's")
+    return redset.Lock(client, "lock", timeout=0.2).acquire()
+
+with frozen:
+    for name, wait in {WAITS!r}.items():
+        try:
+            found = eval(wait)
+            say(name, found and list(found))
+        except (KeyError, redset.LockTimeout):
+            say(name, "none")
+"""
+    found = dict(said(server, FROZEN + program, clock))
+    assert found.keys() == WAITS.keys()
+    assert all(each in ("none", []) for each in found.values()), found
+
+
+def test_timeouts_of_asyncio_end_while_the_time_is_frozen(server: TestServer) -> None:
+    # Without `real_asyncio`, freezegun stops the event loop: nothing that waits would go on.
+    program = """
+async def main():
+    client = redset.asyncio.connect(url)
+    jobs = redset.asyncio.RedisSortedSet(client, "jobs")
+    with freeze_time("2025-01-01", real_asyncio=True):
+        try:
+            await jobs.pop(timeout=0.2)
+        except KeyError:
+            say("pop", "none")
+        say("consume", [job async for job in jobs.consume(timeout=0.2)])
+        await client.set("lock", "another's")
+        try:
+            await redset.asyncio.Lock(client, "lock", timeout=0.2).acquire()
+        except redset.LockTimeout:
+            say("lock", "none")
+    await client.aclose()
+
+asyncio.run(main())
+"""
+    assert said(server, FROZEN + program) == [["pop", "none"], ["consume", []], ["lock", "none"]]
+
+
+@pytest.mark.parametrize(
+    ("when", "clock"),
+    [
+        ("all along", "still"),
+        ("all along", "tick"),
+        ("after the lease", "still"),
+        ("before the lease", "still"),
+    ],
+)
+def test_a_lease_is_renewed_while_the_time_is_frozen(
+    server: TestServer, when: str, clock: str
+) -> None:
+    program = f"""
+when = {when!r}
+jobs.update(["other", "job"])
+if when == "before the lease":
+    with frozen, jobs.lease(1, ttl=600, renew=True) as lease:
+        pass
+if when == "all along":
+    frozen.start()
+with jobs.lease(1, ttl=1, renew=True) as lease:
+    if when == "after the lease":
+        frozen.start()
+    # Two and a half times its ttl, by the server's clock, which nothing stops.
+    end = client.time()[0] + 2.5
+    while client.time()[0] < end:
+        threading.Event().wait(0.05)
+    say(len(jobs.take(5)), len(lease))
+say(len(jobs))
+"""
+    others = 0 if when == "before the lease" else 1
+    assert said(server, FROZEN + program, clock) == [[others, 1], [0]]
+
+
+def test_the_servers_clock_is_right_after_the_time_was_frozen(server: TestServer) -> None:
+    program = """
+clock = redset.ServerClock(client)
+with frozen:
+    clock()
+for _ in range(2):
+    say(abs(clock() - time.time()) < 60)
+with frozen:
+    say(abs(clock() - client.time()[0]) < 60)
+"""
+    assert said(server, FROZEN + program) == [[True]] * 3
