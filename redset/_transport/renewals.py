@@ -74,11 +74,17 @@ class Renewer:
         thread = self._threads.get(node)
         if thread is None:
             thread = self._threads.setdefault(node, _NodeThread(self, self._due, node))
-        thread.look_at(due)
+        while not thread.look_at(due):
+            # Of several callers, all find the same successor, in whichever order they note it.
+            thread = self._threads[node] = thread.successor(self)
 
 
 class _NodeThread:
-    """The thread for the entries of one node, which runs as long as there are any."""
+    """The thread for the entries of one node, which runs as long as there are any.
+
+    Runs once. Its successor has locks of its own: if gevent has replaced threads by greenlets, the
+    locks of the thread before would stop all greenlets while one of them waits.
+    """
 
     def __init__(self, renewer: Renewer, entries: Entries, node: str | None) -> None:
         self._renewer, self._entries, self._node = weakref.ref(renewer), entries, node
@@ -89,16 +95,29 @@ class _NodeThread:
         self._earlier = threading.Lock()
         self._earlier.acquire()
         self._thread: threading.Thread | None = None
+        self._ended = False
+        # Has at most one item; `setdefault` is atomic.
+        self._successors: dict[None, _NodeThread] = {}
         # When the thread looks next; when the lease that was begun last is due.
         self._next = math.inf
         self._latest = 0.0
 
-    def look_at(self, due: float) -> None:
-        """Let the thread look at the time *due* at the latest; start it if it does not run."""
+    def successor(self, renewer: Renewer) -> "_NodeThread":
+        """Return the thread for the node after this one, which has ended."""
+        thread = _NodeThread(renewer, self._entries, self._node)
+        return self._successors.setdefault(None, thread)
+
+    def look_at(self, due: float) -> bool:
+        """Let the thread look at the time *due* at the latest; start it if it does not run.
+
+        Return ``False`` if it has ended.
+        """
         self._latest = due
         if due >= self._next:
-            return
+            return True
         with self._guard:
+            if self._ended:
+                return False
             if self._thread is None:
                 # Noted only when it runs: if it can't be started, or if a signal handler raises
                 # here, the next lease starts another one.
@@ -109,20 +128,20 @@ class _NodeThread:
                 with contextlib.suppress(RuntimeError):  # the thread was notified already
                     self._earlier.release()
             self._next = min(self._next, due)
+            return True
 
     def _run(self) -> None:
         this = threading.current_thread()
         with self._guard:
             # A call that was interrupted while it started this thread has not noted it.
             self._thread = self._thread or this
-            if self._thread is not this:
+            if self._thread is not this or self._ended:
                 return
         try:
             self._renew_until_none_is_left()
         finally:
             with self._guard:
-                if self._thread is this:
-                    self._thread, self._next = None, math.inf
+                self._ended, self._next = True, math.inf
 
     def _renew_until_none_is_left(self) -> None:
         seen = -math.inf
@@ -133,7 +152,7 @@ class _NodeThread:
                 if soonest == math.inf and self._latest == seen:
                     self._next = math.inf
                     if self._soonest() == math.inf:  # or one began before that was set
-                        self._thread = None
+                        self._ended = True
                         return
                 seen = self._latest
                 self._next = min(soonest, monotonic() + LINGER_SECONDS)

@@ -146,3 +146,44 @@ with frozen:
     say(abs(clock() - client.time()[0]) < 60)
 """
     assert said(server, FROZEN + program) == [[True]] * 3
+
+
+@pytest.mark.parametrize("before", ["nothing", "lease", "running lease"])
+def test_greenlets_run_while_a_lease_is_held_whatever_was_before_the_patch(
+    server: TestServer, before: str
+) -> None:
+    program = f"""
+import warnings
+from redset._transport import renewals
+warnings.simplefilter("ignore")  # ssl was imported before the patch
+before = {before!r}
+jobs.update(["first", "second"])
+renewals.LINGER_SECONDS = 0.01
+if before != "nothing":
+    first = jobs.lease(1, ttl=600, renew=True)
+    if before == "lease":
+        with first:
+            pass
+        while "redset renewals" in [each.name for each in threading.enumerate()]:
+            time.sleep(0.01)
+    else:
+        first.__enter__()
+import gevent
+import gevent.monkey
+gevent.monkey.patch_all()
+# If the hub waited for a lock of threads, it would do so for this time.
+renewals.LINGER_SECONDS = 600.0
+turns = []
+def take_turns():
+    for turn in range(20):
+        turns.append(turn)
+        gevent.sleep(0.01)
+with jobs.lease(1, ttl=600, renew=True) as lease:
+    gevent.spawn(take_turns).join()
+    say(len(turns), len(lease))
+if before == "running lease":
+    first.__exit__(None, None, None)
+sys.stdout.flush()
+os._exit(0)
+"""
+    assert said(server, program) == [[20, 1]]

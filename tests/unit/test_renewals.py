@@ -157,3 +157,27 @@ def test_what_has_moved_is_renewed_where_it_was_if_no_thread_can_be_started(
     assert is_renewed_again(moves)
     assert len({*moves.threads}) == 1
     renewer.end(moves)
+
+
+def test_those_that_begin_at_once_after_a_thread_has_ended_share_its_successor() -> None:
+    renewer = Renewer()
+    for _ in range(20):
+        first = Renewed()
+        renewer.begin(first, TTL)
+        # Not ended: what is ended in the middle of its renewal may be renewed once more, and so on.
+        del first
+        until(lambda: not running())
+        leases, start = [Renewed() for _ in range(8)], threading.Barrier(8)
+
+        def begin(lease: Renewed, start: threading.Barrier = start) -> None:
+            start.wait()
+            renewer.begin(lease, TTL)
+
+        beginners = [threading.Thread(target=begin, args=[each]) for each in leases]
+        for beginner in beginners:
+            beginner.start()
+        for beginner in beginners:
+            beginner.join()
+        assert all(is_renewed_again(each) for each in leases)
+        assert len({thread for each in leases for thread in each.threads}) == 1
+        leases.clear()
