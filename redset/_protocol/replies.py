@@ -131,6 +131,21 @@ def confirmed_on_disk(reply: Any) -> Confirmed:
     return Confirmed(int(number), disk=bool(int(local)))
 
 
+def fewest(one: Any, other: Any) -> Any:
+    """Return the worse one of two replies to ``WAIT`` or ``WAITAOF``; an error is worse than all.
+
+    >>> fewest([1, 0], [0, 2])
+    [0, 0]
+
+    """
+    for reply in (one, other):
+        if isinstance(reply, Exception):
+            return reply
+    if isinstance(one, list):
+        return [min(int(first), int(second)) for first, second in zip(one, other, strict=True)]
+    return min(int(one), int(other))
+
+
 def optional_integer(reply: Any) -> int | None:
     return None if reply is None else int(reply)
 

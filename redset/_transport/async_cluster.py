@@ -8,7 +8,7 @@ from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.keys import slot_of
 from redset._transport import compat
-from redset._transport.cluster import Attempts
+from redset._transport.attempts import Attempts
 from redset._transport.node_pools import NodeClient, client_of_node
 from redset._transport.pipeliner import Pipeliner, pipeliner_for
 
@@ -68,20 +68,23 @@ class AsyncSlotRoute:
 
     async def _send_again(self, attempts: Attempts) -> list[Any]:
         try:
-            return await self._attempt(attempts)
+            await self._attempt(attempts)
         except asyncio.CancelledError:
             self._cancelled += attempts.is_uncertain
             raise
+        except Exception as error:
+            attempts.end(error)
+        return attempts.replies
 
-    async def _attempt(self, attempts: Attempts) -> list[Any]:
+    async def _attempt(self, attempts: Attempts) -> None:
         client = self._client
-        while True:
+        while not attempts.is_over:
             await asyncio.sleep(attempts.pause())
             before = attempts.redirection
             node = None
             if before is not None and client_errors.is_ask(before):
                 node = compat.node_of_redirection(client, before)
-            if node is None and not attempts.is_moving:
+            if node is None and attempts.must_learn:
                 await self._learn()
                 attempts.check()
             try:
@@ -93,8 +96,7 @@ class AsyncSlotRoute:
             except Exception as error:
                 attempts.failed(error)
             else:
-                if attempts.answered(replies):
-                    return attempts.replies
+                attempts.answered(replies)
 
     async def _learn(self) -> None:
         """Let the client learn which node has the slot; raise its error if it can't."""
@@ -134,7 +136,8 @@ class AsyncSlotRoute:
                 if len(attempts.unanswered) > 1 or not client_errors.is_moving(error):
                     raise
                 replies = [error]
-            if attempts.answered(replies) or not attempts.is_moving:
+            attempts.answered(replies)
+            if attempts.is_over or not attempts.is_moving:
                 return attempts.replies
             await asyncio.sleep(attempts.pause())
 

@@ -7,10 +7,6 @@ What happens to the cluster (a slot has moved, a node is gone, another one took 
 client to learn: if a batch could not be delivered, the client's own method asks for the key, and by
 its own rules learns of the nodes, or raises its error. Then the batch is sent again. A request that
 is sent twice has an id by which the server answers it once.
-
-There is one exception. Clients give up within half a second if the keys of one command are being
-moved from one node to another, as all scripts with several keys are refused until the slot has
-moved. Here they are repeated for longer.
 """
 
 import time
@@ -20,117 +16,12 @@ from typing import Any
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.keys import slot_of
-from redset._support.clock import monotonic
 from redset._support.forks import PerProcess
 from redset._transport import compat
+from redset._transport.attempts import Attempts
 from redset._transport.pinned import PinnedConnections, pinned_connections_for
 from redset._transport.subscription import evict_one
 from redset._transport.through_client import send_through
-
-# How long a command is repeated that is refused because its slot is moving.
-MOVING_SECONDS = 15.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
-# How often a batch is sent to a node that replies that it doesn't have the slot, or can't serve it.
-MAX_REFUSALS = 5
-
-
-class Attempts:
-    """What one batch was answered so far, and what is to be done next. No I/O.
-
-    A transaction is refused or executed as a whole, and repeated as a whole, and so is a batch with
-    what confirms it. Of other batches, the refused commands are repeated.
-    """
-
-    def __init__(self, client: Any, batch: Sequence[Command[Any]]) -> None:
-        self._client, self._batch = client, batch
-        self._is_whole = commands.MULTI in batch or any(command.confirms for command in batch)
-        self._places = list(range(len(batch)))
-        self.replies: list[Any] = [None] * len(batch)
-        # The last reply that was a redirection; ``None`` if the last attempt had no replies.
-        self.redirection: Exception | None = None
-        self._refusals = self._failures = 0
-        self._error: Exception | None = None
-        self._until = 0.0
-        self._pause = FIRST_PAUSE
-
-    @property
-    def unanswered(self) -> list[Command[Any]]:
-        """The commands that have no final reply."""
-        return [self._batch[place] for place in self._places]
-
-    @property
-    def is_moving(self) -> bool:
-        """True if the last attempt was refused because the slot is about to move."""
-        return self.redirection is not None and client_errors.is_moving(self.redirection)
-
-    @property
-    def is_uncertain(self) -> bool:
-        """True if an attempt had no reply: its node may have done what was asked."""
-        return self._failures > 0
-
-    @property
-    def asked(self) -> list[Command[Any]]:
-        """The open commands for the node that an ASK names, each of which needs a permission.
-
-        A transaction needs one.
-        """
-        found: list[Command[Any]] = []
-        in_transaction = False
-        for command in self.unanswered:
-            if not in_transaction:
-                found.append(commands.ASKING)
-            found.append(command)
-            begins, ends = command is commands.MULTI, commands.ends_transaction(command)
-            in_transaction = (in_transaction or begins) and not ends
-        return found
-
-    def permitted(self, replies: Sequence[Any]) -> list[Any]:
-        """Return those of *replies* to `asked` that are for the open commands."""
-        pairs = zip(self.asked, replies, strict=True)
-        return [reply for command, reply in pairs if command is not commands.ASKING]
-
-    def failed(self, error: Exception) -> None:
-        """Note that an attempt had no replies; raise *error* if another one would be in vain."""
-        if not is_undelivered(error):
-            raise error
-        self._error, self.redirection = error, None
-        self._failures += 1
-
-    def check(self) -> None:
-        """Raise the last error if the client would not try again. It has learned of the nodes."""
-        if self._error is not None and self._failures > compat.retries_of_cluster(self._client):
-            raise self._error
-
-    def answered(self, replies: Sequence[Any]) -> bool:
-        """Take the *replies* to the open commands; return whether all are final."""
-        redirected = []
-        for place, reply in zip(self._places, replies, strict=True):
-            self.replies[place] = reply
-            if isinstance(reply, Exception) and client_errors.is_redirection(reply):
-                redirected.append(place)
-        if not redirected:
-            return True
-        self.redirection = redirection = self.replies[redirected[0]]
-        if not self._is_whole:
-            self._places = redirected
-        if self.is_moving or client_errors.is_ask(redirection):
-            # The owner names the other node, and that one asks to wait, until the slot has moved.
-            self._until = self._until or monotonic() + MOVING_SECONDS
-            return monotonic() > self._until
-        self._refusals += 1
-        return self._refusals >= MAX_REFUSALS
-
-    def pause(self) -> float:
-        """Return for how many seconds to wait before the next attempt."""
-        if not self.is_moving:
-            return 0.0
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return pause
-
-
-def is_undelivered(error: Exception) -> bool:
-    """Return whether a batch that failed with *error* may be delivered by another attempt."""
-    return client_errors.is_client_error(error) and not client_errors.is_exhausted(error)
 
 
 class SlotRoute:
@@ -192,14 +83,21 @@ class SlotRoute:
         return pinned.get().call_all(node, [command.packed() for command in batch], evict_one)
 
     def _send_again(self, attempts: Attempts) -> list[Any]:
+        try:
+            self._attempt(attempts)
+        except Exception as error:
+            attempts.end(error)
+        return attempts.replies
+
+    def _attempt(self, attempts: Attempts) -> None:
         client = self._client
-        while True:
+        while not attempts.is_over:
             time.sleep(attempts.pause())
             before = attempts.redirection
             node = None
             if before is not None and client_errors.is_ask(before):
                 node = compat.client_of_redirection(client, before)
-            if node is None and not attempts.is_moving:
+            if node is None and attempts.must_learn:
                 self._learn()
                 attempts.check()
             try:
@@ -212,8 +110,7 @@ class SlotRoute:
             except Exception as error:
                 attempts.failed(error)
             else:
-                if attempts.answered(replies):
-                    return attempts.replies
+                attempts.answered(replies)
 
     def _learn(self) -> None:
         """Let the client learn which node has the slot; raise its error if it can't."""
@@ -233,6 +130,7 @@ class SlotRoute:
                 if len(attempts.unanswered) > 1 or not client_errors.is_moving(error):
                     raise
                 replies = [error]
-            if attempts.answered(replies) or not attempts.is_moving:
+            attempts.answered(replies)
+            if attempts.is_over or not attempts.is_moving:
                 return attempts.replies
             time.sleep(attempts.pause())

@@ -13,7 +13,7 @@ import redis.cluster
 
 import redset.asyncio
 from redset import RedisSortedSet
-from redset._transport import cluster
+from redset._transport import attempts
 from redset._transport.async_cluster import AsyncSlotRoute
 from redset._transport.cluster import SlotRoute
 from tests.clusters import ClusterNode, TestCluster, slot_of
@@ -126,7 +126,7 @@ def test_calls_are_right_in_each_step_of_a_move(client: Any, move: Move, moved: 
 def test_a_slot_that_doesn_t_end_to_move_is_an_error_of_the_client(
     client: Any, move: Move, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "MOVING_SECONDS", 0.2)
+    monkeypatch.setattr(attempts, "MOVING_SECONDS", 0.2)
     numbers: RedisSortedSet[int] = RedisSortedSet(client, NAME)
     numbers.update(range(100))
     move.announce()

@@ -37,6 +37,7 @@ from redset._protocol.commands.confirming import (
     confirm,
     confirming_places,
     delivered_nothing,
+    fence_beside,
 )
 from redset._protocol.commands.delivery import (
     FIRST_PLACE,
@@ -91,6 +92,7 @@ from redset._protocol.commands.scripts import (
     DEAD,
     EXPIRE,
     FENCE,
+    FENCE_BESIDE,
     FIRST_LEASE,
     FIRST_TAKE,
     INCREASE,
@@ -135,6 +137,7 @@ __all__ = [
     "DEAD",
     "EXPIRE",
     "FENCE",
+    "FENCE_BESIDE",
     "FIRST_LEASE",
     "FIRST_PLACE",
     "FIRST_TAKE",
@@ -188,6 +191,7 @@ __all__ = [
     "exists",
     "expire",
     "expire_set",
+    "fence_beside",
     "fields",
     "first",
     "increase",

@@ -10,6 +10,7 @@ from redset._protocol.commands.scripts import (
     COMPARE,
     COUNT,
     FENCE,
+    FENCE_BESIDE,
     FIRST_LEASE,
     FIRST_TAKE,
     LEASE,
@@ -35,6 +36,8 @@ _READING = frozenset(
         *("ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE"),
     ]
 )
+# What calls a script: its keys come after the script and their number.
+_CALLS = frozenset(["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"])
 _READERS: frozenset[Script | None] = frozenset([COMPARE, COUNT, OVERLAP, PAGE, READ, STATS, TTL])
 
 
@@ -61,6 +64,16 @@ def confirm(key: bytes, number: int, milliseconds: int, *, disk: bool) -> list[C
         waits = ("WAITAOF", 1, number, milliseconds)
         return [fence, Confirming(waits, (), replies.confirmed_on_disk)]
     return [fence, Confirming(("WAIT", number, milliseconds), (), replies.confirmed)]
+
+
+def fence_beside(command: Command[Any]) -> Command[Any]:
+    """Return another first command of `confirm`, for the node that executed *command*.
+
+    It writes to the first key of *command*, without changing it: see beside.lua.
+    """
+    name, *words = command.words
+    key = words[2] if name in _CALLS else words[0]
+    return Confirming(("EVAL", FENCE_BESIDE.source, 1, key), (), replies.error_or_none)
 
 
 def changes(command: Command[Any]) -> bool:
