@@ -43,7 +43,8 @@ class PendingRequest:
     # The task that sends this request by itself; none for one that shares a write.
     sender: "asyncio.Task[None] | None" = None
     is_sent: bool = False
-    # The later request of its write whose last two replies confirm this one, too.
+    # The later requests of its write whose fence, and whose wait, confirm this one, too.
+    fenced_by: "PendingRequest | None" = None
     confirmed_by: "PendingRequest | None" = None
 
 
@@ -226,20 +227,32 @@ def _leave(request: PendingRequest) -> None:
 
 
 def share_confirmations(requests: list[PendingRequest]) -> None:
-    """Let requests that wait for the same confirmations share those of the last such request.
+    """Let requests that wait for the same confirmations share the wait of the last such request.
 
     That wait begins after the changes of all of them, and a server that confirms nothing keeps them
-    waiting once, not once for each request.
+    waiting once, not once for each request. They share a fence only if it is for the same set: that
+    of another set may be refused, as its slot has moved or the account has no right to its key.
     """
-    last: dict[tuple[object, ...], PendingRequest] = {}
+    waits: dict[tuple[object, ...], PendingRequest] = {}
+    fences: dict[tuple[object, ...], PendingRequest] = {}
     for request in reversed(requests):
-        if request.batch[-1].confirms and len(request.batch) > 2:  # one of two only probes
-            later = last.setdefault(request.batch[-1].words, request)
-            if later is not request:
-                *batch, fence, wait = request.batch
-                size = len(fence.packed()) + len(wait.packed())
-                request.batch, request.packed = batch, request.packed[:-size]
-                request.confirmed_by = later
+        if not request.batch[-1].confirms or len(request.batch) < 3:  # one of two only probes
+            continue
+        *batch, fence, wait = request.batch
+        has_permission = batch[-1] is commands.ASKING  # which would be that of another command
+        set_and_wait = (*fence.words, *wait.words)
+        if (last := waits.setdefault(wait.words, request)) is not request:
+            request.confirmed_by = last
+            size = len(wait.packed())
+            later = None if has_permission else fences.get(set_and_wait)
+            if later is None:
+                batch.append(fence)
+            else:
+                request.fenced_by = later
+                size += len(fence.packed())
+            request.batch, request.packed = batch, request.packed[:-size]
+        if not has_permission:
+            fences.setdefault(set_and_wait, request)
 
 
 async def round_trip(requests: list[PendingRequest]) -> None:
@@ -265,10 +278,23 @@ async def round_trip(requests: list[PendingRequest]) -> None:
                 found = replies[place:end]
                 if request.confirmed_by is not None:
                     ends = ends or _ends_of(requests)
-                    last = ends[request.confirmed_by]
-                    found += replies[last - 2 : last]
+                    found += _confirmation_of(request, request.confirmed_by, ends, replies)
                 request.replies.set_result(found)
             place = end
+
+
+def _confirmation_of(
+    request: PendingRequest,
+    waits: PendingRequest,
+    ends: dict[PendingRequest, int],
+    replies: list[Any],
+) -> list[Any]:
+    """Return those *replies* that confirm *request*, but belong to others: *waits* has the last."""
+    found = [replies[ends[waits] - 1]]
+    if (fenced_by := request.fenced_by) is not None:
+        has_own_wait = fenced_by.confirmed_by is None
+        found.insert(0, replies[ends[fenced_by] - (2 if has_own_wait else 1)])
+    return found
 
 
 def _ends_of(requests: list[PendingRequest]) -> dict[PendingRequest, int]:

@@ -84,6 +84,57 @@ def test_confirmed_tasks_and_others_get_their_own_replies_in_order(
         asyncio.run(main(proxy))
 
 
+def test_sets_share_one_wait_and_each_has_its_own_fence(
+    client: redis.Redis, master: TestServer
+) -> None:
+    async def main(proxy: RecordingProxy) -> None:
+        async with asyncio_clients.connected(master, port=proxy.port, **PATIENT) as through:
+            sets: list[RedisSortedSet[int]] = [
+                RedisSortedSet(through, name, durable=HEALTHY) for name in ("one", "two", "three")
+            ]
+            one, two, three = sets
+            await asyncio.gather(*[each.add(0, score=0) for each in sets])
+            before = len(sent(proxy))
+            calls = two.add(1, score=1), one.add(1, score=1), three.add(1, score=1), one.discard(7)
+            assert await asyncio.gather(*calls) == [1.0, 1.0, 1.0, False]
+            found = [
+                words[3] if words[0] == b"EVAL" else words[0] for words in sent(proxy)[before:]
+            ]
+            assert found == [
+                *(b"ZADD", b"{two}:fence"),
+                b"ZADD",  # the fence of the set's last change comes after both
+                *(b"ZADD", b"{three}:fence"),
+                *(b"ZREM", b"{one}:fence", b"WAIT"),
+            ]
+
+    with RecordingProxy(*master.ports) as proxy:
+        asyncio.run(main(proxy))
+
+
+def test_a_set_whose_fence_is_refused_leaves_others_their_confirmation(
+    client: redis.Redis, master: TestServer
+) -> None:
+    # It has no right to the companion keys of the second set.
+    keys = ("~one", "~{one}:*", "~two")
+    client.execute_command("ACL", "SETUSER", "narrow", "on", ">secret", *keys, "+@all")
+
+    async def main() -> list[Any]:
+        account = {"username": "narrow", "password": "secret"}
+        async with asyncio_clients.connected(master, **account, **PATIENT) as through:
+            one, two = (
+                RedisSortedSet[int](through, name, durable=HEALTHY) for name in ("one", "two")
+            )
+            await one.add(0)
+            calls = [one.add(1, score=1), two.add(2, score=2), one.add(3, score=3)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, second, third = asyncio.run(main())
+    client.execute_command("ACL", "DELUSER", "narrow")
+    assert (first, third) == (1.0, 3.0)
+    assert isinstance(second, NotDurable)
+    assert (second.result, second.replicas) == (2.0, 0)
+
+
 def test_a_task_that_is_cancelled_leaves_the_others_their_confirmation(
     client: redis.Redis, master: TestServer, replica_server: TestServer, stop: Callable[[], None]
 ) -> None:

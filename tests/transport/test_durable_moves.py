@@ -199,3 +199,30 @@ def test_asyncio_calls_of_durable_sets_are_right_in_each_step_of_a_move(
             mover.join()
 
     asyncio.run(use())
+
+
+@pytest.mark.parametrize("how", ["moved", "is moving"])
+def test_a_set_whose_slot_moves_leaves_the_changes_of_others_as_they_are(
+    client: Any, nodes: TestCluster, move: Move, how: str
+) -> None:
+    names = (f"other{number}" for number in range(100))
+    beside = next(name for name in names if nodes.node_of(name) is move.source)
+
+    async def use() -> tuple[list[Any], list[Any]]:
+        port = move.source.port
+        async with redis.asyncio.RedisCluster(host="127.0.0.1", port=port) as alike:
+            other, moving = (
+                redset.asyncio.RedisSortedSet[int](alike, name, durable=DISK)
+                for name in (beside, NAME)
+            )
+            await asyncio.gather(other.add(1, score=0), moving.add(1, score=0))
+            if how == "moved":
+                nodes.move_slot(slot_of(NAME), move.to)
+            else:
+                move.announce()
+            # All four share a write, and the wait of its last one.
+            calls = other.increment(1), moving.increment(1), other.increment(1), moving.discard(7)
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            return list(found), [await other.score(1), await moving.score(1)]
+
+    assert asyncio.run(use()) == ([1.0, 1.0, 2.0, False], [2.0, 1.0])
