@@ -84,13 +84,13 @@ async def same_server(one: AsyncClientConnection, other: AsyncClientConnection) 
 
 async def _run_id(connection: AsyncClientConnection) -> str:
     client = connection.client
-    known = known_run_id(client)
+    pool, known = compat.pool_of(client), known_run_id(client)
     if known is None:
         try:
             [known] = await AsyncClientConnection(client).execute([commands.server_info()])
         except Exception as error:
             known = unknown_server(error)
-        run_ids[client] = compat.known_master(client), known
+        run_ids[pool] = compat.known_master(client), known
     return known
 
 

@@ -117,6 +117,8 @@ class SharedSubscription:
         # Whether to look at the server: it sends no further message until then.
         self._stale = True
         self._looked = -math.inf
+        # When the tasks were last checked to have clients of this pool.
+        self._checked = self._loop.time()
         # Whether other processes were notified at the same moment as this one.
         self._contended = False
         # Whether a task of this process found something since the last look.
@@ -236,6 +238,7 @@ class SharedSubscription:
                     if self._loop.time() >= self._looked + subscription.RECHECK_INTERVAL:
                         await self._ask_for_master()
                     self._check_master()
+                    self._check_pool()
                     await self._look()
                 else:
                     await self._until_stirred(self._expected())
@@ -305,6 +308,13 @@ class SharedSubscription:
     def _check_master(self) -> None:
         if compat.follows_master(self._pool) and compat.left_master(self._pool, self._connection):
             raise NoSubscriptionError("another server is the master now")
+
+    def _check_pool(self) -> None:
+        # Not before each look: thousands of tasks may wait.
+        if self._loop.time() >= self._checked + subscription.RECHECK_INTERVAL:
+            self._checked = self._loop.time()
+            if any(user.has_other_pool for user in self.users):
+                raise NoSubscriptionError("a client has another pool now")
 
     async def _send(self, words: Sequence[Words]) -> None:
         packed = self._connection.pack_commands(words)
@@ -400,6 +410,13 @@ class AsyncKeySubscription:
         self._line: Line | None = None
         self._polling = Polling()
 
+    @property
+    def has_other_pool(self) -> bool:
+        """True if the program gave the client another pool than that of the subscription."""
+        return not compat.is_cluster(self._client) and (
+            compat.pool_of(self._client) is not self._pool
+        )
+
     async def wait(self, step: WaitForChange) -> bool | None:
         """Wait as `KeySubscription.wait` does."""
         if self._line is not None and self._shared is not None:
@@ -444,7 +461,7 @@ class AsyncKeySubscription:
             shared.close()
 
     def _subscription(self) -> SharedSubscription:
-        if self._shared is not None and self._shared.is_over:
+        if self._shared is not None and (self._shared.is_over or self.has_other_pool):
             self.close()
         if self._shared is None:
             self._process = os.getpid()

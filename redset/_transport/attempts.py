@@ -5,13 +5,13 @@ another, as all scripts with several keys are refused until the slot has moved. 
 repeated for longer.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Any, cast
 
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.replies import fewest
+from redset._support.clock import monotonic
 from redset._transport import compat
 
 # How long a command is repeated that is refused because its slot is moving.
@@ -185,8 +185,8 @@ class Attempts:
         self.redirection = reply
         if self.is_moving or client_errors.is_ask(reply):
             # The owner names the other node, and that one asks to wait, until the slot has moved.
-            self._until = self._until or time.monotonic() + MOVING_SECONDS
-            self.is_over = time.monotonic() > self._until
+            self._until = self._until or monotonic() + MOVING_SECONDS
+            self.is_over = monotonic() > self._until
         else:
             self._refusals += 1
             self.is_over = self._refusals >= MAX_REFUSALS

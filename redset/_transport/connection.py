@@ -18,10 +18,11 @@ from weakref import WeakKeyDictionary
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.config import WaitForChange
+from redset._support.forks import PerProcess
 from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.cluster import SlotRoute
-from redset._transport.pinned import pinned_connections_for
+from redset._transport.pinned import PinnedConnections, pinned_connections_for
 from redset._transport.subscription import KeySubscription, evict_one
 from redset._transport.through_client import confirmations_after, send_through
 from redset.exceptions import InvalidTypeError
@@ -65,7 +66,10 @@ class ClientConnection:
         self.client: Any = client
         self._slot = None if key is None or not self.is_cluster else SlotRoute(client, key)
         self._original = compat.original_execute(client)
-        self._pinned = None if self._original is None else pinned_connections_for(client)
+        # The client's pool and its pinned connections: one object, as several threads may replace
+        # it.
+        self._way: tuple[Any, PerProcess[PinnedConnections] | None]
+        self._follow_pool()
         # Results to delete: their handles were collected when no connection was ready.
         self._to_delete: deque[tuple[int, Sequence[bytes]]] = compat.shared_by_client(
             client, "results_to_delete", deque
@@ -113,10 +117,10 @@ class ClientConnection:
         packed = commands.delete(*keys).packed()
         if self._slot is not None:
             return self._slot.try_call(packed)
-        pinned = None if self._pinned is None else self._pinned.get()
-        if pinned is None or not compat.is_untouched(self.client, self._original):
+        pool, pinned = self._way
+        if pinned is None or self.client.connection_pool is not pool:
             return False
-        return pinned.try_call(packed)
+        return compat.is_untouched(self.client, self._original) and pinned.get().try_call(packed)
 
     def delete_later(self, keys: Sequence[bytes]) -> None:
         """Delete *keys* with the next call that uses this client, in this process."""
@@ -155,8 +159,18 @@ class ClientConnection:
         """Return a subscription that is notified when any of *keys* changes."""
         return KeySubscription(self.client, keys)
 
+    def _follow_pool(self) -> tuple[Any, PerProcess[PinnedConnections] | None]:
+        """Use the pool that the client has now: a program may give its client another one."""
+        pool = compat.pool_of(self.client)
+        pinned = None if self._original is None else pinned_connections_for(self.client)
+        self._way = pool, pinned
+        return self._way
+
     def _send(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        client, pinned = self.client, self._pinned
+        client = self.client
+        pool, pinned = self._way  # *pool* is kept by this call, as *pinned* refers to it weakly
+        if pinned is not None and client.connection_pool is not pool:
+            pool, pinned = self._follow_pool()
         if pinned is not None and not compat.is_untouched(client, self._original):
             pinned = None
         if pinned is not None and len(batch) == 1:
@@ -195,7 +209,7 @@ def parsed(batch: Sequence[Command[Any]], replies: Sequence[Any]) -> list[Any]:
     return [command.parse(reply) for command, reply in zip(batch, replies, strict=True)]
 
 
-# The ``run_id`` of each client's server, and the master that it was of: see `known_run_id`.
+# The ``run_id`` of each pool's server, and the master that it was of: see `known_run_id`.
 run_ids: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()
 
 
@@ -228,19 +242,19 @@ def known_run_id(client: Any) -> str | None:
 
     After a failover, the client of a Sentinel's master has another server.
     """
-    master, known = run_ids.get(client, (None, None))
+    master, known = run_ids.get(compat.pool_of(client), (None, None))
     return known if master == compat.known_master(client) else None
 
 
 def _run_id(connection: ClientConnection) -> str:
     client = connection.client
-    known = known_run_id(client)
+    pool, known = compat.pool_of(client), known_run_id(client)
     if known is None:
         try:
             [known] = ClientConnection(client).execute([commands.server_info()])
         except Exception as error:
             known = unknown_server(error)
-        run_ids[client] = compat.known_master(client), known
+        run_ids[pool] = compat.known_master(client), known
     return known
 
 

@@ -91,7 +91,9 @@ def durable_call(config: Any, connection: Any, durable: Durable) -> DurableCall:
 
 def _known(client: Any) -> set[bool]:
     """Return for which values of ``disk`` the server of *client* has shown that it can confirm."""
-    return compat.shared_by_client(client, "confirms", set)
+    # A program may give its client the pool of another server. A cluster's client has none.
+    keeper = client if compat.is_cluster(client) else compat.pool_of(client)
+    return compat.shared_by_client(keeper, "confirms", set)
 
 
 class DurableConnection:

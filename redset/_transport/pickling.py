@@ -8,6 +8,8 @@ from redset._transport import compat
 from redset.exceptions import InvalidTypeError
 
 _clients: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
+# Their pools, as they were made: a client that a program gave another pool has other settings.
+_pools: WeakValueDictionary[bytes, Any] = WeakValueDictionary()
 
 
 class PicklableClient:
@@ -39,8 +41,14 @@ class PicklableClient:
 
 def _reopen(settings: bytes) -> PicklableClient:
     client = _clients.get(settings)
-    if client is None or compat.is_ended(client):
+    if (
+        client is None
+        or compat.is_ended(client)
+        or compat.pool_of(client) is not _pools.get(settings)
+    ):
         client = _clients[settings] = _open(*pickle.loads(settings))
+        if not compat.is_cluster(client):
+            _pools[settings] = compat.pool_of(client)
     return PicklableClient(client)
 
 

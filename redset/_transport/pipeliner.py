@@ -22,6 +22,7 @@ from typing import Any
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._transport import compat
+from redset._transport.node_pools import NodeClient
 from redset._transport.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
 from redset._transport.through_client import confirmations_after, send_through_async
 from redset.exceptions import InvalidTypeError
@@ -79,6 +80,8 @@ class Pipeliner:
                     left.call_soon_threadsafe(_leave, request)
         self._loop, self._process = loop, process
         self._waiting = deque()
+        # The pool whose connections take packed commands; ``None`` until a request finds it.
+        self._pool: Any = None
         # The requests that are being sent.
         self._taken: list[PendingRequest] = []
         self._sender: asyncio.Task[None] | None = None
@@ -117,7 +120,9 @@ class Pipeliner:
         self, loop: asyncio.AbstractEventLoop, client: Any, batch: Sequence[Command[Any]]
     ) -> PendingRequest:
         request = PendingRequest(client, batch, loop.create_future())
-        packs = compat.is_untouched(client, self._original)
+        packs = compat.is_untouched(client, self._original) and (
+            client.connection_pool is self._pool or self._follow_pool(client)
+        )
         if packs:
             if len(batch) == 1:
                 request.packed = batch[0].packed()
@@ -160,6 +165,18 @@ class Pipeliner:
         self._alone.discard(sender)
         if not request.replies.done():  # it was cancelled from outside, before it sent anything
             self._begin_alone(loop, request)
+
+    def _follow_pool(self, client: Any) -> bool:
+        """Use the pool that *client* has now; return whether it takes packed commands.
+
+        A program may give its client another pool, and a node of a cluster may be a new one.
+        """
+        pool = compat.pool_of(client)
+        if not (isinstance(client, NodeClient) or compat.can_be_pinned(client)):
+            return False
+        compat.forget_other_loops(pool, self._loop, forked=False)
+        self._pool = pool
+        return True
 
     async def _send_all(self) -> None:
         if self._loop is not asyncio.get_running_loop():

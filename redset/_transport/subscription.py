@@ -409,6 +409,8 @@ class KeySubscription:
             raise NoSubscriptionError("the connection was needed for something else")
         if compat.socket_of(self._connection) is not self._socket:
             raise NoSubscriptionError("the connection was closed by another thread")
+        if not self._is_cluster and compat.pool_of(self._client) is not self._pool:
+            raise NoSubscriptionError("the client has another pool now")
         if compat.follows_master(self._pool) and compat.left_master(self._pool, self._connection):
             raise NoSubscriptionError("another server is the master now")
 
