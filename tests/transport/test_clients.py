@@ -16,7 +16,7 @@ from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 import redset.asyncio
-from redset import RedisSortedSet, ScheduledSet
+from redset import Durable, RedisSortedSet, ScheduledSet
 from redset._transport.connection import ClientConnection
 from redset._transport.pinned import pinned_connections_for
 from redset.exceptions import InvalidTypeError, InvalidValueError, KeyTypeError, NestedCallError
@@ -443,6 +443,66 @@ def test_a_client_that_renames_keys_does_so_on_both_surfaces(
     }
     assert client.exists("numbers") == 0
     mine._runner.client.close()
+
+
+INSIDE = ["_execute_command", "_send_command_parse_response"]
+
+
+def prefixing(kind: type, method: str) -> type:
+    """A class of clients that rename the keys of each command by itself, in one inner *method*."""
+    original: Any = getattr(kind, method)
+
+    def with_prefix(word: Any) -> Any:
+        key = word.encode() if isinstance(word, str) else word
+        is_key = isinstance(key, bytes) and key.startswith((b"numbers", b"{numbers}"))
+        return b"app:" + key if is_key else word
+
+    def prefixed(self: Any, *words: Any, **options: Any) -> Any:
+        return original(self, *map(with_prefix, words), **options)
+
+    return type("Prefixing", (kind,), {method: prefixed})
+
+
+@pytest.mark.parametrize("method", INSIDE)
+@pytest.mark.parametrize("library", ["redis", "valkey"])
+def test_a_client_that_renames_keys_inside_of_its_execute_command_does_so_in_each_call(
+    server: TestServer, client: redis.Redis, library: str, method: str
+) -> None:
+    kind = getattr(pytest.importorskip(library), library.capitalize())
+    if not hasattr(kind, method):
+        pytest.skip(f"{library} has no {method}")
+    client.flushall()
+    with prefixing(kind, method)(port=server.port) as mine:
+        numbers: Numbers = RedisSortedSet(mine, "numbers")
+        numbers.add(-1)
+        numbers.update(range(12_000))
+        assert numbers.add_and_rank(-2, -1) == 0
+        assert (len(numbers), -1 in numbers, len(list(numbers))) == (12_002, True, 12_002)
+        assert client.zcard("app:numbers") == 12_002
+        assert not client.exists("numbers")
+        with pytest.raises(InvalidTypeError, match="execute_command of its own"):
+            RedisSortedSet[Any](mine, "numbers", durable=Durable(replicas=1))
+
+
+@pytest.mark.parametrize("library", ["redis", "valkey"])
+def test_asyncio_a_client_that_renames_keys_inside_of_its_execute_command_does_so_in_each_call(
+    server: TestServer, client: redis.Redis, library: str
+) -> None:
+    kind = getattr(pytest.importorskip(f"{library}.asyncio"), library.capitalize())
+    client.flushall()
+
+    async def main() -> None:
+        mine: Any = prefixing(kind, INSIDE[-1])(port=server.port)
+        numbers: Any = redset.asyncio.RedisSortedSet(mine, "numbers")
+        await numbers.add(-1)
+        await numbers.update(range(12_000))
+        assert await numbers.add_and_rank(-2, -1) == 0
+        assert await numbers.size() == 12_002
+        await mine.aclose()
+
+    asyncio.run(main())
+    assert client.zcard("app:numbers") == 12_002
+    assert not client.exists("numbers")
 
 
 # Pools

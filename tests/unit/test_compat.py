@@ -6,6 +6,7 @@ Each test names the function of `redset._transport.compat` that would be wrong. 
 import asyncio
 import importlib
 import inspect
+import itertools
 import threading
 from typing import Any, ClassVar
 
@@ -125,6 +126,35 @@ def test_a_users_own_execute_command_has_no_original(client: Any) -> None:
     assert compat.renames_keys(own)
     assert compat.path_through_client(client) is compat.CommandPath.PIPELINE
     assert not compat.renames_keys(client)
+
+
+@pytest.mark.parametrize("method", ["_execute_command", "_send_command_parse_response"])
+@pytest.mark.parametrize("on", ["class", "client"])
+def test_a_users_own_method_inside_execute_command_has_no_original(
+    client: Any, async_client: Any, method: str, on: str
+) -> None:
+    def own_method(*_words: Any) -> None: ...
+
+    for each in (client, async_client):
+        if on == "class":
+            own = type("Own", (type(each),), {method: own_method})(port=1)
+        else:
+            own = each
+            setattr(own, method, own_method)
+        assert compat.original_execute(own) is None
+        assert compat.path_through_client(own) is compat.CommandPath.SINGLY
+        assert compat.renames_keys(own)
+        assert compat.why_apart(own) is not None
+
+
+def test_methods_inside_execute_command_are_called_by_it(client: Any, async_client: Any) -> None:
+    """`_OF_ONE_COMMAND`: those that are the library's are called in the order of their names."""
+    for each in (client, async_client):
+        names = [name for name in observers._OF_ONE_COMMAND if hasattr(each, name)]
+        assert names[0] == "execute_command"
+        assert names[-1] == "_send_command_parse_response"
+        for caller, called in itertools.pairwise(names):
+            assert called in inspect.getsource(inspect.unwrap(getattr(type(each), caller)))
 
 
 def test_pipelines_have_an_execute_of_their_own(client: Any, async_client: Any) -> None:

@@ -18,8 +18,10 @@ class CommandPath(Enum):
     SINGLY = "one at a time, as only `execute_command` is the user's own"
 
 
+# Methods that each command by itself goes through, and that pipelines don't call.
+_OF_ONE_COMMAND = ("execute_command", "_execute_command", "_send_command_parse_response")
 # Methods that decide what reaches the server: if a user's class overrides one, the client sends.
-_DECIDING = ("execute_command", "_execute_command", "pipeline", "parse_response")
+_DECIDING = (*_OF_ONE_COMMAND, "pipeline", "parse_response")
 
 
 def provider_of(kind: type, method: str) -> type | None:
@@ -43,10 +45,14 @@ _originals: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
 def original_execute(client: Any) -> Any:
     """Return the library's own function behind ``client.execute_command``.
 
-    The wrapper of a tracer is removed. ``None`` if a user's class has its own function, or if the
-    function can't be found.
+    The wrapper of a tracer is removed. ``None`` if a user's class has its own function, also one
+    that the library's calls, or if the function can't be found.
     """
     kind = type(client)
+    own = getattr(client, "__dict__", {})
+    # An assignment to `execute_command` is noticed by each call, also if it comes later.
+    if any(method in own for method in (*_OF_ONE_COMMAND[1:], "parse_response")):
+        return None
     if kind not in _originals:
         _originals[kind] = _find_original(kind)
     return _originals[kind]
@@ -95,7 +101,7 @@ def _pipeline_class(kind: type) -> Any:
 
 def path_through_client(client: Any) -> CommandPath:
     """Return how a client whose commands are observed or changed sends several of them."""
-    changed = _changes(client, "execute_command") or _changes(client, "parse_response")
+    changed = any(_changes(client, method) for method in (*_OF_ONE_COMMAND, "parse_response"))
     if changed and not _changes(client, "pipeline"):
         return CommandPath.SINGLY
     return CommandPath.PIPELINE
@@ -124,7 +130,7 @@ def why_apart(client: Any) -> str | None:
 
 def renames_keys(client: Any) -> bool:
     """Return whether commands may reach the server in another form than redset wrote them."""
-    return _changes(client, "execute_command") or _changes(client, "pipeline")
+    return any(_changes(client, method) for method in (*_OF_ONE_COMMAND, "pipeline"))
 
 
 def sees_other_keys(client: Any) -> bool:
