@@ -31,6 +31,7 @@ from redset._transport.look import (
 from redset._transport.subscription import (
     Polling,
     WakeupBackoff,
+    check_connection,
     check_refusal,
     is_refusal,
     may_subscribe,
@@ -201,6 +202,7 @@ class SharedSubscription:
             compat.check_room_async(self._pool)
             self._connection = await compat.acquire_connection_async(self._pool)
             try:
+                check_connection(self._connection)
                 await self._serve()
             finally:
                 await release_connection(self._pool, self._connection)

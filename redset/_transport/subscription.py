@@ -144,7 +144,7 @@ def pool_to_subscribe_with(client: Any, key: bytes) -> Any:
     if compat.renames_keys(client) or compat.has_single_connection(client):
         return None
     if not compat.is_cluster(client):
-        return compat.pool_of(client)
+        return _passing(compat.pool_of(client))
     if compat.is_asyncio(client):
         node = compat.node_of_slot(client, slot_of(key))
         node = None if node is None else client_of_node(client, node)
@@ -157,7 +157,22 @@ def pool_to_subscribe_with(client: Any, key: bytes) -> Any:
             node = None
     if node is None:
         raise NoSubscriptionError("the client knows no node for the slot")
-    return compat.pool_of(node)
+    return _passing(compat.pool_of(node))
+
+
+def _passing(pool: Any) -> Any:
+    """Return *pool* if its connections write and read as the library's do; else ``None``.
+
+    A class of the user's may send other words than redset writes, as other keys.
+    """
+    kind = getattr(pool, "connection_class", None)
+    return pool if kind is None or compat.passes_messages(kind) else None
+
+
+def check_connection(connection: Any) -> None:
+    """Raise `NeverSubscribesError` if *connection* is not as `pool_to_subscribe_with` expects."""
+    if not compat.passes_messages(connection):  # a pool of the user's may make any
+        raise NeverSubscribesError("a connection of the user's may send other words")
 
 
 def check_refusal(pool: Any) -> None:
@@ -331,6 +346,7 @@ class KeySubscription:
             others[id(self)] = self
         with self._use:
             self._connection = compat.acquire_connection(self._pool)
+            check_connection(self._connection)
             self._socket = compat.socket_of(self._connection)
             if self._socket is None:
                 raise NeverSubscribesError("a connection without a socket can't be waited for")

@@ -1,7 +1,8 @@
-"""Pools that a program gives its client later: sets follow, as the client's own commands do."""
+"""Pools that a program gives its client later, and connections of classes of the user's."""
 
 import asyncio
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from redset._transport.pinned import pinned_connections_for
 from redset.exceptions import DurabilityUnsupported
 from tests.server import asyncio_clients
 from tests.server.conftest import MakeClient
-from tests.server.test_waiting import WAIT, Call, wait_for_watchers
+from tests.server.test_waiting import WAIT, Call, wait_for_watchers, watchers
 from tests.servers import TestServer
 
 Strings = RedisSortedSet[str]
@@ -243,3 +244,154 @@ def test_a_handle_is_unpickled_with_the_pool_that_its_client_had(
     assert list(later) == ["old"]
     for each in (first, later):
         each._runner.client.close()
+
+
+# Connections of a class of the user's
+
+
+def of_tenant(words: Any) -> list[Any]:
+    """The words of one command, with another name of the set and its companion keys."""
+
+    def renamed(word: Any) -> Any:
+        key = word.encode() if isinstance(word, str) else word
+        is_key = isinstance(key, bytes) and key.startswith((b"jobs", b"{jobs}"))
+        return b"tenant:" + key if is_key else word
+
+    return [renamed(word) for word in words]
+
+
+def tenant_class(kind: type, *methods: str) -> type:
+    """A class of connections that rename keys in these *methods*."""
+
+    def send_command(self: Any, *words: Any, **options: Any) -> Any:
+        return kind.send_command(self, *of_tenant(words), **options)  # type: ignore[attr-defined]
+
+    def pack_commands(self: Any, batch: Any) -> Any:
+        return kind.pack_commands(self, map(of_tenant, batch))  # type: ignore[attr-defined]
+
+    made = {"send_command": send_command, "pack_commands": pack_commands}
+    return type("TenantConnection", (kind,), {name: made[name] for name in methods})
+
+
+def tenant_pool(of: Any, way: str) -> Any:
+    """A pool beside that *of* a client, whose connections rename keys in this *way*."""
+    pool = of.connection_pool
+    kind, options = pool.connection_class, pool.connection_kwargs
+    if way == "a pool":
+
+        class TenantPool(type(pool)):  # type: ignore[misc]
+            def make_connection(self) -> Any:
+                made = super().make_connection()
+                made.__class__ = tenant_class(kind, "send_command", "pack_commands")
+                return made
+
+        return TenantPool(kind, **options)
+    methods = ["send_command"] if way == "one method" else ["send_command", "pack_commands"]
+    return type(pool)(tenant_class(kind, *methods), **options)
+
+
+WAYS = ["one method", "both methods", "a pool"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_connections_that_rename_keys_do_so_in_calls_and_waits(
+    client: redis.Redis, make_client: MakeClient, way: str
+) -> None:
+    client.flushall()
+    mine = make_client()
+    mine.connection_pool = tenant_pool(mine, way)
+    jobs: Strings = RedisSortedSet(mine, "jobs")
+    waiting = Call(jobs.pop, timeout=None)
+    time.sleep(0.2)
+    assert watchers(client) == 0
+    jobs.update(map(str, range(12_000)))
+    assert waiting.result() == "0"
+    assert jobs.add_and_rank("first", -1) == 0
+    assert len(jobs) == client.zcard("tenant:jobs") == 12_000
+    assert not client.exists("jobs")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_asyncio_connections_that_rename_keys_do_so_in_calls_and_waits(
+    server: TestServer, client: redis.Redis, way: str
+) -> None:
+    client.flushall()
+
+    async def main() -> None:
+        async with asyncio_clients.connected(server) as mine:
+            before = mine.connection_pool
+            mine.connection_pool = tenant_pool(mine, way)
+            jobs: Any = redset.asyncio.RedisSortedSet(mine, "jobs")
+            waiting = asyncio.create_task(jobs.pop(timeout=None))
+            await asyncio.sleep(0.2)
+            assert await asyncio.to_thread(watchers, client) == 0
+            await jobs.update(map(str, range(12_000)))
+            assert await waiting == "0"
+            assert await jobs.add_and_rank("first", -1) == 0
+            await asyncio_clients.all_given_back(mine)
+            await mine.connection_pool.disconnect()
+            mine.connection_pool = before
+
+    asyncio.run(main())
+    assert client.zcard("tenant:jobs") == 12_000
+    assert not client.exists("jobs")
+
+
+def test_sets_over_connections_that_rename_keys_are_not_taken_for_those_of_one_database(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    client.flushall()
+    mine = make_client()
+    mine.connection_pool = tenant_pool(mine, "both methods")
+    jobs: Strings = RedisSortedSet(mine, "jobs")
+    plain: Strings = RedisSortedSet(client, "jobs")
+    jobs.update(["a", "b"])
+    plain.update(["b", "c"])
+    assert jobs.union_count(plain) == 3
+    jobs |= plain
+    assert (sorted(jobs), sorted(plain)) == (["a", "b", "c"], ["b", "c"])
+
+
+def test_connections_that_note_only_when_they_are_opened_are_notified(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    mine = make_client()
+    pool = mine.connection_pool
+    opened: list[Any] = []
+
+    def connect(self: Any) -> None:
+        opened.append(self)
+        pool.connection_class.connect(self)
+
+    kind = type("Noting", (pool.connection_class,), {"connect": connect})
+    mine.connection_pool = type(pool)(kind, **pool.connection_kwargs)
+    jobs: Strings = RedisSortedSet(mine, "jobs")
+    waiting = Call(jobs.pop, timeout=WAIT)
+    wait_for_watchers(client, 1)
+    jobs.add("new")
+    assert waiting.result() == "new"
+    assert opened
+
+
+def test_a_packer_of_the_users_packs_all_commands(
+    client: redis.Redis, make_client: MakeClient
+) -> None:
+    class Packer:
+        def __init__(self, packer: Any) -> None:
+            self._packer = packer
+
+        def pack(self, *words: Any) -> Any:
+            return self._packer.pack(*of_tenant(words))
+
+    client.flushall()
+    mine = make_client()
+    made: Any = mine.connection_pool.make_connection()
+    mine.connection_pool = new_pool(mine, command_packer=Packer(made._command_packer))
+    jobs: Strings = RedisSortedSet(mine, "jobs")
+    waiting = Call(jobs.pop, timeout=None)
+    time.sleep(0.2)
+    assert watchers(client) == 0
+    jobs.update(["a", "b"])
+    assert waiting.result() == "a"
+    assert client.zcard("tenant:jobs") == 1
+    assert not client.exists("jobs")

@@ -157,6 +157,64 @@ def test_methods_inside_execute_command_are_called_by_it(client: Any, async_clie
             assert called in inspect.getsource(inspect.unwrap(getattr(type(each), caller)))
 
 
+@pytest.mark.parametrize("package", ["", "asyncio"])
+def test_connections_of_the_library_write_and_read_as_it_does(library: str, package: str) -> None:
+    """`passes_messages`: a consumer with such a connection is notified of changes."""
+    connection = module(library, f"{package}.connection".strip("."))
+    sentinel = module(library, f"{package}.sentinel".strip("."))
+    kinds = [
+        *(connection.Connection, connection.SSLConnection, connection.UnixDomainSocketConnection),
+        *(sentinel.SentinelManagedConnection, sentinel.SentinelManagedSSLConnection),
+    ]
+    for kind in kinds:
+        assert compat.passes_messages(kind)
+        assert compat.passes_messages(type("Own", (kind,), {"connect": lambda _self: None}))
+        assert compat.passes_messages(kind.__new__(kind))
+
+
+@pytest.mark.parametrize("method", [*observers._SENDING, *observers._READING])
+def test_connections_with_methods_of_the_users_are_told(
+    client: Any, async_client: Any, method: str
+) -> None:
+    for each in (client, async_client):
+        pool = each.connection_pool
+        kind = type("Own", (pool.connection_class,), {method: lambda _self: None})
+        assert not compat.passes_messages(kind)
+        pool.connection_class = kind
+        assert compat.renames_keys(each) == (method in observers._SENDING)
+        pipes_otherwise = method in {"send_command", "pack_commands"}
+        singly = compat.CommandPath.SINGLY
+        assert (compat.path_through_client(each) is singly) == pipes_otherwise
+        assert (compat.why_apart(each) is not None) == pipes_otherwise
+
+
+def test_commands_reach_a_connection_by_the_methods_that_are_probed(
+    client: Any, async_client: Any
+) -> None:
+    """`_SENDING`, `_READING`: a single command is sent by the first method, pipelines by others."""
+    for each in (client, async_client):
+        connection = each.connection_pool.connection_class
+        assert all(hasattr(connection, method) for method in observers._SENDING[:-1])
+        assert hasattr(connection, "read_response")
+        assert hasattr(connection, "can_read") or hasattr(connection, "can_read_destructive")
+        sends = inspect.getsource(type(each)._send_command_parse_response)
+        assert "send_command(" in sends
+        pipeline = observers._pipeline_class(type(each))
+        source = inspect.getsource(pipeline._execute_pipeline)
+        assert "pack_commands(" in source
+        assert "send_packed_command(" in source
+        assert "send_packed_command(" in inspect.getsource(connection.send_command)
+
+
+def test_a_packer_of_the_users_is_told(client: Any) -> None:
+    assert not observers.has_own_packer(client.connection_pool)
+    assert compat.can_be_pinned(client)
+    client.connection_pool.connection_kwargs["command_packer"] = object()
+    assert observers.has_own_packer(client.connection_pool)
+    assert not compat.can_be_pinned(client)
+    assert compat.renames_keys(client)
+
+
 def test_pipelines_have_an_execute_of_their_own(client: Any, async_client: Any) -> None:
     for each in (client, async_client):
         pipeline = observers._pipeline_class(type(each))

@@ -2,13 +2,14 @@
 
 import inspect
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from types import FrameType, FunctionType, MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from redset._protocol.client_errors import library_of
-from redset._transport.compat.kinds import has_cache, has_single_connection, is_cluster
+from redset._transport.compat.kinds import has_cache, has_single_connection, is_cluster, pool_of
 
 
 class CommandPath(Enum):
@@ -22,6 +23,14 @@ class CommandPath(Enum):
 _OF_ONE_COMMAND = ("execute_command", "_execute_command", "_send_command_parse_response")
 # Methods that decide what reaches the server: if a user's class overrides one, the client sends.
 _DECIDING = (*_OF_ONE_COMMAND, "pipeline", "parse_response")
+# Methods of a connection that decide what reaches the server: commands by themselves go through the
+# first, those of pipelines through the second, all of them through the others.
+_SENDING = (
+    *("send_command", "pack_commands"),
+    *("pack_command", "send_packed_command", "_send_packed_command"),
+)
+# Methods of a connection that decide what comes of the server's answers.
+_READING = ("read_response", "can_read", "can_read_destructive")
 
 
 def provider_of(kind: type, method: str) -> type | None:
@@ -104,7 +113,7 @@ def path_through_client(client: Any) -> CommandPath:
     changed = any(_changes(client, method) for method in (*_OF_ONE_COMMAND, "parse_response"))
     if changed and not _changes(client, "pipeline"):
         return CommandPath.SINGLY
-    return CommandPath.PIPELINE
+    return CommandPath.SINGLY if _connections_pipe_otherwise(client) else CommandPath.PIPELINE
 
 
 def sends_singly(client: Any, number: int) -> bool:
@@ -123,6 +132,8 @@ def why_apart(client: Any) -> str | None:
         return "a cluster's client that is observed sends each to the node of its key"
     if has_single_connection(client):
         return "a client with single_connection_client=True may connect again between two of them"
+    if _connections_pipe_otherwise(client):
+        return "its connections have a send_command of their own, and the library's pack_commands"
     if sends_singly(client, 2):
         return "this one has an execute_command of its own, and the library's pipeline"
     return None
@@ -130,7 +141,42 @@ def why_apart(client: Any) -> str | None:
 
 def renames_keys(client: Any) -> bool:
     """Return whether commands may reach the server in another form than redset wrote them."""
-    return any(_changes(client, method) for method in (*_OF_ONE_COMMAND, "pipeline"))
+    if any(_changes(client, method) for method in (*_OF_ONE_COMMAND, "pipeline")):
+        return True
+    pool = pool_of(client)
+    kind = getattr(pool, "connection_class", None)
+    if has_own_packer(pool):
+        return True
+    return kind is not None and _overrides(kind, _SENDING)
+
+
+def has_own_packer(pool: Any) -> bool:
+    """Return whether the user gave connections of *pool* what packs their commands."""
+    return getattr(pool, "connection_kwargs", {}).get("command_packer") is not None
+
+
+def passes_messages(connection: Any) -> bool:
+    """Return whether a *connection*, or a class of them, writes and reads as the library does."""
+    return not _overrides(connection, (*_SENDING, *_READING))
+
+
+def _connections_pipe_otherwise(client: Any) -> bool:
+    """Return whether a user's connections change commands by themselves, or pipelines, not both."""
+    kind = getattr(pool_of(client), "connection_class", None)
+    if kind is None:
+        return False
+    return _overrides(kind, ["send_command"]) != _overrides(kind, ["pack_commands"])
+
+
+def _overrides(connection: Any, methods: Sequence[str]) -> bool:
+    """Return whether a user's class has one of *methods*, or the *connection* one of its own."""
+    kind = connection if isinstance(connection, type) else type(connection)
+    own = {} if kind is connection else getattr(connection, "__dict__", {})
+    for method in methods:
+        provider = provider_of(kind, method)
+        if method in own or (provider is not None and library_of(provider) is None):
+            return True
+    return False
 
 
 def sees_other_keys(client: Any) -> bool:

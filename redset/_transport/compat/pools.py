@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from redset._protocol.client_errors import library_of
 from redset._transport.compat.kinds import exceptions_of, has_single_connection, is_cluster, pool_of
-from redset._transport.compat.observers import provider_of
+from redset._transport.compat.observers import has_own_packer, provider_of
 from redset.exceptions import NestedCallError
 
 R = TypeVar("R")
@@ -44,6 +44,7 @@ def can_be_pinned(client: Any) -> bool:
         library_of(type(pool)) is not None
         and connection is not None
         and library_of(connection) is not None
+        and not has_own_packer(pool)
     )
 
 
