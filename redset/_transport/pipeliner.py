@@ -427,16 +427,19 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
 
     The connection's own timeout of each read would cost more than the read. One timeout is used for
     all replies, and moved while they come, by up to a quarter more: it ends a silence, not a long
-    reply.
+    reply. The client relaxes it when the server tells of its maintenance, as it would its own.
     """
     await connection.send_packed_command(packed)
     errors = compat.exceptions_of(connection)
     read_timeout: float | None = connection.socket_timeout
+    relaxes = read_timeout is not None and compat.may_relax(connection)
     now = asyncio.get_running_loop().time
     due = math.inf if read_timeout is None else now() + read_timeout / 4
     replies: list[Any] = []
     try:
         async with asyncio.timeout(read_timeout) as limit:
+            if relaxes:
+                compat.relax_with(connection, limit)
             for _ in range(number):
                 try:
                     reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
@@ -446,13 +449,18 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
                     if not isinstance(reply, errors.ResponseError):
                         raise reply from error
                 replies.append(reply)
-                if read_timeout is not None and now() > due:
-                    due = now() + read_timeout / 4
-                    limit.reschedule(due + read_timeout)
+                changed = relaxes and connection.socket_timeout != read_timeout
+                if read_timeout is not None and (changed or now() > due):
+                    read_timeout = connection.socket_timeout
+                    due = math.inf if read_timeout is None else now() + read_timeout / 4
+                    limit.reschedule(None if read_timeout is None else due + read_timeout)
     except TimeoutError as error:
         if client_errors.interruption(error) is not None:
             raise
         raise errors.TimeoutError("Timeout reading from the server") from None
+    finally:
+        if relaxes:
+            compat.relax_with(connection, None)
     return replies
 
 

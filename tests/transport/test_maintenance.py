@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 import redset.asyncio
 from redset import RedisSortedSet
@@ -36,6 +38,9 @@ class TellingProxy:
         self._clients: list[socket.socket] = []
         # What comes before the next reply, in one write with it.
         self.before_reply = b""
+        # What comes before the reply to the next increment, which is sent line by line: messages,
+        # and pauses in seconds after each of them and each line.
+        self.maintenance: list[tuple[bytes, float]] = []
         self.commands = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -72,6 +77,13 @@ class TellingProxy:
                 self.commands += 1
                 server.sendall(command)
                 reply = server.recv(1 << 16)
+                if self.maintenance and b"ZINCRBY" in command:
+                    messages, self.maintenance = self.maintenance, []
+                    lines = [(line, messages[-1][1]) for line in reply.splitlines(keepends=True)]
+                    for message, pause in [*messages, *lines]:
+                        client.sendall(message)
+                        time.sleep(pause)
+                    continue
                 before, self.before_reply = self.before_reply, b""
                 client.sendall(before + reply)
         self._clients.remove(client)
@@ -188,10 +200,13 @@ def test_many_threads_move_without_a_wrong_answer(old: TellingProxy, new: redis.
         assert old.commands == before
 
 
-@pytest.mark.skipif(
+needs_asyncio = pytest.mark.skipif(
     "maint_notifications_config" not in inspect.signature(redis.asyncio.Redis).parameters,
     reason="this client of asyncio knows no maintenance",
 )
+
+
+@needs_asyncio
 @pytest.mark.parametrize("when", ["idle", "with a reply"])
 def test_asyncio_moves_where_the_server_says(
     old: TellingProxy, new: redis.Redis, when: str
@@ -215,3 +230,50 @@ def test_asyncio_moves_where_the_server_says(
         await mine.aclose()
 
     asyncio.run(main())
+
+
+MIGRATING, MIGRATED = (
+    b'>%d\r\n+%s\r\n:%d\r\n%s+["1"]\r\n' % (size, name, number, seconds)
+    for name, size, number, seconds in [
+        (b"MIGRATING", 4, 2, b":%d\r\n" % TTL),
+        (b"MIGRATED", 3, 3, b""),
+    ]
+)
+TIMEOUT = 1.0  # of the socket, as long as the server tells of no maintenance
+
+
+async def incremented(old: TellingProxy, messages: list[tuple[bytes, float]]) -> list[Any]:
+    """The answers to two increments that share a write, while the server says *messages*."""
+    config = maintenance.MaintNotificationsConfig(enabled=True, relaxed_timeout=20 * TIMEOUT)
+    chosen = options(old.port) | {"maint_notifications_config": config}
+    mine = redis.asyncio.Redis(**chosen, socket_timeout=TIMEOUT, retry=Retry(NoBackoff(), 1))
+    words: Any = redset.asyncio.RedisSortedSet(mine, "words")
+    await words.add("b", 1)
+    old.maintenance = messages
+    calls = [words.increment(word) for word in "ab"]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert await words.score("b") is not None
+    await mine.aclose()
+    return answers
+
+
+@needs_asyncio
+@pytest.mark.parametrize(
+    "messages",
+    [[(MIGRATING, 1.5 * TIMEOUT)], [(MIGRATING, 0.5 * TIMEOUT), (b"", 1.5 * TIMEOUT)]],
+    ids=["before the first reply", "between replies"],
+)
+def test_asyncio_a_reply_is_awaited_as_long_as_maintenance_allows(
+    old: TellingProxy, client: redis.Redis, messages: list[tuple[bytes, float]]
+) -> None:
+    assert asyncio.run(incremented(old, messages)) == [1.0, 2.0]
+    assert client.zscore("words", "s:a") == 1.0
+
+
+@needs_asyncio
+def test_asyncio_the_end_of_maintenance_ends_the_longer_wait(
+    old: TellingProxy, client: redis.Redis
+) -> None:
+    # Had the longer limit held, the reply would have come, and nothing have been repeated.
+    messages = [(MIGRATING, 0.0), (MIGRATED, 5 * TIMEOUT)]
+    assert asyncio.run(incremented(old, messages)) == [2.0, 3.0]

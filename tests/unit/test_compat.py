@@ -446,6 +446,35 @@ def test_locks_can_be_taken_with_a_token_of_ours(client: Any) -> None:
     )
 
 
+def test_maintenance_moves_the_limit_of_a_read(async_client: Any) -> None:
+    """`may_relax`, `relax_with`: since redis-py 8.1."""
+    connection = async_client.connection_pool.connection_class(port=1)
+    assert not compat.may_relax(connection)
+    if "maint_notifications_config" not in inspect.signature(type(async_client)).parameters:
+        pytest.skip("this client of asyncio knows no maintenance")
+    config = module("redis", "maint_notifications").MaintNotificationsConfig(enabled=True)
+    pool = type(async_client)(port=1, protocol=3, maint_notifications_config=config).connection_pool
+    connection = pool.make_connection()
+    assert compat.may_relax(connection)
+
+    async def main() -> None:
+        async with asyncio.timeout(60) as limit:
+            due = limit.when()
+            compat.relax_with(connection, limit)
+            connection.set_tmp_settings(tmp_relaxed_timeout=600)
+            connection.update_current_socket_timeout(600)
+            relaxed = limit.when()
+            assert due is not None
+            assert relaxed is not None
+            assert relaxed > due + 60
+            assert connection.socket_timeout == 600
+            compat.relax_with(connection, None)
+            connection.update_current_socket_timeout(60)
+            assert limit.when() == relaxed
+
+    asyncio.run(main())
+
+
 def test_connections_of_another_loop_are_told_and_dropped(async_client: Any) -> None:
     pool = async_client.connection_pool
     connection = pool.connection_class(**pool.connection_kwargs)

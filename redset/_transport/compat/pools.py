@@ -316,6 +316,16 @@ def belongs_to_loop(connection: Any, loop: Any) -> bool:
     return reader is None or getattr(reader, "_loop", loop) is loop
 
 
+def may_relax(connection: Any) -> bool:
+    """Return whether a server's maintenance may relax the limits of an asyncio *connection*."""
+    return getattr(connection, "_maint_notifications_connection_handler", None) is not None
+
+
+def relax_with(connection: Any, limit: Any) -> None:
+    """Let maintenance move *limit*, an ``asyncio.timeout``, from now on; ``None`` ends that."""
+    connection._active_read_timeout = limit
+
+
 def forget_other_loops(pool: Any, loop: Any, *, forked: bool) -> None:
     """Drop idle connections of *pool* that belong to another loop or to a parent process.
 
