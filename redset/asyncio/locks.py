@@ -42,6 +42,9 @@ class Lock(BaseLock):
         Cost: 1 round trip if the lock is free, otherwise 2 for each try; 1 more after a call that
         failed. Atomic.
         """
+        pool = compat.pool_of(self.redis)
+        if pool is not None:
+            compat.forget_other_loops(pool, asyncio.get_running_loop(), forked=False)
         for pid, lock, token in list(self._unanswered):
             if pid == os.getpid():
                 await _release(lock, token)

@@ -69,6 +69,8 @@ TABLE: Mapping[str, Reason | None] = {
     "test_demo.py": PROGRAM,
     "test_web_example.py": PROGRAM,
     "test_asyncio_cancellation.py::test_a_cancelled_operation_keeps_the_connection": ADDRESS,
+    "test_asyncio_cancellation.py::test_a_lock_may_be_the_first_to_use": ONE_LOOP,
+    "test_locks.py::test_a_lock_whose_acquisition_failed_is_free": POOL,
     "test_asyncio_cancellation.py::test_an_expired_timeout_ends_a_wait": ADDRESS,
     "test_travel.py::test_a_large_set_of_another_serializer_or_server": SLOTS_FIRST,
     "test_asyncio.py::test_a_silent_server_is_an_error": ADDRESS,

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 from collections import Counter
@@ -19,7 +20,7 @@ from redset._protocol.commands import Command
 from redset._transport.async_connection import AsyncClientConnection
 from redset.asyncio import FirstOf, Lock, RedisSortedSet
 from redset.exceptions import LeaseLost
-from tests.server.asyncio_clients import all_given_back, connected, counted_writes
+from tests.server.asyncio_clients import all_given_back, connected, counted_writes, make
 from tests.servers import TestServer
 
 CANCELLATIONS = int(os.environ.get("REDSET_FAULT_CANCELLATIONS", "600"))
@@ -530,6 +531,21 @@ def test_a_lock_that_is_acquired_within_a_timeout_belongs_to_its_task(server: Te
             assert await lock.release()
 
     asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_lock_may_be_the_first_to_use_its_client_in_another_loop(server: TestServer) -> None:
+    locks = [Lock(make(server), "lock", timeout=0)]
+
+    async def main() -> None:
+        async with locks[0]:
+            assert await locks[0].redis.exists("lock")
+
+    for _ in range(3):  # each leaves a connection that belongs to its loop
+        asyncio.run(main())
+    locks.clear()
+    gc.collect()  # while the warnings are ignored
 
 
 def test_a_lock_lets_one_task_in_at_a_time(server: TestServer) -> None:
