@@ -169,6 +169,11 @@ def begin() -> Callable[[], None]:
     return lambda: _current.pop().close()
 
 
+def keep(client: Any) -> None:
+    """Let sets use the asyncio *client* itself, and close it in the end."""
+    _current[-1].keep(client)
+
+
 def delete_collected() -> None:
     """Wait until the results are deleted whose handles were collected."""
     if _current[-1].is_here():

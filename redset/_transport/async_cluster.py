@@ -6,7 +6,7 @@ from typing import Any
 
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
-from redset._protocol.keys import slot_of
+from redset._protocol.keys import companion, slot_of
 from redset._transport import compat
 from redset._transport.attempts import Attempts
 from redset._transport.node_pools import NodeClient, client_of_node
@@ -19,7 +19,7 @@ class AsyncSlotRoute:
     def __init__(self, client: Any, key: bytes, *, pipelining: bool) -> None:
         self._client, self._slot, self._pipelining = client, slot_of(key), pipelining
         self._original = compat.original_execute(client)
-        self._probe = [commands.exists(key)]
+        self._probe = [commands.reach_owner(companion(key, "fence"))]
         # What sends through the client's own methods.
         self._by_client = pipeliner_for(client, pipelining)
         # The number of batches whose task was cancelled between two attempts.
@@ -110,10 +110,14 @@ class AsyncSlotRoute:
         troubles = self._troubles()
         troubles.add(self._slot)
         try:
-            await self._by_client.send(self._client, self._probe)
+            [reply] = await self._by_client.send(self._client, self._probe)
         except Exception as error:
             if not client_errors.is_moving(error):
                 raise
+        else:
+            if isinstance(reply, Exception) and client_errors.is_denied(reply):
+                # Any node refuses it, before it looks at the key.
+                await compat.ask_for_nodes(self._client)
         troubles.discard(self._slot)
 
     def _is_closed(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
-from redset._protocol.keys import slot_of
+from redset._protocol.keys import companion, slot_of
 from redset._support.forks import PerProcess
 from redset._transport import compat
 from redset._transport.attempts import Attempts
@@ -30,7 +30,8 @@ class SlotRoute:
     def __init__(self, client: Any, key: bytes) -> None:
         self._client, self._slot = client, slot_of(key)
         self._original = compat.original_execute(client)
-        self._probe = [commands.exists(key)]
+        self._probe = [commands.reach_owner(companion(key, "fence"))]
+        self._is_read_only = compat.reads_from_replicas(client)
         # The client of the node that was used last, and its pinned connections: one object, as
         # several threads may replace it.
         self._last: tuple[Any, PerProcess[PinnedConnections] | None] = (None, None)
@@ -78,6 +79,10 @@ class SlotRoute:
             self._last = node, pinned
         if pinned is None:
             return send_through(node, batch)
+        if self._is_read_only:
+            around = [commands.READWRITE, *batch, commands.READONLY]
+            packed = [command.packed() for command in around]
+            return pinned.get().call_all(node, packed, evict_one)[1:-1]
         if len(batch) == 1:
             return [pinned.get().call(node, batch[0].packed(), evict_one)]
         return pinned.get().call_all(node, [command.packed() for command in batch], evict_one)
@@ -115,10 +120,14 @@ class SlotRoute:
     def _learn(self) -> None:
         """Let the client learn which node has the slot; raise its error if it can't."""
         try:
-            send_through(self._client, self._probe)
+            [reply] = send_through(self._client, self._probe)
         except Exception as error:
             if not client_errors.is_moving(error):
                 raise
+            return
+        if isinstance(reply, Exception) and client_errors.is_denied(reply):
+            # Any node refuses it, before it looks at the key.
+            compat.ask_for_nodes(self._client)
 
     def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* by the client's own methods, which are observed or changed."""

@@ -33,8 +33,10 @@ class NodePool:
 class NodeClient:
     """One node of a cluster, as `redset._transport.pipeliner.Pipeliner` sends to it."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, *, is_read_only: bool) -> None:
         self.connection_pool = NodePool(node)
+        # Whether its connections are READONLY, as the client reads from replicas, too.
+        self.is_read_only = is_read_only
 
     def execute_command(self, *_words: Any, **_options: Any) -> Any:
         """Refuse: commands for a node are packed."""
@@ -47,5 +49,6 @@ def client_of_node(client: Any, node: Any) -> NodeClient:
     nodes: dict[str, NodeClient] = compat.shared_by_client(client, "nodes", dict)
     known = nodes.get(node.name)
     if known is None or known.connection_pool.node is not node:
-        known = nodes[node.name] = NodeClient(node)
+        is_read_only = compat.reads_from_replicas(client)
+        known = nodes[node.name] = NodeClient(node, is_read_only=is_read_only)
     return known

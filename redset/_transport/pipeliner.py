@@ -368,18 +368,24 @@ class Repetition:
         """Send what has no final reply and return all replies; raise a reply to repeat after."""
         if self.replies is None:
             packed = [request.packed for request in self._requests]
-            self.replies = await write_and_read(self._connection, packed, self.number)
+            self.replies = await self._sent(packed, self.number)
         else:
             batch = [command for request in self._requests for command in request.batch]
             places = self._open_places()
             packed = [batch[place].packed() for place in places]
-            found = await write_and_read(self._connection, packed, len(places))
+            found = await self._sent(packed, len(places))
             for place, reply in zip(places, found, strict=True):
                 self.replies[place] = reply
         for reply in self.replies:
             if isinstance(reply, Exception) and compat.repeats_reply(self._connection, reply):
                 raise reply
         return self.replies
+
+    async def _sent(self, packed: list[bytes], number: int) -> list[Any]:
+        if not getattr(self._requests[0].client, "is_read_only", False):
+            return await write_and_read(self._connection, packed, number)
+        around = [commands.READWRITE.packed(), *packed, commands.READONLY.packed()]
+        return (await write_and_read(self._connection, around, number + 2))[1:-1]
 
     def _open_places(self) -> list[int]:
         places: list[int] = []

@@ -49,7 +49,7 @@ class World:
     def keep(self, client: Any) -> Any:
         """Close *client* at the end of the test; return it."""
         if self.is_async:
-            bridge._current[-1].keep(client)
+            bridge.keep(client)
         else:
             self._made.append(client)
         return client

@@ -131,6 +131,11 @@ MULTI: Command[None] = Command(("MULTI",), (), replies.nothing)
 # Before a command for a node that is receiving the slot of its keys.
 ASKING: Command[None] = Command(("ASKING",), (), replies.nothing)
 
+# Around commands over a connection of a client that reads from replicas. Such a connection is
+# READONLY: a master that became a replica would answer what only reads, and start scripts.
+READWRITE: Command[None] = Command(("READWRITE",), (), replies.nothing)
+READONLY: Command[None] = Command(("READONLY",), (), replies.nothing)
+
 
 def ends_transaction(command: Command[Any]) -> bool:
     """Return whether *command* is the last one of a transaction."""

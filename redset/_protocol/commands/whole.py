@@ -8,8 +8,13 @@ from redset._protocol.commands.command import Command, call, call_once, millisec
 from redset._protocol.commands.scripts import CLEAR, EXPIRE, RENAME, TTL
 
 
-def exists(key: bytes) -> Command[int]:
-    return Command(("EXISTS", key), (), replies.integer)
+def reach_owner(key: bytes) -> Command[int]:
+    """Remove nothing from a *key* that doesn't exist, at the node that owns its slot in a cluster.
+
+    Only a command that writes reaches that node in any case: a client that reads from replicas
+    sends others to any of them, and a master that became a replica answers them.
+    """
+    return Command(("ZREM", key), (b"",), replies.integer)
 
 
 def delete(*keys: bytes) -> Command[int]:

@@ -16,6 +16,7 @@ from redset._transport.compat.kinds import (
     pool_of,
 )
 from redset._transport.compat.nodes import (
+    ask_for_nodes,
     client_of_node,
     client_of_redirection,
     client_of_slot,
@@ -28,6 +29,7 @@ from redset._transport.compat.nodes import (
     node_clients,
     node_of_redirection,
     node_of_slot,
+    reads_from_replicas,
     release_to_node,
     used_client_of_slot,
 )
@@ -98,6 +100,7 @@ __all__ = [
     "acquire_connection_async",
     "address_of",
     "ask_for_master",
+    "ask_for_nodes",
     "belongs_to_loop",
     "call_with_retry",
     "call_with_retry_async",
@@ -149,6 +152,7 @@ __all__ = [
     "read_nulls_of_resp2",
     "read_pushes",
     "read_timeout_of",
+    "reads_from_replicas",
     "relax_with",
     "release_connection",
     "release_to_node",

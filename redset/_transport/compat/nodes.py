@@ -89,6 +89,20 @@ def node_of_slot(client: Any, slot: int) -> Any:
         return None
 
 
+def reads_from_replicas(client: Any) -> bool:
+    """Return whether a cluster's *client* sends commands that only read to replicas, too."""
+    names = ("read_from_replicas", "load_balancing_strategy")
+    return any(getattr(client, name, None) for name in names)
+
+
+def ask_for_nodes(client: Any) -> Any:
+    """Let a cluster's *client* ask for its nodes and their slots now.
+
+    For an asyncio client, returns an awaitable.
+    """
+    return client.nodes_manager.initialize()
+
+
 def is_closed(client: Any) -> bool:
     """Return whether an asyncio cluster's *client* was closed, or never used.
 
