@@ -9,7 +9,7 @@ from redset._protocol.commands import Command
 from redset._protocol.keys import companion, slot_of
 from redset._transport import compat
 from redset._transport.attempts import Attempts
-from redset._transport.node_pools import NodeClient, client_of_node
+from redset._transport.node_pools import client_of_node
 from redset._transport.pipeliner import Pipeliner, pipeliner_for
 
 
@@ -33,6 +33,9 @@ class AsyncSlotRoute:
 
     def send_soon(self, client: Any, batch: Sequence[Command[Any]]) -> None:
         """Send *batch* without waiting for replies, if the loop still runs; from any thread."""
+        if not compat.is_untouched(client, self._original):
+            self._by_client.send_soon(client, batch)
+            return
         node = compat.node_of_slot(client, self._slot)
         pipeliner = None if node is None else self._pipeliners().get(node.name)
         if pipeliner is not None and not self._is_closed():
@@ -43,7 +46,7 @@ class AsyncSlotRoute:
         client = self._client
         node = compat.node_of_slot(client, self._slot)
         if not compat.is_untouched(client, self._original):
-            return await self._send_by_client(batch)
+            return await self._send_by_client(Attempts(client, batch))
         if node is None or self._is_closed():
             return await self._send_again(Attempts(client, batch))
         try:
@@ -63,7 +66,7 @@ class AsyncSlotRoute:
         pipeliners, target = self._pipeliners(), client_of_node(self._client, node)
         known = pipeliners.get(node.name)
         if known is None:
-            known = pipeliners[node.name] = Pipeliner(self._pipelining, NodeClient.execute_command)
+            known = pipeliners[node.name] = Pipeliner(self._pipelining, None, packs=True)
         return await known.send(target, batch)
 
     async def _send_again(self, attempts: Attempts) -> list[Any]:
@@ -87,6 +90,9 @@ class AsyncSlotRoute:
             if node is None and attempts.must_learn:
                 await self._learn()
                 attempts.check()
+            if attempts.may_go_by_client and not compat.is_untouched(client, self._original):
+                await self._send_by_client(attempts)  # an observer came in between
+                return
             try:
                 if node is not None:
                     replies = attempts.permitted(await self._call(node, attempts.asked))
@@ -130,9 +136,8 @@ class AsyncSlotRoute:
         """Return the slots for which the client could not learn yet which node has them."""
         return compat.shared_by_client(self._client, "troubles", set[int])
 
-    async def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        """Send *batch* by the client's own methods, which are observed or changed."""
-        attempts = Attempts(self._client, batch)
+    async def _send_by_client(self, attempts: Attempts) -> list[Any]:
+        """Send what is open by the client's own methods, which are observed or changed."""
         while True:
             try:
                 replies = await self._by_client.send(self._client, attempts.unanswered)

@@ -77,6 +77,14 @@ class Attempts:
         return self._failures > 0 or self.has_results
 
     @property
+    def may_go_by_client(self) -> bool:
+        """True if the client may send what is left by its own methods.
+
+        It refuses to confirm changes, so the caller would not learn of those that may be made.
+        """
+        return not (self._confirming and self.is_uncertain)
+
+    @property
     def must_learn(self) -> bool:
         """True if the client has to learn which node has the slot, before the next attempt."""
         return not (self.is_moving or self._begins_to_confirm)

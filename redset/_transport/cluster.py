@@ -49,7 +49,7 @@ class SlotRoute:
         if not compat.is_untouched(client, self._original) or (
             len(batch) > 1 and not compat.pipeline_is_untouched(client)
         ):
-            return self._send_by_client(batch)
+            return self._send_by_client(Attempts(client, batch))
         try:
             replies = self._call(compat.client_of_slot(client, self._slot), batch)
         except Exception as error:
@@ -105,6 +105,9 @@ class SlotRoute:
             if node is None and attempts.must_learn:
                 self._learn()
                 attempts.check()
+            if attempts.may_go_by_client and self._is_observed(len(attempts.unanswered)):
+                self._send_by_client(attempts)  # an observer came in between
+                return
             try:
                 if node is not None:
                     replies = attempts.permitted(self._call(node, attempts.asked))
@@ -129,9 +132,15 @@ class SlotRoute:
             # Any node refuses it, before it looks at the key.
             compat.ask_for_nodes(self._client)
 
-    def _send_by_client(self, batch: Sequence[Command[Any]]) -> list[Any]:
-        """Send *batch* by the client's own methods, which are observed or changed."""
-        attempts = Attempts(self._client, batch)
+    def _is_observed(self, number: int) -> bool:
+        """Return whether the client's own methods, observed or changed, send *number* commands."""
+        client = self._client
+        return not compat.is_untouched(client, self._original) or (
+            number > 1 and not compat.pipeline_is_untouched(client)
+        )
+
+    def _send_by_client(self, attempts: Attempts) -> list[Any]:
+        """Send what is open by the client's own methods, which are observed or changed."""
         while True:
             try:
                 replies = send_through(self._client, attempts.unanswered)

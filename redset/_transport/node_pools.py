@@ -38,10 +38,6 @@ class NodeClient:
         # Whether its connections are READONLY, as the client reads from replicas, too.
         self.is_read_only = is_read_only
 
-    def execute_command(self, *_words: Any, **_options: Any) -> Any:
-        """Refuse: commands for a node are packed."""
-        raise NotImplementedError
-
 
 def client_of_node(client: Any, node: Any) -> NodeClient:
     """Return the one `NodeClient` of a *node* of an asyncio cluster's *client*."""

@@ -57,9 +57,10 @@ class Pipeliner:
     each request is sent by itself, at once.
     """
 
-    def __init__(self, pipelining: bool, original: Any) -> None:
-        # Commands are packed as long as the client's ``execute_command`` is the *original* one.
-        self._pipelining, self._original = pipelining, original
+    def __init__(self, pipelining: bool, original: Any, *, packs: bool = False) -> None:
+        # Commands are packed as long as the client's ``execute_command`` is the *original* one; for
+        # one node of a cluster always, as the route to it looks at the client.
+        self._pipelining, self._original, self._always_packs = pipelining, original, packs
         # The number of requests whose task was cancelled after they were sent.
         self.cancelled_after_send = 0
         self._process = os.getpid()
@@ -120,7 +121,7 @@ class Pipeliner:
         self, loop: asyncio.AbstractEventLoop, client: Any, batch: Sequence[Command[Any]]
     ) -> PendingRequest:
         request = PendingRequest(client, batch, loop.create_future())
-        packs = compat.is_untouched(client, self._original) and (
+        packs = (self._always_packs or compat.is_untouched(client, self._original)) and (
             client.connection_pool is self._pool or self._follow_pool(client)
         )
         if packs:
@@ -220,7 +221,7 @@ class Pipeliner:
 
     async def _send_alone(self, request: PendingRequest) -> None:
         await self._let_orphans_go_first()
-        if not compat.is_untouched(request.client, self._original):
+        if not (self._always_packs or compat.is_untouched(request.client, self._original)):
             # Requests of a shared write may be unanswered, from before a tracer was installed.
             while self._sender is not None:
                 await asyncio.wait({self._sender})
