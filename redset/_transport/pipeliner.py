@@ -40,6 +40,7 @@ class PendingRequest:
     # The replies, or the error of the round trip as a result: it is raised only if the task still
     # waits.
     replies: "asyncio.Future[list[Any] | Exception]"
+    # Empty if the request goes through the client.
     packed: bytes = b""
     # The task that sends this request by itself; none for one that shares a write.
     sender: "asyncio.Task[None] | None" = None
@@ -54,7 +55,8 @@ class Pipeliner:
 
     Requests that are enqueued within one iteration of the loop, or while others wait for replies,
     are sent in one write. Without *pipelining*, and while a tracer observes the client's commands,
-    each request is sent by itself, at once.
+    each request is sent by itself, at once. While only its pipelines are observed, a request of
+    several commands keeps its place, and is sent by the client.
     """
 
     def __init__(self, pipelining: bool, original: Any, *, packs: bool = False) -> None:
@@ -127,7 +129,7 @@ class Pipeliner:
         if packs:
             if len(batch) == 1:
                 request.packed = batch[0].packed()
-            else:
+            elif compat.pipeline_is_untouched(client):
                 request.packed = b"".join([command.packed() for command in batch])
         if packs and self._pipelining:
             self._waiting.append(request)
@@ -212,6 +214,8 @@ class Pipeliner:
             size, number = size + len(request.packed), number + len(request.batch)
             if requests and (size > MAX_BYTES or number > MAX_COMMANDS):
                 break
+            if requests and not (request.packed and requests[0].packed):
+                break  # one that goes through the client, whose pipelines are observed
             if not request.replies.done():
                 requests.append(request)
             self._waiting.popleft()

@@ -402,6 +402,73 @@ def test_a_class_that_is_patched_later_is_observed(
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize("way", ["an assignment", "a class that is patched"])
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_asyncio_pipelines_that_are_observed_are_used_for_several_commands(
+    server: TestServer,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    pipelining: bool,
+) -> None:
+    client.flushall()
+    seen: list[object] = []
+
+    def noted(original: Any) -> Any:
+        def observed(*words: Any, **options: Any) -> Any:
+            seen.append(original)
+            return original(*words, **options)
+
+        return observed
+
+    async def main() -> None:
+        mine: Any = redis.asyncio.Redis(port=server.port)
+        numbers: Any = redset.asyncio.RedisSortedSet(mine, "numbers", pipelining=pipelining)
+        assert await numbers.add_and_rank(0, 0) == 0
+        observes, method = (
+            (mine, "pipeline")
+            if way == "an assignment"
+            else (redis.asyncio.client.Pipeline, "execute")
+        )
+        monkeypatch.setattr(observes, method, noted(getattr(observes, method)))
+        # Each sees what those before it did, whichever way they are sent.
+        calls = [numbers.add_and_rank(number, number) for number in range(1, 4)]
+        others = [numbers.increment(number, 10) for number in range(4)]
+        answers = await asyncio.gather(*calls, *others)
+        assert answers[3:] == [10.0, 11.0, 12.0, 13.0] or not pipelining
+        assert [item async for item in numbers] == [0, 1, 2, 3]
+        assert len(seen) == 3
+        monkeypatch.undo()
+        assert await numbers.add_and_rank(9, 99) == 4
+        assert len(seen) == 3
+        await mine.aclose()
+
+    asyncio.run(main())
+
+
+def test_asyncio_requests_of_one_command_go_on_while_pipelines_are_observed(
+    server: TestServer, client: redis.Redis
+) -> None:
+    client.flushall()
+
+    async def main() -> None:
+        mine: Any = redis.asyncio.Redis(port=server.port)
+        numbers: Any = redset.asyncio.RedisSortedSet(mine, "numbers")
+        mine.pipeline = partial(mine.pipeline)
+        calls = [numbers.add_and_rank(number, number) for number in range(20)]
+        tasks = [asyncio.create_task(call) for call in calls]
+        await asyncio.sleep(0)
+        for task in tasks[5:]:
+            task.cancel()
+        assert await asyncio.gather(*tasks[:5]) == [0, 1, 2, 3, 4]
+        assert await asyncio.gather(*(numbers.contains(number) for number in range(5))) == 5 * [
+            True
+        ]
+        await mine.aclose()
+
+    asyncio.run(main())
+
+
 def test_a_client_that_renames_keys_does_so_on_both_surfaces(
     server: TestServer, client: redis.Redis
 ) -> None:

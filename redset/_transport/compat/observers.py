@@ -43,11 +43,6 @@ def _is_library_code(function: Any, kind: type) -> bool:
     return type(function) is FunctionType and function.__globals__ is vars(module)
 
 
-def _function_of(method: Any) -> Any:
-    """Return the function behind a bound *method*, ``None`` for a tracer's proxy of one."""
-    return method.__func__ if type(method) is MethodType else None
-
-
 _originals: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
 
 
@@ -72,11 +67,7 @@ def _find_original(kind: type) -> Any:
         provider = provider_of(kind, method)
         if provider is not None and library_of(provider) is None:
             return None
-    provider = provider_of(kind, "execute_command")
-    if provider is None:
-        return None
-    function = inspect.unwrap(vars(provider)["execute_command"])
-    return function if _is_library_code(function, provider) else None
+    return _library_function(kind, "execute_command")
 
 
 def is_untouched(client: Any, original: Any) -> bool:
@@ -85,21 +76,51 @@ def is_untouched(client: Any, original: Any) -> bool:
     Checked before each call, as a tracer may be installed at any time: about 0.15 µs.
     """
     execute = client.execute_command
-    # As `_function_of`, without the cost of a call.
+    # The function of a tracer's proxy would be the original one: by `type`.
     return type(execute) is MethodType and execute.__func__ is original and not _metrics_are_on()
 
 
 def pipeline_is_untouched(client: Any) -> bool:
     """Return whether the pipelines of *client* are unobserved, as `is_untouched` for commands."""
-    pipeline = _pipeline_class(type(client))
+    kind = type(client)
+    found = _pipelines.get(kind)
+    if found is None:
+        found = _find_pipeline(kind)
+        if found[0] is None or None not in found:  # else the library's may come back
+            _pipelines[kind] = found
+    pipeline, original, execute = found
     if pipeline is None:
         return True
-    provider = provider_of(type(client), "pipeline")
+    made_by = client.pipeline
     return (
-        provider is not None
-        and _is_library_code(_function_of(client.pipeline), provider)
-        and _is_library_code(vars(pipeline).get("execute"), pipeline)
+        type(made_by) is MethodType
+        and made_by.__func__ is original
+        and vars(pipeline).get("execute") is execute
+        and execute is not None
     )
+
+
+# The class of the pipelines of each class of clients, and the library's own functions: that which
+# makes a pipeline, and that which executes it.
+_pipelines: WeakKeyDictionary[type, tuple[Any, Any, Any]] = WeakKeyDictionary()
+
+
+def _find_pipeline(kind: type) -> tuple[Any, Any, Any]:
+    pipeline = _pipeline_class(kind)
+    functions = [
+        _library_function(kind, "pipeline"),
+        None if pipeline is None else _library_function(pipeline, "execute"),
+    ]
+    return pipeline, *functions
+
+
+def _library_function(kind: type, method: str) -> Any:
+    """Return the library's own function behind a *method*, ``None`` if it can't be found."""
+    provider = provider_of(kind, method)
+    if provider is None:
+        return None
+    function = inspect.unwrap(vars(provider)[method])
+    return function if _is_library_code(function, provider) else None
 
 
 def _pipeline_class(kind: type) -> Any:
