@@ -205,7 +205,8 @@ class SharedSubscription:
                 check_connection(self._connection)
                 await self._serve()
             finally:
-                await release_connection(self._pool, self._connection)
+                if not self._loop.is_closed():  # else the next loop frees its place in the pool
+                    await release_connection(self._pool, self._connection)
         except Exception as error:
             logger.debug("redset: %s: polled, not subscribed to", shown(self._keys), exc_info=True)
             if is_refusal(error):
@@ -245,9 +246,10 @@ class SharedSubscription:
                 else:
                     await self._until_stirred(self._expected())
         finally:
-            # No second reader may be left when the next user of the connection reads.
-            reading.cancel()
-            await asyncio.wait({reading}, timeout=subscription.REPLY_SECONDS)
+            if not self._loop.is_closed():
+                # No second reader may be left when the next user of the connection reads.
+                reading.cancel()
+                await asyncio.wait({reading}, timeout=subscription.REPLY_SECONDS)
 
     def _is_awaited(self) -> bool:
         return any(line.waiting for line in self._lines)

@@ -4,9 +4,24 @@ The client keeps the connections of each node itself, with no pool. What redset 
 (pipelining, subscriptions) is done here with the node's own connections.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from redset._transport import compat
+
+
+class NodeConnectionsInUse:
+    """The connections of a *node* that calls are using, as a pool has them."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(compat.connections_in_use_of_node(self._node))
+
+    def discard(self, connection: Any) -> None:
+        """Let the node make another connection in the place of *connection*."""
+        compat.abandon_connection_of_node(self._node, connection)
 
 
 class NodePool:
@@ -16,6 +31,7 @@ class NodePool:
         self.node = node
         self.max_connections: int = node.max_connections
         self.connection_class: type = node.connection_class
+        self._in_use_connections = NodeConnectionsInUse(node)
 
     @property
     def _available_connections(self) -> Any:

@@ -129,7 +129,7 @@ class Pipeliner:
         if packs:
             if len(batch) == 1:
                 request.packed = batch[0].packed()
-            elif compat.pipeline_is_untouched(client):
+            elif self._always_packs or compat.pipeline_is_untouched(client):
                 request.packed = b"".join([command.packed() for command in batch])
         if packs and self._pipelining:
             self._waiting.append(request)

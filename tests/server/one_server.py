@@ -79,6 +79,7 @@ TABLE: Mapping[str, Reason | None] = {
     # What a cluster, or a client of one, does in another way
     "test_asyncio.py::test_a_handle_may_be_used_in_one_loop_after_another": ONE_LOOP,
     "test_asyncio.py::test_a_call_that_waits_when_another_loop_takes_over": ONE_LOOP,
+    "test_asyncio.py::test_a_wait_in_a_loop_that_is_closed_at_once": ONE_LOOP,
     "test_readers.py::test_a_read_only_replica": REPLICA,
     "test_replica.py::test_a_replica": REPLICA,
     "test_durable.py::test_a_command_that_the_client_repeats": RETRIES,

@@ -6,6 +6,8 @@ import gc
 import importlib
 import json
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -24,7 +26,7 @@ from redset.asyncio import (
     connect,
 )
 from tests.bridge import disconnect
-from tests.server.asyncio_clients import all_given_back, connected, counted_writes, make
+from tests.server.asyncio_clients import LIBRARY, all_given_back, connected, counted_writes, make
 from tests.server.conftest import TAG, MakeClient
 from tests.servers import TestServer
 
@@ -474,6 +476,44 @@ def test_a_handle_may_be_used_in_one_loop_after_another(server: TestServer) -> N
         return size
 
     assert [asyncio.run(add(number)) for number in range(4)] == [1, 1, 2, 3]
+
+
+# Several loops, each of which is closed while the connection of a wait is still to be given back.
+LOOPS = """
+import asyncio, importlib, sys
+import redset.asyncio
+
+library, path, number, is_pipelined = sys.argv[1:]
+client = getattr(importlib.import_module(f"{library}.asyncio"), library.capitalize())(
+    unix_socket_path=path, max_connections=4
+)
+jobs = redset.asyncio.RedisSortedSet(client, "jobs", pipelining=is_pipelined == "True")
+for _ in range(int(number)):
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(jobs.pop(timeout=0.1))
+    except redset.EmptySetError:
+        print("empty", len(client.connection_pool._in_use_connections))
+    loop.close()
+"""
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_wait_in_a_loop_that_is_closed_at_once_keeps_no_connection(
+    server: TestServer, client: redis.Redis, pipelining: bool
+) -> None:
+    number = 10
+    arguments = [LIBRARY, server.unix_socket, str(number), str(pipelining)]
+    found = subprocess.run(
+        # Such a program is told of what it left in its loops.
+        [sys.executable, "-W", "ignore", "-c", LOOPS, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = found.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == number * ["empty"], found.stderr
+    assert max(int(line.partition(" ")[2]) for line in lines) <= 2
 
 
 # What is absent

@@ -15,6 +15,7 @@ import pytest
 from redset._protocol import client_errors
 from redset._transport import compat
 from redset._transport.compat import observers, pools, retries
+from redset._transport.node_pools import NodePool
 from redset._transport.pinned import PinnedConnections
 from redset.exceptions import NestedCallError
 
@@ -475,6 +476,17 @@ def test_maintenance_moves_the_limit_of_a_read(async_client: Any) -> None:
     asyncio.run(main())
 
 
+def test_a_node_of_a_cluster_makes_a_connection_in_the_place_of_another(library: str) -> None:
+    """`connections_in_use_of_node`, `abandon_connection_of_node`."""
+    node = module(library, "asyncio.cluster").ClusterNode("127.0.0.1", 1, max_connections=1)
+    taken = node.acquire_connection()
+    in_use = NodePool(node)._in_use_connections
+    assert list(in_use) == [taken]
+    in_use.discard(taken)
+    assert node.acquire_connection() is not taken
+    compat.release_to_node(node, taken)
+
+
 def test_connections_of_another_loop_are_told_and_dropped(async_client: Any) -> None:
     pool = async_client.connection_pool
     connection = pool.connection_class(**pool.connection_kwargs)
@@ -489,6 +501,16 @@ def test_connections_of_another_loop_are_told_and_dropped(async_client: Any) -> 
         pool._available_connections.append(connection)
         compat.forget_other_loops(pool, other, forked=False)
         assert connection._reader is connection._writer is None
+        # One in use may come back, unless its loop was closed.
+        pool._available_connections.clear()
+        connection._reader = asyncio.StreamReader(loop=loop)
+        pool._in_use_connections.add(connection)
+        compat.forget_other_loops(pool, other, forked=False)
+        assert connection in pool._in_use_connections
+        loop.close()
+        compat.forget_other_loops(pool, other, forked=False)
+        assert not pool._in_use_connections
+        assert connection._reader is None
     finally:
         pool._available_connections.clear()
         loop.close()

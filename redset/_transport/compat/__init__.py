@@ -16,12 +16,14 @@ from redset._transport.compat.kinds import (
     pool_of,
 )
 from redset._transport.compat.nodes import (
+    abandon_connection_of_node,
     ask_for_nodes,
     client_of_node,
     client_of_redirection,
     client_of_slot,
     close_half_read,
     connection_of_node,
+    connections_in_use_of_node,
     idle_connections_of_node,
     is_closed,
     is_ended,
@@ -96,6 +98,7 @@ from redset._transport.compat.settings import (
 __all__ = [
     "RAW",
     "CommandPath",
+    "abandon_connection_of_node",
     "acquire_connection",
     "acquire_connection_async",
     "address_of",
@@ -112,6 +115,7 @@ __all__ = [
     "close_half_read",
     "close_idle_connections",
     "connection_of_node",
+    "connections_in_use_of_node",
     "exceptions_of",
     "follows_master",
     "follows_pushes",

@@ -153,6 +153,16 @@ def release_to_node(node: Any, connection: Any) -> None:
         release(connection)
 
 
+def connections_in_use_of_node(node: Any) -> list[Any]:
+    """Return the connections of *node* that calls are using."""
+    return [each for each in node._connections if each not in node._free]
+
+
+def abandon_connection_of_node(node: Any, connection: Any) -> None:
+    """Let *node* make another connection in the place of *connection*, which stays in use."""
+    node._connections.remove(connection)
+
+
 def idle_connections_of_node(node: Any) -> Any:
     """Return the connections of *node* that no call is using."""
     return node._free

@@ -327,11 +327,22 @@ def relax_with(connection: Any, limit: Any) -> None:
 
 
 def forget_other_loops(pool: Any, loop: Any, *, forked: bool) -> None:
-    """Drop idle connections of *pool* that belong to another loop or to a parent process.
+    """Drop connections of *pool* that belong to another loop or to a parent process.
 
-    They are not closed: that would take them from the loop, or the process, that is still using
-    them.
+    These are the idle ones, and those in use whose loop was closed, so that no task gives them
+    back: the pool can make others in their place. They are not closed: that would take them from
+    the loop, or the process, that is still using them.
     """
     for connection in list(getattr(pool, "_available_connections", ())):
         if forked or not belongs_to_loop(connection, loop):
             connection._reader = connection._writer = None
+    in_use: Any = getattr(pool, "_in_use_connections", ())
+    for connection in list(in_use):
+        if forked or _has_closed_loop(connection):
+            connection._reader = connection._writer = None
+            in_use.discard(connection)
+
+
+def _has_closed_loop(connection: Any) -> bool:
+    loop = getattr(getattr(connection, "_reader", None), "_loop", None)
+    return loop is not None and loop.is_closed()
