@@ -11,9 +11,10 @@ from redset._plans.consuming import Settings, Work
 from redset._plans.leased import LeasedItems, log_kept
 from redset._protocol.config import Plan
 from redset._support.exits import close_at_exit
+from redset._support.words import shown
 from redset._transport.driver import SubscriptionReuse, SubscriptionSlot
 from redset._transport.runner import PlanRunner, is_of_the_call
-from redset.exceptions import NotDurable
+from redset.exceptions import ConsumerInUse, NotDurable
 from redset.leases import Lease
 
 if TYPE_CHECKING:
@@ -73,9 +74,23 @@ class BaseConsumer(Generic[T]):
     def close(self) -> None:
         """End the loop: acknowledge the items that are done, release the others.
 
-        For a loop that was left early; a loop that has ended needs no call.
+        For a loop that was left early; a loop that has ended needs no call. To end a loop from
+        outside, use *stop* of `consume`.
+
+        Raises: `ConsumerInUse`, also a ``RuntimeError`` and ``ValueError``, while another task or
+        thread waits for an item of it, or closes it.
         """
-        self._items.close()
+        try:
+            self._items.close()
+        except (RuntimeError, ValueError) as error:
+            # An error of the loop itself has that in its traceback: this one is the interpreter's.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            name = shown(self._runner.config.name)
+            raise ConsumerInUse(
+                f"redset {name}: another task or thread is using this consumer, so it can't be "
+                "closed; to end that loop from outside, use the argument stop= of consume"
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -150,6 +150,10 @@ class NestedCallError(_Message, RuntimeError):
     """A call inside another call of its thread found no connection that it could use safely."""
 
 
+class ConsumerInUse(_Message, RuntimeError, ValueError):
+    """A consumer was to be closed while another task or thread is using it; nothing was done."""
+
+
 class LockTimeout(_Message, TimeoutError):
     """A lock was not free within the time that the caller waits."""
 

@@ -17,10 +17,11 @@ from redset._plans.leased import LeasedItems, log_kept
 from redset._protocol.config import Plan
 
 # sync: from redset._support.exits import close_at_exit
+from redset._support.words import shown
 from redset._transport.async_runner import AsyncPlanRunner, is_of_the_call, run_shielded, undo_soon
 from redset._transport.driver import SubscriptionReuse, SubscriptionSlot
 from redset.asyncio.leases import Lease
-from redset.exceptions import NotDurable
+from redset.exceptions import ConsumerInUse, NotDurable
 
 if TYPE_CHECKING:
     from redset.asyncio.sets import RedisSortedSet
@@ -79,9 +80,23 @@ class BaseConsumer(Generic[T]):
     async def close(self) -> None:
         """End the loop: acknowledge the items that are done, release the others.
 
-        For a loop that was left early; a loop that has ended needs no call.
+        For a loop that was left early; a loop that has ended needs no call. To end a loop from
+        outside, use *stop* of `consume`.
+
+        Raises: `ConsumerInUse`, also a ``RuntimeError`` and ``ValueError``, while another task or
+        thread waits for an item of it, or closes it.
         """
-        await self._items.aclose()
+        try:
+            await self._items.aclose()
+        except (RuntimeError, ValueError) as error:
+            # An error of the loop itself has that in its traceback: this one is the interpreter's.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            name = shown(self._runner.config.name)
+            raise ConsumerInUse(
+                f"redset {name}: another task or thread is using this consumer, so it can't be "
+                "closed; to end that loop from outside, use the argument stop= of consume"
+            ) from error
 
     # asyncio
     async def aclose(self) -> None:

@@ -14,9 +14,10 @@ import redis
 from redset import RedisSortedSet, ScheduledSet
 from redset._plans import settling
 from redset._plans.leased import Settling
-from redset.exceptions import InvalidTypeError, InvalidValueError
+from redset.exceptions import ConsumerInUse, InvalidTypeError, InvalidValueError
 from tests.server.asyncio_clients import library_exceptions
-from tests.server.conftest import MakeClient, memory_is_short
+from tests.server.conftest import MakeClient, memory_is_short, until
+from tests.server.test_waiting import wait_for_watchers
 
 BROKEN = b"\xc1\xff"
 WAIT = 60.0
@@ -800,3 +801,43 @@ def test_ack_of_all_that_is_left_passes_over_what_is_to_be_given_back(
     assert [each.item for each in numbers.leased()] == [1]
     lease.ack(1)
     assert numbers.stats()[:4] == (7, 7, 0, 0)
+
+
+# A loop that runs elsewhere
+
+
+def test_consume_closed_while_another_thread_waits_says_how_to_stop(
+    client: redis.Redis, numbers: Numbers
+) -> None:
+    numbers.clear()
+    received: list[int] = []
+    stop = threading.Event()
+    work = numbers.consume(timeout=None, stop=stop)
+    other = threading.Thread(target=lambda: received.extend(work), daemon=True)
+    other.start()
+    wait_for_watchers(client, 1)
+    for kind in (ConsumerInUse, RuntimeError, ValueError):
+        with pytest.raises(kind, match=r"'numbers': .* stop= of consume"):
+            work.close()
+    numbers.add(1)
+    until(lambda: received == [1])
+    stop.set()
+    other.join(SOON)
+    assert not other.is_alive()
+    work.close()
+    assert (len(numbers), numbers.stats().leased) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_consume_closed_with_an_error_of_its_own_raises_that(
+    numbers: Numbers, kind: type[Exception]
+) -> None:
+    def fail(_deliveries: int) -> float:
+        raise kind("in retry_delay")
+
+    work = numbers.consume(timeout=0, retry_delay=fail)
+    assert next(iter(work)) == 0
+    with pytest.raises(kind, match="in retry_delay") as caught:
+        work.close()
+    assert type(caught.value) is kind
+    numbers.clear()
