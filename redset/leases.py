@@ -3,7 +3,6 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 from redset._plans import settling
 from redset._plans.leased import LeasedItems, log_kept
 from redset._support.clock import monotonic
+from redset._support.forks import this_process
 from redset._transport.renewals import Renewer, new_guard, renewer_of
 from redset._transport.runner import Operation, P, Runner, is_of_the_call
 from redset.exceptions import LeaseLost, NotDurable
@@ -48,7 +48,7 @@ class Lease(Sequence[T]):
     def __init__(self, source: Any, held: LeasedItems[T], ttl: float, *, renew: bool) -> None:
         self._source, self._held, self._ttl = source, held, ttl
         self._runner: Runner[T] = source._runner
-        self._process = os.getpid()
+        self._process = this_process()
         self._renewer: Renewer | None = None
         if renew and held.items:
             self._begin_renewal()
@@ -249,4 +249,4 @@ class Lease(Sequence[T]):
 
     def _in_forked_child(self) -> bool:
         """Return whether a forked child calls this: it leaves the blocks of its parent too."""
-        return self._process != os.getpid()
+        return self._process != this_process()

@@ -7,7 +7,6 @@ and a key. The library's script checks on the server the token that guards the r
 import contextlib
 import logging
 import math
-import os
 import threading
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from weakref import WeakKeyDictionary
 from redset._protocol.arguments import LONGEST_SECONDS
 from redset._protocol.keys import encoded_name
 from redset._support.clock import monotonic
+from redset._support.forks import this_process
 from redset._support.words import shown
 from redset._transport import compat
 from redset.exceptions import InvalidTypeError, InvalidValueError, LockTimeout
@@ -131,7 +131,7 @@ class Lock(BaseLock):
         failed. Atomic.
         """
         for pid, lock, token in list(self._unanswered):
-            if pid == os.getpid():
+            if pid == this_process():
                 _free(lock, token)
             with contextlib.suppress(ValueError):  # another thread was faster
                 self._unanswered.remove((pid, lock, token))
@@ -143,7 +143,7 @@ class Lock(BaseLock):
             if left <= 0:
                 raise self._timed_out()
             time.sleep(min(self.poll_interval, left))
-        self._held[threading.current_thread()] = (os.getpid(), lock, token)
+        self._held[threading.current_thread()] = (this_process(), lock, token)
         return True
 
     def release(self) -> bool:
@@ -161,10 +161,10 @@ class Lock(BaseLock):
         if held is not None:
             pid, lock, token = held
             # A forked child inherits the token, but the lock remains its parent's.
-            is_freed = pid == os.getpid() and _free(lock, token)
+            is_freed = pid == this_process() and _free(lock, token)
             # Only now: after an error of the connection, the call can be repeated.
             self._held.pop(thread, None)
-            if is_freed or pid != os.getpid():
+            if is_freed or pid != this_process():
                 return is_freed
         self._warn()
         return False
@@ -177,7 +177,7 @@ class Lock(BaseLock):
             # token.
             held = self.redis.execute_command("GET", self.key, **compat.RAW)
         except BaseException:
-            self._unanswered.append((os.getpid(), lock, token))
+            self._unanswered.append((this_process(), lock, token))
             raise
         return bool(held == token)
 

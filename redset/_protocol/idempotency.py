@@ -8,7 +8,6 @@ does. No I/O.
 """
 
 import itertools
-import os
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from redset._protocol.keys import companion, leasing_keys
 from redset._support.clock import monotonic
-from redset._support.forks import reentrant_lock
+from redset._support.forks import reentrant_lock, this_process
 
 # The seconds that the server keeps a reply: longer than redis-py repeats a command by itself (10
 # times, 5 seconds each).
@@ -59,7 +58,7 @@ class IdempotencySlot:
 
     def __init__(self, key: bytes) -> None:
         self.name = token_hex(8)
-        self.process = os.getpid()
+        self.process = this_process()
         self.reply_key = companion(key, f"given:{self.name}")
         self.move_to(key)
         self.sequence = self.attempt = 0
@@ -150,7 +149,7 @@ class IdempotencySlots:
         self._reset()
 
     def _reset(self) -> None:
-        self._process = os.getpid()
+        self._process = this_process()
         self._idle: list[IdempotencySlot] = []
         self._failed: dict[int, _FailedCall] = {}
 
@@ -166,7 +165,7 @@ class IdempotencySlots:
 
         After an exception, *taken* is to be put back.
         """
-        if self._process != os.getpid():
+        if self._process != this_process():
             self._drop_after_fork()
         # From here on each step is atomic and needs no lock.
         if self._failed:
@@ -190,7 +189,7 @@ class IdempotencySlots:
     def _drop_after_fork(self) -> None:
         """Drop the slots that a forked child inherited from its parent."""
         with self._lock.get():
-            if self._process != os.getpid():
+            if self._process != this_process():
                 self._reset()
 
     def failed_parts(self, members: Iterable[bytes]) -> tuple[list[Part], list[bytes]]:
@@ -217,7 +216,7 @@ class IdempotencySlots:
 
     def _failed_lately(self) -> list[_FailedCall]:
         """Return failed calls, the oldest first; drop those whose reply the server has dropped."""
-        if self._process != os.getpid():
+        if self._process != this_process():
             self._drop_after_fork()
         began = monotonic() - REPLY_TTL
         calls = sorted(list(self._failed.values()))  # noqa: C414 - a thread may change the dict
@@ -272,7 +271,7 @@ class IdempotencySlots:
     @property
     def any_failed(self) -> bool:
         """True if a call failed and was not repeated."""
-        return bool(self._failed) and self._process == os.getpid()
+        return bool(self._failed) and self._process == this_process()
 
     @property
     def any_open(self) -> bool:
@@ -290,7 +289,7 @@ class IdempotencySlots:
         had taken.
         """
         with self._lock.get():
-            if self._process != os.getpid():
+            if self._process != this_process():
                 self._reset()
             idle, failed = list(self._idle), list(self._failed.values())
         yield [slot.reply_key for slot in (*idle, *(call.slot for call in failed))]

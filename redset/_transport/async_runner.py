@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, cast
@@ -13,6 +12,7 @@ from redset._plans.operands import StoredOperand, shares_commands, stored
 from redset._protocol import commands
 from redset._protocol.config import Plan, SetConfig
 from redset._protocol.durability import Durable
+from redset._support.forks import this_process
 from redset._transport.async_connection import (
     AsyncClientConnection,
     check_async_client,
@@ -210,7 +210,7 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
         if owned is None:
             return
         _, _, (connection, keys, process), _ = owned
-        if process == os.getpid():
+        if process == this_process():
             try:
                 await connection.execute([commands.delete(*keys)])
             except Exception:
@@ -237,7 +237,7 @@ class AsyncRunner(BaseRunner[T], AsyncPlanRunner[SetConfig[T]]):
     def delete_when_collected(self, keys: tuple[bytes, bytes]) -> None:
         """Delete *keys*, those of a result, when this runner is collected."""
         self.owner = weakref.finalize(
-            self, _delete_soon, self._plain_connection(), keys, os.getpid()
+            self, _delete_soon, self._plain_connection(), keys, this_process()
         )
         # When the program exits, no loop runs: the server deletes what is left.
         self.owner.atexit = False
@@ -250,7 +250,7 @@ def is_of_the_call(_error: Exception) -> bool:
 
 def _delete_soon(connection: AsyncClientConnection, keys: tuple[bytes, bytes], pid: int) -> None:
     """Delete a result whose handle was collected, if the loop still runs."""
-    if pid == os.getpid():
+    if pid == this_process():
         try:
             connection.execute_soon([commands.delete(*keys)])
         except RuntimeError:  # the loop is being closed

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from redset._protocol import client_errors
 from redset._protocol.config import WaitForChange
 from redset._protocol.outlook import Outlook
-from redset._support.forks import PerProcess
+from redset._support.forks import PerProcess, this_process
 from redset._support.words import shown
 from redset._transport import compat, subscription
 from redset._transport.look import (
@@ -106,7 +105,7 @@ class SharedSubscription:
         self._pool, self._keys = pool, keys
         # Whether the keys have a slot that may move, and whether the server tells if it does.
         self._in_cluster = self._follows_slot = in_cluster
-        self._process = os.getpid()
+        self._process = this_process()
         self._loop = asyncio.get_running_loop()
         self._connection: Any = None
         self._closed = False
@@ -133,7 +132,7 @@ class SharedSubscription:
         return (
             self._closed
             or self._task.done()
-            or self._process != os.getpid()
+            or self._process != this_process()
             or self._loop is not asyncio.get_running_loop()
         )
 
@@ -408,7 +407,7 @@ class AsyncKeySubscription:
         self._client, self._keys = client, keys
         # The pool of the connection: in a cluster, that of the node that has the keys' slot.
         self._pool: Any = None
-        self._process = os.getpid()
+        self._process = this_process()
         self._shared: SharedSubscription | None = None
         # The line in which this task was notified, if it has not asked the server since.
         self._line: Line | None = None
@@ -457,7 +456,7 @@ class AsyncKeySubscription:
         self.asked(found=False)
         shared, self._shared = self._shared, None
         # In a forked child, the subscription belongs to the parent.
-        if shared is None or self._process != os.getpid():
+        if shared is None or self._process != this_process():
             return
         shared.users.discard(self)
         if not shared.users:
@@ -468,7 +467,7 @@ class AsyncKeySubscription:
         if self._shared is not None and (self._shared.is_over or self.has_other_pool):
             self.close()
         if self._shared is None:
-            self._process = os.getpid()
+            self._process = this_process()
             self._pool = pool_to_subscribe_with(self._client, self._keys[0])
             in_cluster = compat.is_cluster(self._client)
             self._shared = _shared_subscription(self._pool, self._keys, in_cluster=in_cluster)

@@ -7,7 +7,6 @@ are used; only the decoding of replies is switched off, so that binary members s
 """
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from weakref import WeakKeyDictionary
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.config import WaitForChange
-from redset._support.forks import PerProcess
+from redset._support.forks import PerProcess, this_process
 from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.cluster import SlotRoute
@@ -124,14 +123,14 @@ class ClientConnection:
 
     def delete_later(self, keys: Sequence[bytes]) -> None:
         """Delete *keys* with the next call that uses this client, in this process."""
-        self._to_delete.append((os.getpid(), keys))
+        self._to_delete.append((this_process(), keys))
 
     def delete_collected(self) -> None:
         """Delete the keys that `delete_later` recorded, in a cluster those of the same node.
 
         What can't be deleted now is left to a later call.
         """
-        caller = os.getpid(), threading.get_ident()
+        caller = this_process(), threading.get_ident()
         if caller in self._deleting:
             return  # this call deletes one of them, or was made by an observer of such a call
         try:
@@ -148,7 +147,7 @@ class ClientConnection:
 
     def _is_deleted(self, process: int, keys: Sequence[bytes]) -> bool:
         """Delete *keys* if they are this process's; return whether that is settled."""
-        if process != os.getpid():
+        if process != this_process():
             return True  # a forked child has a copy of the handle, but doesn't own the keys
         connection = ClientConnection(self.client, keys[0])
         if self._slot is not None and self.node_name != connection.node_name:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import copy
 import math
-import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
+from redset._support.forks import this_process
 from redset._transport import compat
 from redset._transport.node_pools import NodeClient
 from redset._transport.pinned import ACQUIRE_TIMEOUT, FIRST_PAUSE, LONGEST_PAUSE
@@ -65,13 +65,13 @@ class Pipeliner:
         self._pipelining, self._original, self._always_packs = pipelining, original, packs
         # The number of requests whose task was cancelled after they were sent.
         self.cancelled_after_send = 0
-        self._process = os.getpid()
+        self._process = this_process()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[PendingRequest] = deque()
         self._begin(None, None)
 
     def _begin(self, client: Any, loop: asyncio.AbstractEventLoop | None) -> None:
-        process = os.getpid()
+        process = this_process()
         pool = compat.pool_of(client)
         if pool is not None:
             forked = self._process != process
@@ -96,7 +96,7 @@ class Pipeliner:
     async def send(self, client: Any, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch*, and return the raw replies; errors of the server are among them."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop or self._process != os.getpid():
+        if loop is not self._loop or self._process != this_process():
             self._begin(client, loop)
         request = self._enqueue(loop, client, batch)
         try:
@@ -116,7 +116,7 @@ class Pipeliner:
     def send_soon(self, client: Any, batch: Sequence[Command[Any]]) -> None:
         """Send *batch* if the loop still runs; from any thread, without waiting."""
         loop = self._loop
-        if loop is not None and not loop.is_closed() and self._process == os.getpid():
+        if loop is not None and not loop.is_closed() and self._process == this_process():
             loop.call_soon_threadsafe(self._enqueue, loop, client, batch)
 
     def _enqueue(

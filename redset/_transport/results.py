@@ -7,7 +7,6 @@ result has expired, and nothing is written.
 """
 
 import logging
-import os
 import sys
 import threading
 import weakref
@@ -19,6 +18,7 @@ from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
 from redset._protocol.constants import RESULT_SECONDS
 from redset._support.clock import monotonic
+from redset._support.forks import this_process
 from redset._transport.connection import ClientConnection
 from redset._transport.renewals import due_after, renewer_of
 from redset.exceptions import ResultExpired
@@ -118,7 +118,7 @@ def delete_when_collected(
 ) -> "weakref.finalize[Any, Any]":
     """Delete *keys* once *handle* is collected, or when this process exits."""
     connection = ClientConnection(client, keys[0])
-    return weakref.finalize(handle, _delete_or_defer, connection, tuple(keys), os.getpid())
+    return weakref.finalize(handle, _delete_or_defer, connection, tuple(keys), this_process())
 
 
 def delete_keys(connection: ClientConnection, keys: Sequence[bytes]) -> None:
@@ -135,7 +135,7 @@ def delete_collected(client: Any) -> None:
 
 
 def _delete_or_defer(connection: ClientConnection, keys: tuple[bytes, ...], process: int) -> None:
-    if process != os.getpid():
+    if process != this_process():
         return  # a forked child has a copy of the handle, but doesn't own the keys
     if _interrupts_a_call():
         connection.delete_later(keys)

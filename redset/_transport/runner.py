@@ -4,7 +4,6 @@ A runner has the set's config and its connection, and owns the set if that is a 
 is renamed, its runner is bound to another config.
 """
 
-import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +20,7 @@ from redset._protocol.durability import Durable
 from redset._protocol.idempotency import SetSlots, SharedSlots
 from redset._protocol.keys import text_of
 from redset._protocol.scores import no_sum
+from redset._support.forks import this_process
 from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.connection import ClientConnection, check_client, same_server
@@ -277,7 +277,7 @@ class Runner(BaseRunner[T], PlanRunner[SetConfig[T]]):
         owned = None if self.owner is None else self.owner.detach()
         if owned is not None:
             _, _, (connection, keys, process), _ = owned
-            if process == os.getpid():
+            if process == this_process():
                 delete_keys(connection, keys)
 
     def stored_with(self, other: "Runner[Any]") -> StoredOperand | None:

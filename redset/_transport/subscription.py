@@ -7,7 +7,6 @@ state of the sets and asks for the next message, in one transaction.
 import contextlib
 import logging
 import math
-import os
 import random
 import select
 import socket
@@ -23,7 +22,7 @@ from redset._protocol.constants import RECHECK_SECONDS
 from redset._protocol.keys import slot_of
 from redset._protocol.outlook import Outlook
 from redset._support.clock import monotonic
-from redset._support.forks import PerProcess, reentrant_lock
+from redset._support.forks import PerProcess, reentrant_lock, this_process
 from redset._support.words import shown
 from redset._transport import compat
 from redset._transport.look import (
@@ -209,7 +208,7 @@ class KeySubscription:
         self._is_cluster = compat.is_cluster(client)
         # The pool of the connection: in a cluster, that of the node that has the keys' slot.
         self._pool: Any = None
-        self._process = os.getpid()
+        self._process = this_process()
         # Held for at most one round trip, and never acquired twice by one thread.
         self._use = _new_use()
         self._connection: Any = None
@@ -324,7 +323,7 @@ class KeySubscription:
     def _leave_to_parent(self) -> None:
         # In a forked child, the connection belongs to the parent, and so does the thread that may
         # hold the lock.
-        process = os.getpid()
+        process = this_process()
         if self._process != process:
             self._process, self._use = process, _new_use()
             self._connection = self._socket = None

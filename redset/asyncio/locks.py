@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import os
 from secrets import token_hex
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 from redset._support.clock import monotonic
+from redset._support.forks import this_process
 from redset._transport import compat
 from redset._transport.tasks import run_shielded, spawn
 from redset.locks import BaseLock
@@ -46,7 +46,7 @@ class Lock(BaseLock):
         if pool is not None:
             compat.forget_other_loops(pool, asyncio.get_running_loop(), forked=False)
         for pid, lock, token in list(self._unanswered):
-            if pid == os.getpid():
+            if pid == this_process():
                 await _release(lock, token)
             with contextlib.suppress(ValueError):  # another task was faster
                 self._unanswered.remove((pid, lock, token))
@@ -58,7 +58,7 @@ class Lock(BaseLock):
             if left <= 0:
                 raise self._timed_out()
             await asyncio.sleep(min(self.poll_interval, left))
-        self._held[asyncio.current_task()] = (os.getpid(), lock, token)
+        self._held[asyncio.current_task()] = (this_process(), lock, token)
         return True
 
     async def release(self) -> bool:
@@ -77,10 +77,10 @@ class Lock(BaseLock):
             pid, lock, token = held
             # A forked child inherits the token, but the lock remains its parent's. The lock is
             # freed in any case, also if this task is cancelled during the release.
-            is_freed = pid == os.getpid() and await run_shielded(_release(lock, token))
+            is_freed = pid == this_process() and await run_shielded(_release(lock, token))
             # Only now: after an error of the connection, the call can be repeated.
             self._held.pop(task, None)
-            if is_freed or pid != os.getpid():
+            if is_freed or pid != this_process():
                 return is_freed
         self._warn()
         return False
@@ -101,7 +101,7 @@ class Lock(BaseLock):
             # token.
             held = await self.redis.execute_command("GET", self.key, **compat.RAW)
         except BaseException:
-            self._unanswered.append((os.getpid(), lock, token))
+            self._unanswered.append((this_process(), lock, token))
             raise
         return bool(held == token)
 
@@ -111,7 +111,7 @@ class Lock(BaseLock):
                 try:
                     await _release(lock, token)
                 except BaseException:
-                    self._unanswered.append((os.getpid(), lock, token))
+                    self._unanswered.append((this_process(), lock, token))
                     raise
 
     async def __aenter__(self) -> Self:

@@ -23,7 +23,7 @@ from urllib.parse import quote
 import redis
 
 from redset._support.clock import monotonic
-from redset._support.forks import PerProcess, reentrant_lock
+from redset._support.forks import PerProcess, reentrant_lock, this_process
 from redset._support.words import one_line
 from redset.embedded import places, supervisor
 from redset.embedded.places import lock_in_time, locked, make_private, private_path, resolved
@@ -72,7 +72,7 @@ class Server:
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self._private = directory is None
         self._membership: int | None = None
-        self._process = os.getpid()
+        self._process = this_process()
         self._guard = reentrant_lock()
         self.directory: Path = private_path() if directory is None else resolved(directory)
         try:
@@ -200,7 +200,7 @@ class Server:
         with self._guard.get():
             if self._membership is None:
                 return
-            if self._process != os.getpid():
+            if self._process != this_process():
                 # A forked child closes only its copy of the parent's membership.
                 os.close(self._membership)
                 self._membership = None
@@ -233,9 +233,9 @@ class Server:
 
     def _become_a_forked_child(self) -> None:
         """Replace the parent's membership, which the child would prolong, by one of the child."""
-        if self._process == os.getpid():
+        if self._process == this_process():
             return
-        inherited, self._membership, self._process = self._membership, None, os.getpid()
+        inherited, self._membership, self._process = self._membership, None, this_process()
         if not self._private:
             own = open_lock(self._path(supervisor.MEMBERS_LOCK))
             if try_lock(own, fcntl.LOCK_SH):
