@@ -52,26 +52,66 @@ def _translated_errors() -> Iterator[None]:
         ) from error
 
 
-def lock_in_time(descriptor: int, operation: int, path: str) -> None:
+def lock_in_time(descriptor: int, operation: int, path: str, seconds: float | None = None) -> None:
     """Take a lock; `EmbeddedServerError` if another process holds it for too long."""
-    deadline, pause = monotonic() + TIMEOUT_SECONDS, 0.001
+    seconds = TIMEOUT_SECONDS if seconds is None else seconds
+    deadline, pause = monotonic() + seconds, 0.001
     while not try_lock(descriptor, operation):
         if monotonic() > deadline:
             raise EmbeddedServerError(
                 f"redset server: {path} is held by another process for "
-                f"{TIMEOUT_SECONDS:g} seconds; "
+                f"{seconds:g} seconds; "
                 "end that process, or use another directory"
             )
         time.sleep(pause)
         pause = min(2 * pause, 0.05)
 
 
+class Membership:
+    """A lock file that is open. A program that closes all descriptors, closes this one too.
+
+    Its number may then be that of another file of the program, which is left as it is.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = open_lock(path)
+        self.identity = _identity(self._descriptor)
+
+    def is_open(self) -> bool:
+        """Return whether the descriptor is still that of the lock file."""
+        return self.identity is not None and _identity(self._descriptor) == self.identity
+
+    def try_lock(self, operation: int) -> bool:
+        """Take the lock if that is possible at once; return whether it was."""
+        return self.is_open() and try_lock(self._descriptor, operation)
+
+    def lock_in_time(self, operation: int) -> None:
+        """Take the lock; `EmbeddedServerError` if another process holds it for too long."""
+        lock_in_time(self._descriptor, operation, self._path)
+
+    def close(self) -> None:
+        """Close the file, which ends its lock unless another process has a copy of it."""
+        if self.is_open():
+            os.close(self._descriptor)
+        self.identity = None
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    """Return which file it is, whatever its number and name; ``None`` if it is closed."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
-def locked(path: str) -> Iterator[None]:
+def locked(path: str, seconds: float | None = None) -> Iterator[None]:
     """Hold the lock in the file *path* alone."""
     descriptor = open_lock(path)
     try:
-        lock_in_time(descriptor, fcntl.LOCK_EX, path)
+        lock_in_time(descriptor, fcntl.LOCK_EX, path, seconds)
         yield
     finally:
         # Closing alone is not enough: a child that was forked during the block has the descriptor,

@@ -26,12 +26,13 @@ from redset._support.clock import monotonic
 from redset._support.forks import PerProcess, reentrant_lock, this_process
 from redset._support.words import one_line
 from redset.embedded import places, supervisor
-from redset.embedded.places import lock_in_time, locked, make_private, private_path, resolved
+from redset.embedded.places import Membership, locked, make_private, private_path, resolved
 from redset.embedded.program import find_server, python_program, supervisor_source
 from redset.embedded.supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError
 
 _LOG = "redset.log"
+LEAVING_SECONDS = 1.0  # how long a member that leaves waits for others that leave
 FOREIGN_SERVER = b"another server"  # the answer of `Server._reply_to` if another server listens
 _PEER = struct.Struct("3i")  # process, user and group at the other end of a socket
 
@@ -71,7 +72,8 @@ class Server:
 
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self._private = directory is None
-        self._membership: int | None = None
+        self._membership: Membership | None = None
+        self._is_guest = False
         self._process = this_process()
         self._guard = reentrant_lock()
         self.directory: Path = private_path() if directory is None else resolved(directory)
@@ -132,10 +134,9 @@ class Server:
         else:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check_owner()
-        self._membership = open_lock(self._path(supervisor.MEMBERS_LOCK))
+        self._membership = Membership(self._path(supervisor.MEMBERS_LOCK))
         _open_servers.add(self)
-        # Waits while a previous server is ending.
-        lock_in_time(self._membership, fcntl.LOCK_SH, self._path(supervisor.MEMBERS_LOCK))
+        self._membership.lock_in_time(fcntl.LOCK_SH)  # waits while a previous server is ending
         if self._reply_to(b"PING") != b"+PONG":
             with locked(self._path(supervisor.START_LOCK)):
                 self._start()
@@ -200,30 +201,68 @@ class Server:
         with self._guard.get():
             if self._membership is None:
                 return
+            membership, self._membership = self._membership, None
             if self._process != this_process():
-                # A forked child closes only its copy of the parent's membership.
-                os.close(self._membership)
-                self._membership = None
+                membership.close()  # a forked child's copy of that of the parent
                 return
-            self._leave_as_member(self._membership)
+            try:
+                if self._private:
+                    self._stop_private(membership)
+                else:
+                    self._stop_if_last(membership)
+            finally:
+                membership.close()  # the supervisor does the rest
+                _open_servers.discard(self)
 
-    def _leave_as_member(self, membership: int) -> None:
+    def _stop_private(self, membership: Membership) -> None:
+        """Stop the server, which no other process is a member of; a child has only a copy."""
+        if membership.try_lock(fcntl.LOCK_EX):
+            self._stop()
+            # Also if the supervisor was killed.
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _stop_if_last(self, membership: Membership) -> None:
+        """Stop the server of a directory, and wait until it has ended, if no member is left."""
+        # Not by this one's own lock: a child that was forked a moment ago, or without Python's
+        # hooks, shares it, and would lose it.
         try:
-            if try_lock(membership, fcntl.LOCK_EX):
-                # No other process is a member, and none can join until the server has ended.
-                deadline = monotonic() + places.TIMEOUT_SECONDS
-                while self._lives() and monotonic() < deadline:
-                    # Repeated, as a server that is still starting doesn't listen yet. An
-                    # append-only file is flushed in spite of NOSAVE.
-                    if self._reply_to(b"SHUTDOWN NOSAVE") == FOREIGN_SERVER:
-                        break  # the supervisor will end the server
-                    time.sleep(0.002)
-                if self._private:  # also if the supervisor was killed
-                    shutil.rmtree(self.directory, ignore_errors=True)
+            other = Membership(self._path(supervisor.MEMBERS_LOCK))
+        except OSError:  # the directory was deleted
+            return
+        try:
+            if self._is_last(membership, other):
+                self._stop()
         finally:
-            os.close(membership)  # the supervisor does the rest
-            self._membership = None
-            _open_servers.discard(self)
+            other.try_lock(fcntl.LOCK_UN)  # a child that was forked at this moment has it, too
+            other.close()
+
+    def _is_last(self, membership: Membership, other: Membership) -> bool:
+        """End *membership*; return whether it was the last, and *other* is locked alone."""
+        if other.identity != membership.identity:
+            return False  # the directory was deleted, and may have another server
+        try:
+            # One after the other: each of two members would take the other one for a third one.
+            with locked(self._path(supervisor.START_LOCK), LEAVING_SECONDS):
+                membership.close()
+                if other.try_lock(fcntl.LOCK_EX):
+                    return True
+                if other.try_lock(fcntl.LOCK_SH):
+                    return False
+            # The supervisor was faster, and is stopping the server.
+            other.lock_in_time(fcntl.LOCK_SH)
+        except (OSError, EmbeddedServerError):
+            pass  # held for longer by a process that starts a server: it is a member, too
+        return False
+
+    def _stop(self) -> None:
+        """Stop the server; its members' lock is held, so that no process can join before."""
+        deadline = monotonic() + places.TIMEOUT_SECONDS
+        while self._lives() and monotonic() < deadline:
+            # Repeated, as a server that is still starting doesn't listen yet. An append-only file
+            # is flushed in spite of NOSAVE.
+            if self._reply_to(b"SHUTDOWN NOSAVE") == FOREIGN_SERVER:
+                break  # the supervisor will end the server
+            time.sleep(0.002)
 
     def _give_up(self) -> None:
         with suppress(OSError):
@@ -231,19 +270,29 @@ class Server:
         if self._private:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _become_a_forked_child(self) -> None:
-        """Replace the parent's membership, which the child would prolong, by one of the child."""
-        if self._process == this_process():
-            return
-        inherited, self._membership, self._process = self._membership, None, this_process()
-        if not self._private:
-            own = open_lock(self._path(supervisor.MEMBERS_LOCK))
-            if try_lock(own, fcntl.LOCK_SH):
-                self._membership = own
-            else:
-                os.close(own)
-        if inherited is not None:
-            os.close(inherited)
+    def _remain_member(self) -> bool:
+        """Return whether this process is a member; become one again if that is to be.
+
+        A forked child has a copy of the membership of its parent, which it would prolong: it gets
+        one of its own. A program that closed all descriptors, as a daemon does, is none any more.
+        """
+        membership, is_child = self._membership, self._process != this_process()
+        if membership is not None and not is_child and membership.is_open():
+            return True
+        self._membership, self._process = None, this_process()
+        if self._private:
+            # A child uses its parent's server for as long as the parent lives.
+            self._is_guest = self._is_guest or is_child
+        else:
+            with suppress(OSError):  # the directory was deleted
+                own = Membership(self._path(supervisor.MEMBERS_LOCK))
+                if own.try_lock(fcntl.LOCK_SH):
+                    self._membership = own
+                else:  # the server is ending
+                    own.close()
+        if membership is not None:
+            membership.close()
+        return self._membership is not None or self._is_guest
 
     # -- the server, seen from outside
 
@@ -319,9 +368,7 @@ def shared_server(directory: str | os.PathLike[str] | None = None) -> Server:
     place = None if directory is None else resolved(directory)
     with _locks.get().setdefault(place, threading.RLock()):
         server = _shared.get(place)
-        if server is not None:
-            server._become_a_forked_child()
-        if server is None or not server._answers():
+        if server is None or not server._remain_member() or not server._answers():
             if server is not None:
                 server.close()
             server = _shared[place] = Server(place)
@@ -332,7 +379,7 @@ def _after_fork_in_child() -> None:
     # No correctness depends on this: it makes a child a member at the start of the fork.
     for server in list(_open_servers):
         with suppress(Exception):
-            server._become_a_forked_child()
+            server._remain_member()
 
 
 if hasattr(os, "register_at_fork"):

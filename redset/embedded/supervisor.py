@@ -8,7 +8,8 @@ when their holder dies, however it dies:
 
 - ``redset.members.lock``: every process that uses the server holds it shared. The supervisor
   waits to hold it alone, and then stops the server.
-- ``redset.start.lock``: held by the one member that starts the server.
+- ``redset.start.lock``: held by the one member that starts the server, and by a member that leaves
+  while it looks for others.
 - ``redset.server.lock``: held by supervisor and server together, so it is free if and only if
   neither lives, and no two servers write one directory. It holds the server's process id, by which
   members know the server at the other end of the socket.

@@ -530,6 +530,126 @@ def test_a_child_forked_without_hooks_keeps_the_server_of_a_directory(
     assert _eventually(lambda: _has_ended(pid))
 
 
+# As a program becomes a daemon; the child says how its calls went when its parent has ended.
+_DAEMON = """
+import os, sys, redset
+{fork}
+items = redset.RedisSortedSet(redset.connect(sys.argv[1]), "items")
+items.add("before")
+read, write = os.pipe()
+if fork():
+    {parent}
+os.close(write)
+os.read(read, 1)  # until the parent has ended
+print(os.getpid(), "after" in items, items.add("after", score=1.0), flush=True)
+sys.stdin.read()
+{child}
+"""
+
+
+@pytest.mark.parametrize("parent", ["sys.exit()", "os._exit(0)"])
+@pytest.mark.parametrize("fork", ["fork = os.fork", _HOOKLESS])
+def test_a_daemon_keeps_the_server_of_a_parent_that_leaves_at_once(
+    directory: Path, parent: str, fork: str
+) -> None:
+    program = _DAEMON.format(fork=fork, parent=parent, child="")
+    for _ in range(5):
+        # Only the child has the pipes after that.
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=_environment(),
+        ) as started:
+            assert started.stdout is not None
+            child, *found = started.stdout.readline().split()
+            with Server(directory) as server:
+                redset.RedisSortedSet(server.client(), "items").discard("after")
+                assert found == ["False", "1.0"]
+        assert _eventually(lambda child=child: _has_ended(int(child)))  # type: ignore[misc]
+
+
+_CLOSED = """
+import os, sys, redset
+from redset.embedded import shared_server
+directory, how = sys.argv[1:]
+client = redset.connect(directory)
+client.ping()
+if how == "child" and (child := os.fork()):
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os.closerange(3, 256)
+# Files of the program get the numbers.
+logs = [open(os.path.join(os.path.dirname(directory), f"log{n}"), "w") for n in range(20)]
+if how == "again":
+    # A member again, whose server lives as long as it does.
+    print(redset.connect(directory).info("server")["process_id"], flush=True)
+    sys.stdin.readline()
+    print(redset.connect(directory).info("server")["process_id"], flush=True)
+shared_server(directory).close() if how == "close" else None
+for log in logs:
+    print("line", file=log, flush=True)
+import atexit
+atexit.register(lambda: [print("end", file=log, flush=True) for log in logs])
+"""
+
+
+@pytest.mark.parametrize("how", ["exit", "child", "close", "again"])
+def test_a_program_that_closed_all_descriptors_touches_neither_its_files_nor_other_members(
+    directory: Path, how: str
+) -> None:
+    with Server(directory) as server:
+        client = server.client()
+        ended = subprocess.run(
+            [sys.executable, "-c", _CLOSED, str(directory), how],
+            input="\n",
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            check=False,
+            timeout=60,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        logs = [path.read_text() for path in directory.parent.glob("log*")]
+        assert logs == ["line\nend\n"] * 20
+        assert client.ping()
+        assert _pid(server) == client.info("server")["process_id"]
+
+
+def test_a_program_that_closed_all_descriptors_is_a_member_again_when_it_connects(
+    directory: Path,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLOSED, str(directory), "again"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    ) as started:
+        assert started.stdout is not None
+        pid = int(started.stdout.readline())
+        with Server(directory) as server:
+            assert _pid(server) == pid
+        assert not _has_ended(pid)
+        assert started.communicate("\n")[0] == f"{pid}\n"
+        assert started.returncode == 0
+    assert _eventually(lambda: _has_ended(pid))
+
+
+def test_members_that_leave_at_the_same_time_wait_until_the_server_has_ended(
+    make_member: MakeMember, directory: Path
+) -> None:
+    for _ in range(5):
+        members = [make_member(directory) for _ in range(6)]
+        [pid] = {int(member.hear()) for member in members}
+        for member in members:
+            member.send("sys.exit()")
+        for member in members:
+            assert member.process.wait(60) == 0
+        assert _has_ended(pid)
+
+
 def test_redset_imports_where_nothing_can_be_registered_for_forks() -> None:
     # The standard library and the client ask for it themselves.
     code = "import os, random, threading, asyncio, redis; del os.register_at_fork\n"
