@@ -9,6 +9,7 @@ from redset._protocol.commands import Command
 from redset._protocol.keys import companion, slot_of
 from redset._transport import compat
 from redset._transport.attempts import Attempts
+from redset._transport.cluster import denied_places
 from redset._transport.node_pools import client_of_node
 from redset._transport.pipeliner import Pipeliner, pipeliner_for
 
@@ -24,6 +25,7 @@ class AsyncSlotRoute:
         self._by_client = pipeliner_for(client, pipelining)
         # The number of batches whose task was cancelled between two attempts.
         self._cancelled = 0
+        self._is_read_only = compat.reads_from_replicas(client)
 
     @property
     def cancelled_after_send(self) -> int:
@@ -140,7 +142,7 @@ class AsyncSlotRoute:
         """Send what is open by the client's own methods, which are observed or changed."""
         while True:
             try:
-                replies = await self._by_client.send(self._client, attempts.unanswered)
+                replies = await self._send_once(attempts.unanswered)
             except Exception as error:
                 if len(attempts.unanswered) > 1 or not client_errors.is_moving(error):
                     raise
@@ -149,6 +151,16 @@ class AsyncSlotRoute:
             if attempts.is_over or not attempts.is_moving:
                 return attempts.replies
             await asyncio.sleep(attempts.pause())
+
+    async def _send_once(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        client = self._client
+        if not self._is_read_only:
+            return await self._by_client.send(client, batch)
+        sent = [commands.from_master(command) for command in batch]
+        replies = await self._by_client.send(client, sent)
+        for place in denied_places(batch, sent, replies):
+            [replies[place]] = await self._by_client.send(client, [batch[place]])
+        return replies
 
     def _pipeliners(self) -> dict[str, Pipeliner]:
         name = f"pipeliners_{self._pipelining}"

@@ -143,7 +143,7 @@ class SlotRoute:
         """Send what is open by the client's own methods, which are observed or changed."""
         while True:
             try:
-                replies = send_through(self._client, attempts.unanswered)
+                replies = self._send_once(attempts.unanswered)
             except Exception as error:
                 if len(attempts.unanswered) > 1 or not client_errors.is_moving(error):
                     raise
@@ -152,3 +152,28 @@ class SlotRoute:
             if attempts.is_over or not attempts.is_moving:
                 return attempts.replies
             time.sleep(attempts.pause())
+
+    def _send_once(self, batch: Sequence[Command[Any]]) -> list[Any]:
+        if not self._is_read_only:
+            return send_through(self._client, batch)
+        sent = [commands.from_master(command) for command in batch]
+        replies = send_through(self._client, sent)
+        for place in denied_places(batch, sent, replies):
+            [replies[place]] = send_through(self._client, [batch[place]])
+        return replies
+
+
+def denied_places(
+    batch: Sequence[Command[Any]], sent: Sequence[Command[Any]], replies: Sequence[Any]
+) -> list[int]:
+    """Return the places of commands that were *sent* in another form, which the account may not.
+
+    It has no right to scripts that may write: then what it reads comes from any node.
+    """
+    return [
+        place
+        for place, reply in enumerate(replies)
+        if isinstance(reply, Exception)
+        and client_errors.is_denied(reply)
+        and sent[place] is not batch[place]
+    ]

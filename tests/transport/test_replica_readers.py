@@ -1,5 +1,6 @@
 """Clients of a cluster that read from replicas: their sets ask masters, and find new ones."""
 
+import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -88,30 +89,37 @@ def test_sets_find_a_replica_that_takes_over(
             nodes.restart(killed)
 
 
+@contextmanager
+def reader(nodes: TestCluster) -> Iterator[dict[str, str]]:
+    """An account that may read the set, and no more."""
+    rights = [right.replace("jobs", NAME) for right in rights_of_a_reader()]
+    rights += ["+asking", "+cluster|slots", "+command", "+readonly", "+readwrite"]
+    for node in nodes.nodes:
+        node.call("ACL", "SETUSER", "reader", "reset", "on", ">secret", *rights)
+    try:
+        yield {"username": "reader", "password": "secret"}
+    finally:
+        for node in nodes.nodes:
+            node.call("ACL", "DELUSER", "reader")
+
+
 def test_sets_of_an_account_that_may_only_read_find_their_slot(
     nodes: TestCluster, surface: tuple[Make, Any]
 ) -> None:
     make, kind = surface
-    rights = [right.replace("jobs", NAME) for right in rights_of_a_reader()]
-    for node in nodes.nodes:
-        more = ("+asking", "+cluster|slots", "+command", "+readonly", "+readwrite")
-        node.call("ACL", "SETUSER", "reader", "reset", "on", ">secret", *rights, *more)
-    account = {"username": "reader", "password": "secret"}
-    numbers = kind(make("redis"), NAME)
-    numbers.update([1, 2, 3])
-    sets = [kind(make(library, **options, **account), NAME) for library, options in WAYS]
-    sets.append(kind(make("redis", **account), NAME))
-    for each in sets:
-        assert list(each) == [1, 2, 3]
-    nodes.failover(nodes.replicas_of(nodes.node_of(NAME))[0])
-    source = nodes.node_of(NAME)
-    nodes.move_slot(slot_of(NAME), next(node for node in nodes.masters if node is not source))
-    for each in sets:
-        assert 2 in each
-        assert list(each) == [1, 2, 3]
-    nodes.move_slot(slot_of(NAME), source)
-    for node in nodes.nodes:
-        node.call("ACL", "DELUSER", "reader")
+    kind(make("redis"), NAME).update([1, 2, 3])
+    with reader(nodes) as account:
+        sets = [kind(make(library, **options, **account), NAME) for library, options in WAYS]
+        sets.append(kind(make("redis", **account), NAME))
+        assert [list(each) for each in sets] == [[1, 2, 3]] * len(sets)
+        nodes.failover(nodes.replicas_of(nodes.node_of(NAME))[0])
+        source = nodes.node_of(NAME)
+        nodes.move_slot(slot_of(NAME), next(node for node in nodes.masters if node is not source))
+        try:
+            assert [(2 in each, list(each)) for each in sets] == [(True, [1, 2, 3])] * len(sets)
+        finally:
+            nodes.move_slot(slot_of(NAME), source)
+            nodes.settle()
 
 
 @contextmanager
@@ -135,6 +143,52 @@ def test_sets_read_from_masters(nodes: TestCluster, surface: tuple[Make, Any]) -
         sets[0].add(2, score=2)
         for each in sets:
             check_read(each)
+
+
+def test_observed_sets_read_from_masters(
+    nodes: TestCluster, surface: tuple[Make, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, kind = surface
+    clients = [make(library, **options) for library, options in WAYS]
+    sets = [kind(client, NAME) for client in clients]
+    sets[0].add(1, score=1)
+    [replica] = nodes.replicas_of(nodes.node_of(NAME))
+    with left_behind(nodes, replica):
+        sets[0].add(2, score=2)
+        with monkeypatch.context() as patch:
+            seen = [observed(type(client), patch) for client in clients]
+            for each in sets:
+                check_read(each)
+            assert all(seen)
+
+
+def test_an_observed_account_that_may_only_read_reads_from_any_node(
+    nodes: TestCluster, surface: tuple[Make, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, kind = surface
+    kind(make("redis"), NAME).update([1, 2])
+    nodes.settle()
+    with reader(nodes) as account:
+        clients = [make(library, **options, **account) for library, options in WAYS]
+        with monkeypatch.context() as patch:
+            seen = [observed(type(client), patch) for client in clients]
+            for client in clients:
+                numbers = kind(client, NAME)
+                assert (2 in numbers, len(numbers), list(numbers)) == (True, 2, [1, 2])
+            assert all(seen)
+
+
+def observed(kind: type[Any], patch: pytest.MonkeyPatch) -> list[str]:
+    """Observe the commands of all clients of *kind*, as a tracer does; return their names."""
+    execute, seen = kind.execute_command, []
+
+    @functools.wraps(execute)
+    def observe(self: Any, *words: Any, **options: Any) -> Any:
+        seen.append(str(words[0]))
+        return execute(self, *words, **options)
+
+    patch.setattr(kind, "execute_command", observe)
+    return seen
 
 
 def test_sets_don_t_read_from_a_master_that_became_a_replica(

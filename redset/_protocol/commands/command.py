@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 from redset._protocol import replies
-from redset._protocol.commands.scripts import Script
+from redset._protocol.commands.scripts import CALL, Script
 
 R = TypeVar("R")
 Word = bytes | str | int | float
@@ -135,6 +135,26 @@ ASKING: Command[None] = Command(("ASKING",), (), replies.nothing)
 # READONLY: a master that became a replica would answer what only reads, and start scripts.
 READWRITE: Command[None] = Command(("READWRITE",), (), replies.nothing)
 READONLY: Command[None] = Command(("READONLY",), (), replies.nothing)
+
+# The commands that change nothing; some of a transaction are among them.
+READING = frozenset(
+    [
+        *("EXEC", "HMGET", "INFO", "MULTI", "TIME", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANDMEMBER"),
+        *("ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE"),
+    ]
+)
+_WITHOUT_KEY = frozenset(["EXEC", "INFO", "MULTI", "TIME"])
+
+
+def from_master(command: Command[R]) -> Command[R]:
+    """Return *command* as a client that reads from replicas sends it to a master: as a script.
+
+    Such a client may send to a replica what it knows to change nothing.
+    """
+    name, *words = command.words
+    if name not in READING or name in _WITHOUT_KEY:
+        return command
+    return Command((), ("EVAL", CALL.source, 1, words[0], name, *words[1:]), command.parse)
 
 
 def ends_transaction(command: Command[Any]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from redset._protocol import replies
-from redset._protocol.commands.command import Command, R
+from redset._protocol.commands.command import READING, Command, R
 from redset._protocol.commands.delivery import SHAPES
 from redset._protocol.commands.scripts import (
     COMPARE,
@@ -29,13 +29,7 @@ from redset._protocol.keys import is_temporary
 # The verb of settle.lua that renews a lease in the background.
 RENEW = "renew"
 
-# The commands, and the scripts, that change nothing: see `Command.changes`.
-_READING = frozenset(
-    [
-        *("EXEC", "HMGET", "INFO", "MULTI", "TIME", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANDMEMBER"),
-        *("ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCORE"),
-    ]
-)
+# The scripts that change nothing: see `changes`.
 # What calls a script: its keys come after the script and their number.
 _CALLS = frozenset(["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"])
 _READERS: frozenset[Script | None] = frozenset([COMPARE, COUNT, OVERLAP, PAGE, READ, STATS, TTL])
@@ -84,7 +78,7 @@ def changes(command: Command[Any]) -> bool:
     """
     script = command.script
     name, *words = (*command._head, *command._rest[:4])
-    if script in _READERS or name in _READING:
+    if script in _READERS or name in READING:
         return False
     if script is SETTLE and command._rest[2] == RENEW:
         return False
