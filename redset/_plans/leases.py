@@ -30,6 +30,7 @@ from redset._protocol.keys import wake_channel
 from redset._protocol.members import decoded
 from redset._protocol.replies import First, LeaseReply, Pair
 from redset._support.clock import monotonic
+from redset._support.forks import id_of
 from redset.exceptions import LeaseLost
 
 T = TypeVar("T")
@@ -244,4 +245,4 @@ def dead_letter_undecodable(
 @lru_cache(maxsize=2)
 def worker_of(process: int) -> str:
     """Return the default name of a worker: this host's name and the id of the process."""
-    return f"{platform.node()}:{process}"
+    return f"{platform.node()}:{id_of(process)}"

@@ -35,6 +35,11 @@ def this_process() -> int:
     return os.getpid() + _forks
 
 
+def id_of(process: int) -> int:
+    """Return the id that the system gave *process*, a number of `this_process`."""
+    return process % _GENERATION
+
+
 class PerProcess(Generic[T]):
     """A value that each process makes for itself at its first use.
 

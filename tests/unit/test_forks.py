@@ -70,6 +70,15 @@ print(values.get() is before, values.get() is values.get(), flush=True)
     assert values.get() is values.get()
 
 
+def test_the_name_of_a_worker_in_a_child_has_the_id_that_the_system_knows() -> None:
+    program = """
+from redset._plans.leases import worker_of
+fork()
+print(worker_of(this_process()).rpartition(":")[2], flush=True)
+"""
+    assert in_child(program) == "1"
+
+
 def test_no_module_compares_process_ids_by_itself() -> None:
     found = {path.name for path in PACKAGE.rglob("*.py") if "getpid" in path.read_text()}
     assert found == {"forks.py"}
