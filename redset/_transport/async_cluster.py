@@ -47,7 +47,9 @@ class AsyncSlotRoute:
         """Send *batch* in one write; return its replies, errors among them."""
         client = self._client
         node = compat.node_of_slot(client, self._slot)
-        if not compat.is_untouched(client, self._original):
+        if not compat.is_untouched(client, self._original) or (
+            len(batch) > 1 and not compat.pipeline_is_untouched(client)
+        ):
             return await self._send_by_client(Attempts(client, batch))
         if node is None or self._is_closed():
             return await self._send_again(Attempts(client, batch))

@@ -231,6 +231,30 @@ def test_single_calls_don_t_go_through_the_client(
     assert list(numbers.consume(timeout=0.01))[-1] == 999
 
 
+def test_asyncio_pipelines_that_are_replaced_are_used_for_several_commands(
+    client: Any, cluster: TestCluster
+) -> None:
+    async def main() -> None:
+        mine: Any = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port)
+        numbers: Any = redset.asyncio.RedisSortedSet(mine, "numbers")
+        assert await numbers.add_and_rank(1, 1) == 0
+        made: list[object] = []
+        original = mine.pipeline
+
+        def noted(**options: Any) -> Any:
+            made.append(options)
+            return original(**options)
+
+        mine.pipeline = noted
+        assert await numbers.add_and_rank(2, 2) == 1
+        assert await numbers.contains(2)
+        assert len(made) == 1
+        await mine.aclose()
+
+    asyncio.run(main())
+    assert len(RedisSortedSet(client, "numbers")) == 2
+
+
 def test_a_set_over_a_cluster_s_client_can_be_pickled(client: Any) -> None:
     numbers: RedisSortedSet[int] = RedisSortedSet(client, "numbers")
     numbers.update(range(10))
