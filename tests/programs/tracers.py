@@ -221,6 +221,7 @@ async def main(socket: str, name: str, when: str) -> dict[str, Seen]:
     await rehearse()
     if when == "after":
         tracer.switch_on(*clients)
+        await rehearse()  # what is observed is sent in another way, by other scripts
     if when == "again":
         for _ in range(2):
             tracer.switch_on(*clients)
