@@ -364,6 +364,9 @@ class Repetition:
 
     def __init__(self, connection: Any, requests: list[PendingRequest]) -> None:
         self._connection, self._requests = connection, requests
+        client = requests[0].client
+        is_read_only = type(client) is NodeClient and client.is_read_only
+        self._write_and_read = write_and_read_as_writer if is_read_only else write_and_read
         # The number of commands of all requests.
         self.number = sum([len(request.batch) for request in requests])
         # The replies to all commands, errors among them; ``None`` until each has been answered.
@@ -373,24 +376,18 @@ class Repetition:
         """Send what has no final reply and return all replies; raise a reply to repeat after."""
         if self.replies is None:
             packed = [request.packed for request in self._requests]
-            self.replies = await self._sent(packed, self.number)
+            self.replies = await self._write_and_read(self._connection, packed, self.number)
         else:
             batch = [command for request in self._requests for command in request.batch]
             places = self._open_places()
             packed = [batch[place].packed() for place in places]
-            found = await self._sent(packed, len(places))
+            found = await self._write_and_read(self._connection, packed, len(places))
             for place, reply in zip(places, found, strict=True):
                 self.replies[place] = reply
         for reply in self.replies:
             if isinstance(reply, Exception) and compat.repeats_reply(self._connection, reply):
                 raise reply
         return self.replies
-
-    async def _sent(self, packed: list[bytes], number: int) -> list[Any]:
-        if not getattr(self._requests[0].client, "is_read_only", False):
-            return await write_and_read(self._connection, packed, number)
-        around = [commands.READWRITE.packed(), *packed, commands.READONLY.packed()]
-        return (await write_and_read(self._connection, around, number + 2))[1:-1]
 
     def _open_places(self) -> list[int]:
         places: list[int] = []
@@ -473,6 +470,12 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
         if relaxes:
             compat.relax_with(connection, None)
     return replies
+
+
+async def write_and_read_as_writer(connection: Any, packed: list[bytes], number: int) -> list[Any]:
+    """Do what `write_and_read` does, over a READONLY *connection*, which is so again after it."""
+    around = [commands.READWRITE.packed(), *packed, commands.READONLY.packed()]
+    return (await write_and_read(connection, around, number + 2))[1:-1]
 
 
 def pipeliner_for(client: Any, pipelining: bool) -> Pipeliner:

@@ -23,7 +23,9 @@ from tests.transport.test_moving_slots import (
 )
 
 DISK = Durable(disk=True)
-REPLICA = Durable(replicas=1, timeout=0.3)
+REPLICA = Durable(replicas=1)
+# For a replica that is stopped.
+SHORT = Durable(replicas=1, timeout=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_a_set_with_a_time_to_live_keeps_it_when_a_change_is_confirmed(
 def test_a_change_is_confirmed_by_the_replica_of_the_node_that_made_it(
     client: Any, nodes: TestCluster, move: Move, kind: Any
 ) -> None:
-    numbers = kind(client, NAME, durable=REPLICA)
+    numbers, impatient = (kind(client, NAME, durable=each) for each in (REPLICA, SHORT))
     numbers.add(1, score=5)
     [of_source], [of_target] = nodes.replicas_of(move.source), nodes.replicas_of(move.to)
     move.announce()
@@ -128,7 +130,7 @@ def test_a_change_is_confirmed_by_the_replica_of_the_node_that_made_it(
     nodes.pause(of_source)
     try:
         with pytest.raises(NotDurable) as caught:
-            numbers.increment(1)
+            impatient.increment(1)
         assert (caught.value.result, caught.value.replicas) == (7, 0)
     finally:
         nodes.resume(of_source)
@@ -137,7 +139,7 @@ def test_a_change_is_confirmed_by_the_replica_of_the_node_that_made_it(
     nodes.pause(of_target)
     try:
         with pytest.raises(NotDurable) as caught:
-            numbers.increment(1)
+            impatient.increment(1)
         assert (caught.value.result, caught.value.replicas) == (9, 0)
     finally:
         nodes.resume(of_target)
