@@ -5,6 +5,7 @@ state of the sets and asks for the next message, in one transaction.
 """
 
 import contextlib
+import errno
 import logging
 import math
 import random
@@ -48,6 +49,9 @@ REPLY_SECONDS = 5.0
 # If a notified consumer finds nothing, it delays its looks by a random time up to a limit between
 # these two, which doubles each time.
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 0.016
+# If the process has no descriptor left, a subscriber looks as often at its socket for messages.
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+NO_DESCRIPTOR_SECONDS = 0.05
 # If more messages than this are unread, the connection is closed instead of reading them.
 MAX_UNREAD = 1_000
 
@@ -449,8 +453,17 @@ class KeySubscription:
             # thread would wait for that one. A duplicate has a descriptor of its own, and becomes
             # readable when the connection is shut down.
             about = (self._socket.fileno(), self._socket.family, self._socket.type)
-            waited_for = socket.fromfd(*about) if about[0] >= 0 else None
-        if waited_for is not None:
+            if about[0] < 0:
+                return
+            try:
+                waited_for = socket.fromfd(*about)
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTOR:
+                    raise
+                waited_for = None
+        if waited_for is None:
+            time.sleep(min(seconds, NO_DESCRIPTOR_SECONDS))
+        else:
             with waited_for:
                 wait_until_readable(waited_for, seconds)
 

@@ -187,3 +187,53 @@ sys.stdout.flush()
 os._exit(0)
 """
     assert said(server, program) == [[20, 1]]
+
+
+def test_a_consumer_waits_on_while_the_program_has_no_descriptor_left(server: TestServer) -> None:
+    program = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held, found, full = [], [], True
+def work():
+    for job in jobs.consume(timeout=None):
+        found.append(job)
+        if job == "last":
+            return
+def until(condition):
+    while not condition():
+        if not worker.is_alive():
+            say("ended after", found)
+            os._exit(0)
+        time.sleep(0.001)
+def hold_all():
+    while full:
+        try:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            time.sleep(0)
+# With a connection of its own, which is open.
+producer = redset.RedisSortedSet(redset.connect(url), "jobs")
+producer.add("first")
+worker = threading.Thread(target=work)
+worker.start()
+until(lambda: found == ["first"])
+producer.add("second")
+until(lambda: len(found) == 2)
+time.sleep(0.2)
+# Each item wakes the consumer, which then waits again, without a descriptor to spare.
+holder = threading.Thread(target=hold_all)
+holder.start()
+for number in range(20):
+    producer.add(number)
+    until(lambda: number in found)
+    time.sleep(0.02)
+full = False
+holder.join()
+for each in held:
+    os.close(each)
+producer.add("last")
+worker.join()
+say(found)
+os._exit(0)
+"""
+    assert said(server, program) == [[["first", "second", *range(20), "last"]]]
