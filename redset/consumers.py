@@ -10,7 +10,7 @@ from redset._plans import leases, settling
 from redset._plans.consuming import Settings, Work
 from redset._plans.leased import LeasedItems, log_kept
 from redset._protocol.config import Plan
-from redset._support.exits import close_at_exit
+from redset._support.exits import close_at_exit, next_until_exit
 from redset._support.words import shown
 from redset._transport.driver import SubscriptionReuse, SubscriptionSlot
 from redset._transport.runner import PlanRunner, is_of_the_call
@@ -128,7 +128,7 @@ class Consumer(BaseConsumer[T], Iterator[T]):
     """
 
     def __next__(self) -> T:
-        return next(self._items)
+        return next_until_exit(self._items)
 
 
 class FirstConsumer(BaseConsumer[T], Iterator[tuple["RedisSortedSet[T]", T]]):
@@ -138,7 +138,7 @@ class FirstConsumer(BaseConsumer[T], Iterator[tuple["RedisSortedSet[T]", T]]):
     """
 
     def __next__(self) -> tuple["RedisSortedSet[T]", T]:
-        item = next(self._items)
+        item = next_until_exit(self._items)
         return self.lease.source, item
 
 

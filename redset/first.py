@@ -1,8 +1,9 @@
 # Generated from redset/asyncio/first.py: change that, then `make generate`.
 """First of several: sets that one call asks, in the order of their priority."""
 
+import copy
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from redset._plans import first
 from redset._plans.consuming import FirstWork, Settings, checked_settings
@@ -67,6 +68,10 @@ class FirstOf(Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._sets
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        # Copies of the sets would be results, which go with their handles.
+        return copy.copy(self)
 
     @overload
     def pop(

@@ -3,7 +3,11 @@
 import contextlib
 import weakref
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_is_ending = False
 
 
 def close_at_exit(items: Generator[Any, None, None]) -> None:
@@ -16,8 +20,20 @@ def close_at_exit(items: Generator[Any, None, None]) -> None:
 
 
 def _close(reference: "weakref.ref[Generator[Any, None, None]]") -> None:
+    global _is_ending  # noqa: PLW0603 - there is one end
+    _is_ending = True
     items = reference()
     if items is not None:
         # ValueError: a thread that no exit waits for is in the middle of them.
         with contextlib.suppress(ValueError):
             items.close()
+
+
+def next_until_exit(items: Generator[T, None, None]) -> T:
+    """Return the next of *items*, which end for a thread that asks while the exit closes them."""
+    try:
+        return next(items)
+    except ValueError:  # "generator already executing"
+        if not _is_ending:
+            raise
+    raise StopIteration

@@ -16,7 +16,7 @@ from redset._plans.consuming import Settings, Work
 from redset._plans.leased import LeasedItems, log_kept
 from redset._protocol.config import Plan
 
-# sync: from redset._support.exits import close_at_exit
+# sync: from redset._support.exits import close_at_exit, next_until_exit
 from redset._support.words import shown
 from redset._transport.async_runner import AsyncPlanRunner, is_of_the_call, run_shielded, undo_soon
 from redset._transport.driver import SubscriptionReuse, SubscriptionSlot
@@ -149,7 +149,10 @@ class Consumer(BaseConsumer[T], AsyncIterator[T]):
     # sync: """
 
     async def __anext__(self) -> T:
+        # asyncio
         return await anext(self._items)
+        # end
+        # sync: return next_until_exit(self._items)
 
 
 class FirstConsumer(BaseConsumer[T], AsyncIterator[tuple["RedisSortedSet[T]", T]]):
@@ -159,7 +162,10 @@ class FirstConsumer(BaseConsumer[T], AsyncIterator[tuple["RedisSortedSet[T]", T]
     """
 
     async def __anext__(self) -> tuple["RedisSortedSet[T]", T]:
+        # asyncio
         item = await anext(self._items)
+        # end
+        # sync: item = next_until_exit(self._items)
         return self.lease.source, item
 
 

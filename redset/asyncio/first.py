@@ -6,8 +6,9 @@ The one source of both surfaces, as `redset.asyncio._methods` is.
 # end
 # sync: """First of several: sets that one call asks, in the order of their priority."""
 
+import copy
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from redset._plans import first
 from redset._plans.consuming import FirstWork, Settings, checked_settings
@@ -83,6 +84,10 @@ class FirstOf(Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._sets
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        # Copies of the sets would be results, which go with their handles.
+        return copy.copy(self)
 
     @overload
     async def pop(

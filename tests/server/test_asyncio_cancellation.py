@@ -257,6 +257,7 @@ def test_what_was_leased_to_a_cancelled_call_is_there_for_others_and_not_counted
                 if loop:
                     async with jobs.consume(600, ttl=60, max_deliveries=1) as consumer:
                         await anext(consumer)
+                        await asyncio.Event().wait()
                 else:
                     async with jobs.lease(600, ttl=60, max_deliveries=1):
                         await asyncio.Event().wait()

@@ -83,6 +83,29 @@ raise KeyboardInterrupt
     assert end_of(program) == ["KeyboardInterrupt"]
 
 
+@pytest.mark.parametrize("jobs", ["jobs", "redset.FirstOf(jobs)"])
+def test_a_thread_that_asks_for_an_item_while_the_exit_closes_its_consumer_ends(jobs: str) -> None:
+    program = f"""
+import redset, threading, time
+client = redset.connect()
+jobs = redset.RedisSortedSet(client, "jobs")
+jobs.update(range(5))
+work, works = {jobs}.consume(), threading.Event()
+def run():
+    for job in work:
+        works.set()
+        while not work._items.gi_running:
+            time.sleep(0.001)
+threading.Thread(target=run, daemon=True).start()
+works.wait()
+client.execute_command("CLIENT", "PAUSE", 1_000, "ALL")  # the exit closes for that long
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_consumer_that_is_dropped_is_not_kept_until_the_exit() -> None:
     with Server() as server, server.client() as client:
         jobs: redset.RedisSortedSet[int] = redset.RedisSortedSet(client, "jobs")

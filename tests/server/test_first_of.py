@@ -1,5 +1,7 @@
 """The first of several sets that has something: priorities, waits, and whose promises hold."""
 
+import copy
+import dataclasses
 import logging
 import pickle
 import threading
@@ -693,3 +695,19 @@ def test_it_shows_its_sets_and_goes_to_other_processes(
     copied: FirstOf[str] = pickle.loads(pickle.dumps(jobs))
     assert [each.name for each in copied.sets] == list(NAMES)
     assert named([copied.pop()]) == [("{urgent}low", "a")]
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy])
+def test_a_copy_is_of_the_same_sets(
+    jobs: FirstOf[str], sets: Sets, make: Callable[[FirstOf[str]], FirstOf[str]]
+) -> None:
+    @dataclasses.dataclass
+    class Worker:
+        jobs: FirstOf[str]
+
+    for copied in (make(jobs), dataclasses.asdict(Worker(make(jobs)))["jobs"]):
+        assert type(copied) is FirstOf
+        assert copied is not jobs
+        assert copied.sets == jobs.sets
+        sets[2].add("a")
+        assert named([copied.pop()]) == [("{urgent}low", "a")]
