@@ -21,9 +21,9 @@ def close_at_exit(items: Generator[Any, None, None]) -> None:
 
 def _close(reference: "weakref.ref[Generator[Any, None, None]]") -> None:
     global _is_ending  # noqa: PLW0603 - there is one end
-    _is_ending = True
     items = reference()
-    if items is not None:
+    if items is not None:  # else the collector calls this
+        _is_ending = True
         # ValueError: a thread that no exit waits for is in the middle of them.
         with contextlib.suppress(ValueError):
             items.close()

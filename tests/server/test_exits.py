@@ -153,3 +153,25 @@ def test_a_server_that_has_gone_is_said_in_one_line_on_the_asyncio_surface(
     caplog.set_level(logging.WARNING, "redset")
     asyncio.run(main())
     assert "ConnectionError: " in one_line_of(caplog)
+
+
+def test_a_consumer_that_was_dropped_is_not_taken_for_the_exit() -> None:
+    """An error of two threads with one consumer would be taken for the end of its items."""
+    program = """
+import gc, redset, threading, time
+jobs = redset.RedisSortedSet(redset.connect(), "jobs")
+assert list(jobs.consume(timeout=0)) == []
+gc.collect()
+work = jobs.consume()
+threading.Thread(target=next, args=(work,), daemon=True).start()
+while not work._items.gi_running:
+    time.sleep(0.001)
+try:
+    next(work, None)
+except ValueError as error:
+    print(error)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == "generator already executing\n", ended.stderr
