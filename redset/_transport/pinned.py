@@ -10,6 +10,7 @@ only after every reply that was asked for has been read. A call that ends in any
 it.
 """
 
+import os
 import select
 import time
 import weakref
@@ -39,7 +40,10 @@ Evict = Callable[[Any], bool]
 class PinnedConnection:
     """A connection that redset has acquired from a pool, in use by one call or by none."""
 
-    __slots__ = ("_follows_pushes", "_orphans", "_poll", "_pool", "_socket", "connection")
+    __slots__ = (
+        *("_follows_pushes", "_identity", "_orphans", "_poll", "_pool", "_socket"),
+        "connection",
+    )
 
     def __init__(self, connections: "PinnedConnections", connection: Any) -> None:
         # Not *connections* itself: no cycle, so a dropped client's sockets are closed at once.
@@ -49,6 +53,7 @@ class PinnedConnection:
         self.connection = connection
         self._socket: Any = _CLOSED
         self._poll: Any = None
+        self._identity: tuple[int, int] | None = None
         if connections.keeps and compat.socket_of(connection) is not None:
             self._watch_socket()
 
@@ -58,6 +63,7 @@ class PinnedConnection:
             self._socket = _CLOSED
             return
         self._socket = socket
+        self._identity = _identity(socket)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
 
@@ -77,6 +83,7 @@ class PinnedConnection:
 
     def renew(self) -> None:
         """Make a connection healthy again, by reading pushed messages or by reconnecting."""
+        self._disown_descriptor()
         connection = self.connection
         if self._follows_pushes and compat.socket_of(connection) is self._socket:
             try:
@@ -93,15 +100,36 @@ class PinnedConnection:
 
     def close(self) -> None:
         """Close the connection, some of whose replies may not have been read."""
+        self._disown_descriptor()
         self._socket = _CLOSED
         self.connection.disconnect()
+
+    def _disown_descriptor(self) -> None:
+        """Leave the descriptor open if it is that of another file of the program now.
+
+        A program that closes all descriptors closes the socket's, too, and the next file that is
+        opened may get its number.
+        """
+        socket = compat.socket_of(self.connection)
+        if socket is self._socket and _identity(socket) != self._identity:
+            socket.detach()
 
     def __del__(self) -> None:
         # Only a call that was ended by an exception at an unlucky moment leaves a connection here.
         # A finalizer may run anywhere, also inside the pool's own code: a later call does the rest.
         connection = getattr(self, "connection", None)
         if connection is not None:
+            self._disown_descriptor()
             self._orphans.append(connection)
+
+
+def _identity(socket: Any) -> tuple[int, int] | None:
+    """Return which socket of the kernel it is; ``None`` if it is closed."""
+    try:
+        found = os.fstat(socket.fileno())
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class PinnedConnections:

@@ -3,6 +3,8 @@
 import gc
 import importlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import redis
 from redset import RedisSortedSet, SortedSet
 from redset._transport.pinned import POOL_DIVISOR, PinnedConnections, pinned_connections_for
 from tests.server.conftest import MakeClient
+from tests.servers import TestServer
 
 Strings = SortedSet[str]
 
@@ -227,3 +230,35 @@ def test_a_client_that_is_dropped_closes_its_sockets_at_once(make_client: MakeCl
         assert sock.fileno() == -1
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("how", ["call", "child"])
+def test_a_connection_whose_descriptor_was_closed_closes_no_file_that_got_its_number(
+    server: TestServer, how: str
+) -> None:
+    program = f"""
+import gc, os, sys, tempfile
+import redset
+client = redset.connect("unix://" + sys.argv[1])
+jobs = redset.RedisSortedSet(client, "jobs")
+jobs.add("a", score=1.0)
+how = {how!r}
+if how == "child" and (child := os.fork()):
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os.closerange(3, 256)
+with tempfile.TemporaryDirectory() as directory:
+    logs = [open(os.path.join(directory, f"log{{n}}"), "w") for n in range(20)]
+    assert [jobs.score("a") for _ in range(3)] == [1.0] * 3
+    gc.collect()
+    for log in logs:
+        print("line", file=log, flush=True)
+        assert open(log.name).read() == "line\\n"
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, server.unix_socket],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
