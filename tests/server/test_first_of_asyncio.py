@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import random
 from collections import Counter
 from collections.abc import Awaitable
@@ -238,6 +239,19 @@ def test_clocks_of_the_server_are_asked_before_the_sets_are(server: TestServer) 
             jobs = FirstOf(plain, ScheduledSet(client, "{plain}later", clock=ServerClock(client)))
             async with jobs.lease(1) as lease:
                 assert (lease.source.name, list(lease)) == ("{plain}later", ["a"])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy])
+def test_a_copy_is_of_the_same_sets(server: TestServer, make: Any) -> None:
+    async def main() -> None:
+        async with connected(server) as client:
+            low, high = (RedisSortedSet[str](client, name) for name in ("{jobs}a", "{jobs}b"))
+            copied = make(FirstOf(low, high))
+            assert copied.sets == (low, high)
+            await high.add("x")
+            assert await copied.pop() == (high, "x")
 
     asyncio.run(main())
 
