@@ -130,6 +130,10 @@ class Program:
 
     async def _in_loop(self) -> tuple[list[str], list[str]]:
         work = self.sets.wrong_async_answers
+        assert self.sets.async_shared is not None
+        client = self.sets.async_shared._runner.client
+        # They leave connections that are idle at the fork, and are used after it.
+        await asyncio.gather(*(client.ping() for _ in range(3)))
         tasks = [
             asyncio.create_task(count_wrong_async(work, first * CHILD // 10, self.calls // 10))
             for first in range(5)
@@ -144,6 +148,7 @@ class Program:
 
         child = self.in_child(in_a_loop_of_its_own)
         wrong = [each for part in await asyncio.gather(*tasks) for each in part]
+        await asyncio.gather(*(client.ping() for _ in range(3)))
         return wrong + self.work(0), await asyncio.to_thread(child.wrong)
 
     def busy(self, work: Callable[[], object]) -> "Busy":

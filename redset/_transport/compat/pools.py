@@ -335,12 +335,28 @@ def forget_other_loops(pool: Any, loop: Any, *, forked: bool) -> None:
     """
     for connection in list(getattr(pool, "_available_connections", ())):
         if forked or not belongs_to_loop(connection, loop):
-            connection._reader = connection._writer = None
+            _drop_streams(connection, forked=forked)
     in_use: Any = getattr(pool, "_in_use_connections", ())
     for connection in list(in_use):
         if forked or _has_closed_loop(connection):
-            connection._reader = connection._writer = None
+            _drop_streams(connection, forked=forked)
             in_use.discard(connection)
+
+
+class _LeftToParent:
+    """In place of a transport of the parent process, which no finalizer is to close in a child."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+def _drop_streams(connection: Any, *, forked: bool) -> None:
+    writer = connection._writer
+    if forked and hasattr(writer, "_transport"):
+        # The finalizer of the stream would close its transport. That takes the socket out of the
+        # selector, which parent and child share: no reply would reach the parent again.
+        writer._transport = _LeftToParent()
+    connection._reader = connection._writer = None
 
 
 def _has_closed_loop(connection: Any) -> bool:
