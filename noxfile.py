@@ -27,6 +27,10 @@ QUICK = (
     *("tests/server/test_asyncio.py", "tests/server/test_waiting.py"),
     *("tests/server/test_lost_replies.py", "tests/server/test_subscriptions.py"),
 )
+# Of these, what takes long, and is about clusters more than about clients: in the quick form, only
+# the two newest clients have it.
+SLOW = ("tests/transport/test_durable_moves.py", "tests/transport/test_replica_readers.py")
+NEWEST = ("newest", "valkey")
 # Rows so much like another one, or like `make test`, that the quick form leaves them out.
 ALIKE = ("redis-5.0", "newest-hiredis", "valkey-6.1-libvalkey")
 # What needs nothing but a client: no type checker, no web server, no tracer.
@@ -87,6 +91,8 @@ def clients(session: nox.Session, client: str, packages: tuple[str, ...], protoc
         arguments.remove("quick")
         if any(f"({name})" in session.name for name in ALIKE):
             session.skip("only in the long form")
+        if not any(f"({name})" in session.name for name in NEWEST):
+            arguments += [f"--ignore={path}" for path in SLOW]
     session.install("--editable", ".[test]", *packages)
     paths = QUICK if quick else ALL
     # Sockets that the oldest clients leave to the garbage collector are no fault of redset.
