@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import redis
 
 import redset
 from redset._transport import subscription
@@ -359,6 +360,13 @@ class Work:
         assert self.errors == []
 
 
+def replicate(sentinels: Sentinels) -> None:
+    """Wait until a replica has all that was written: what it lacks would be lost, a lease too."""
+    with redis.Redis(port=sentinels.master.port, socket_timeout=60) as client:
+        client.set("written", "now")
+        assert client.wait(1, 50_000) >= 1
+
+
 def test_all_goes_on_by_itself_when_a_master_is_replaced_or_killed(
     world: World, sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,8 +379,10 @@ def test_all_goes_on_by_itself_when_a_master_is_replaced_or_killed(
         world.keep(each)
     work = Work(world, world.keep(service.master_for(SERVICE, **world.repeating())))
     work.begin()
+    replicate(sentinels)
     sentinels.failover()
     work.goes_on()
+    replicate(sentinels)
     killed = sentinels.kill_master()
     sentinels.successor_of(killed)
     work.goes_on()
