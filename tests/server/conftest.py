@@ -106,6 +106,9 @@ def make_client(server: TestServer) -> Iterator[MakeClient]:
         else:
             client_class = getattr(importlib.import_module(library), library.capitalize())
             settings |= server_address(of, options)
+            if "connection_pool" not in options:
+                # The client's own is a few seconds, which a busy machine may take for a large call.
+                settings["socket_timeout"] = TIMEOUT_SECONDS
             made.append(client_class(**(settings | options)))
         return made[-1]
 
