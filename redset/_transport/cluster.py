@@ -46,9 +46,7 @@ class SlotRoute:
     def send(self, batch: Sequence[Command[Any]]) -> list[Any]:
         """Send *batch* in one write; return its replies, errors among them."""
         client = self._client
-        if not compat.is_untouched(client, self._original) or (
-            len(batch) > 1 and not compat.pipeline_is_untouched(client)
-        ):
+        if self._is_observed(len(batch)):
             return self._send_by_client(Attempts(client, batch))
         try:
             replies = self._call(compat.client_of_slot(client, self._slot), batch)

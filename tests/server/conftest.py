@@ -32,7 +32,7 @@ from redset.embedded import shared_server
 from tests import cluster_clients
 from tests.cluster_clients import make_cluster_client
 from tests.clusters import ClusterNode, TestCluster, slot_of
-from tests.proxy import Proxy
+from tests.proxy import LossyProxy, Proxy
 from tests.server import one_server
 from tests.servers import TestServer
 
@@ -152,6 +152,13 @@ def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
         with redis.Redis(unix_socket_path=node.unix_socket) as janitor:
             janitor.flushall()
     return make_client()
+
+
+@pytest.fixture
+def proxy(server: TestServer) -> Iterator[LossyProxy]:
+    """In front of the shared server; it loses no reply until a test asks for that."""
+    with LossyProxy(*server.ports) as started:
+        yield started
 
 
 @contextmanager

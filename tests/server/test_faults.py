@@ -50,12 +50,6 @@ Worker = Callable[[Numbers], list[int]]
 
 
 @pytest.fixture
-def proxy(server: TestServer) -> Iterator[LossyProxy]:
-    with LossyProxy(*server.ports) as started:
-        yield started
-
-
-@pytest.fixture
 def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Show a line of figures, whether the test passes or not."""
 

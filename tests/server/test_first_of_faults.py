@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ from tests.server.test_faults import FOREVER, running, stubborn
 from tests.server.test_idempotency import Connection, Network, attempt, begin, repeated
 from tests.server.test_lost_replies import SCRIPT, behind, connection_error
 from tests.server.test_rename import Renaming
-from tests.servers import TestServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
@@ -37,12 +35,6 @@ Numbers = RedisSortedSet[int]
 
 def numbers(client: Any) -> list[Numbers]:
     return [RedisSortedSet(client, name, scorer=float) for name in NAMES]
-
-
-@pytest.fixture
-def proxy(server: TestServer) -> Iterator[LossyProxy]:
-    with LossyProxy(*server.ports) as started:
-        yield started
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from redset.leases import Lease
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient, RoundTrips
 from tests.server.test_lost_replies import behind
-from tests.servers import TestServer
 
 Numbers = RedisSortedSet[int]
 
@@ -684,12 +683,6 @@ def test_how_unique_a_set_is_travels_with_it(client: redis.Redis) -> None:
 
 
 # Lost replies
-
-
-@pytest.fixture
-def proxy(server: TestServer) -> Any:
-    with LossyProxy(*server.ports) as started:
-        yield started
 
 
 def prepared(client: redis.Redis, lossy: redis.Redis) -> Numbers:

@@ -3,7 +3,6 @@
 import importlib
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.server.conftest import MakeClient, memory_is_short
 from tests.servers import TestServer
 
 SCRIPT = "EVAL"  # and EVALSHA: pop and take are scripts
-
-
-@pytest.fixture
-def proxy(server: TestServer) -> Iterator[LossyProxy]:
-    with LossyProxy(*server.ports) as started:
-        yield started
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from redset.leases import Lease
 from tests.proxy import LossyProxy
 from tests.server.conftest import MakeClient
 from tests.server.test_lost_replies import behind
-from tests.servers import TestServer
 
 Numbers = RedisSortedSet[int]
 
@@ -27,12 +26,6 @@ def numbers(client: redis.Redis) -> Numbers:
     found: Numbers = RedisSortedSet(client, "numbers", scorer=int)
     found.update(range(10))
     return found
-
-
-@pytest.fixture
-def proxy(server: TestServer) -> Any:
-    with LossyProxy(*server.ports) as started:
-        yield started
 
 
 def prepared(client: redis.Redis, lossy: redis.Redis) -> Numbers:

@@ -11,6 +11,7 @@ import redis.cluster
 import redset.asyncio
 from redset import Durable, NotDurable, RedisSortedSet
 from tests.clusters import TestCluster, slot_of
+from tests.transport.conftest import client_of_nodes
 
 # Of several nodes, so that a wait at another one would confirm nothing.
 NAMES = ["a", "b", "c"]
@@ -24,12 +25,7 @@ def nodes() -> Iterator[TestCluster]:
         yield found
 
 
-@pytest.fixture
-def client(nodes: TestCluster) -> Iterator[Any]:
-    made = redis.cluster.RedisCluster(host="127.0.0.1", port=nodes.nodes[0].port)
-    nodes.flush()
-    yield made
-    made.close()
+client = client_of_nodes
 
 
 @pytest.mark.parametrize("name", NAMES)

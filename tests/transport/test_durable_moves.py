@@ -13,6 +13,7 @@ import redset.asyncio
 from redset import Durable, NotDurable, RedisSortedSet
 from tests import bridge
 from tests.clusters import ClusterNode, TestCluster, slot_of
+from tests.transport.conftest import client_of_nodes
 from tests.transport.test_moving_slots import (
     NAME,
     Move,
@@ -35,12 +36,7 @@ def nodes() -> Iterator[TestCluster]:
         yield found
 
 
-@pytest.fixture
-def client(nodes: TestCluster) -> Iterator[Any]:
-    made = redis.cluster.RedisCluster(host="127.0.0.1", port=nodes.nodes[0].port)
-    nodes.flush()
-    yield made
-    made.close()
+client = client_of_nodes
 
 
 @pytest.fixture(params=["sync", "asyncio"])

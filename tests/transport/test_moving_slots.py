@@ -18,6 +18,7 @@ from redset._transport.async_cluster import AsyncSlotRoute
 from redset._transport.cluster import SlotRoute
 from tests.clusters import ClusterNode, TestCluster, slot_of
 from tests.server.conftest import until
+from tests.transport.conftest import client_of_nodes
 
 NAME = "numbers"
 SLOT = slot_of(NAME)
@@ -30,12 +31,7 @@ def nodes() -> Iterator[TestCluster]:
         yield found
 
 
-@pytest.fixture
-def client(nodes: TestCluster) -> Iterator[Any]:
-    made = redis.cluster.RedisCluster(host="127.0.0.1", port=nodes.nodes[0].port)
-    nodes.flush()
-    yield made
-    made.close()
+client = client_of_nodes
 
 
 class Move:
