@@ -19,6 +19,8 @@ RESULTS ?= bench/results
 BENCH_ARGS ?=
 REV ?= HEAD
 BENCH_PIP := $(BENCH_PYTHON) -m pip -qq --disable-pip-version-check
+# Tests start hundreds of processes. Where it is set, as in many containers, each compiles all again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-async test test-uvloop test-matrix test-clients test-servers
 .PHONY: test-cluster test-storms test-programs test-long

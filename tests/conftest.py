@@ -6,6 +6,7 @@
 import asyncio
 import gc
 import importlib
+import itertools
 import os
 import signal
 
@@ -37,7 +38,20 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_finished = itertools.count(1)
+
+
 def pytest_collection_finish() -> None:
     """Spare the collector what lives as long as the process: thousands of tests and modules."""
+    _keep_all_that_lives()
+
+
+def pytest_runtest_logfinish() -> None:
+    """The same, for what has come since: many tests begin with a collection."""
+    if next(_finished) % 100 == 0:
+        _keep_all_that_lives()
+
+
+def _keep_all_that_lives() -> None:
     gc.collect()
     gc.freeze()

@@ -144,6 +144,13 @@ class TestServer:
         )
         return all(_process_at(family, address) == self.pid for family, address in addresses)
 
+    def flush(self) -> None:
+        """Delete all keys, without a client, which takes longer to be made than many a test."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self.unix_socket)
+            connection.sendall(b"FLUSHALL\r\n")
+            assert (reply := connection.recv(256)) == b"+OK\r\n", reply
+
     def stop(self) -> None:
         """Ask the process to end, insist after a while; the directory stays."""
         if self._process is not None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from redset.embedded.supervisor import open_lock, try_lock
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
 TIMEOUT_SECONDS = 30.0  # seconds for a server to answer, and for the last member to see it end
+DELETING_SECONDS = 1.0  # how long a directory is deleted again in which new files appear
 
 
 def resolved(directory: str | os.PathLike[str]) -> Path:
@@ -39,6 +41,20 @@ def make_private(directory: Path) -> None:
     """Make the temporary directory of a private server."""
     with _translated_errors():
         directory.mkdir(mode=0o700)
+
+
+def delete_private(directory: Path) -> None:
+    """Delete the temporary directory of a private server, and what is made there until it's gone.
+
+    An interrupt while the server starts kills the supervisor, which isn't waited for then, and may
+    be making its first file.
+    """
+    deadline = monotonic() + DELETING_SECONDS
+    while True:
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists() or monotonic() > deadline:
+            return
+        time.sleep(0.002)
 
 
 @contextmanager

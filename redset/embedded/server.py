@@ -7,7 +7,6 @@ PING.
 
 import fcntl
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -219,7 +218,7 @@ class Server:
         if membership.try_lock(fcntl.LOCK_EX):
             self._stop()
             # Also if the supervisor was killed.
-            shutil.rmtree(self.directory, ignore_errors=True)
+            places.delete_private(self.directory)
 
     def _stop_if_last(self, membership: Membership) -> None:
         """Stop the server of a directory, and wait until it has ended, if no member is left."""
@@ -268,7 +267,7 @@ class Server:
         with suppress(OSError):
             self._leave()
         if self._private:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            places.delete_private(self.directory)
 
     def _remain_member(self) -> bool:
         """Return whether this process is a member; become one again if that is to be.

@@ -149,8 +149,7 @@ def client(server: TestServer, make_client: MakeClient) -> redis.Redis:
     if isinstance(server, ClusterNode):
         places = [*server.cluster.masters, server.cluster.beside]
     for node in places:
-        with redis.Redis(unix_socket_path=node.unix_socket) as janitor:
-            janitor.flushall()
+        node.flush()
     return make_client()
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 import redset
-from redset.embedded import Server, shared_server, supervisor
+from redset.embedded import Server, places, shared_server, supervisor
 from redset.exceptions import EmbeddedServerError, InvalidTypeError, InvalidValueError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
@@ -232,6 +232,22 @@ def test_an_interrupt_at_the_making_of_the_directory_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         Server()
     assert list(temporary.iterdir()) == []
+
+
+def test_a_file_that_is_made_while_the_directory_is_deleted_goes_too(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmdir, late = os.rmdir, [temporary / "late"]
+
+    def rmdir_too_late(path: Path, *, dir_fd: int | None = None) -> None:
+        while late:
+            late.pop().touch()
+        rmdir(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", rmdir_too_late)
+    places.delete_private(temporary)
+    assert not late
+    assert not temporary.exists()
 
 
 def test_ctrl_c_reaches_the_members_and_not_the_server(make_member: MakeMember) -> None:
