@@ -189,7 +189,7 @@ def hard_times(path: str, size: int, total: int, number: int) -> tuple[int, Foun
     the items are done. Return how often a worker was refused something, and what was found.
     """
     notes = Path(path).with_name("done")
-    notes.unlink(missing_ok=True)
+    notes.write_bytes(b"")  # here already before the first worker has started
     older, jobs = (jobs_at(path, serializer=Format(version), scorer=mixed(total))
                    for version in (1, 2))  # fmt: skip
     older.update(range(0, total, 2))
