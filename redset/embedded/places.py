@@ -52,7 +52,7 @@ def delete_private(directory: Path) -> None:
     deadline = monotonic() + DELETING_SECONDS
     while True:
         shutil.rmtree(directory, ignore_errors=True)
-        if not directory.exists() or monotonic() > deadline:
+        if not os.path.lexists(directory) or monotonic() > deadline:
             return
         time.sleep(0.002)
 

@@ -7,7 +7,7 @@ exclusion that passes is an error.
 
 import functools
 import importlib
-import importlib.util
+import inspect
 import itertools
 import re
 import sys
@@ -60,10 +60,8 @@ with suppress(ImportError):  # not every distribution of Python has its tests
 @functools.cache
 def code_of_cpythons() -> CodeType:
     """The module's code. Its loader would be pytest's, which rewrites the code for each copy."""
-    spec = importlib.util.find_spec("test.test_set")
-    assert spec is not None
-    assert spec.origin is not None
-    return compile(Path(spec.origin).read_bytes(), spec.origin, "exec")
+    assert cpythons is not None
+    return compile(inspect.getsource(cpythons), str(cpythons.__file__), "exec")
 
 
 def with_redset_sets() -> ModuleType:

@@ -656,7 +656,7 @@ def test_as_many_consumers_as_connections_meet_no_error(
     got: list[int] = []
     errors: list[BaseException] = []
     done = threading.Event()
-    number = 3 * threads
+    number = 10 * threads
 
     def work() -> None:
         try:

@@ -399,16 +399,13 @@ def test_objects_nested_deeper_than_can_be_read_are_not_written(
 ) -> None:
     """A process that takes such a member would put it aside as undecodable."""
     item: Any = 1
-    members: list[bytes | str] = []
     for _ in range(300):
         item = wrap(item)
         try:
-            members.append(ALLOWING.dumps(item))
+            member = ALLOWING.dumps(item)
         except InvalidValueError as error:
             assert "deep" in str(error)  # noqa: PT017 - the first objects are accepted
-            break
-    # The deepest is what matters; to read each of them takes seconds.
-    for member in (*members[:-10:10], *members[-10:]):
+            return
         ALLOWING.loads(member)
 
 
