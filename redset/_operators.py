@@ -8,6 +8,7 @@ from redset._methods import SetMethods
 from redset._methods.operands import sought
 from redset._plans import many, single
 from redset._protocol.members import CHUNK_MEMBERS
+from redset.base import BaseSet
 from redset.exceptions import InvalidTypeError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Operators(SetMethods[T]):
         Cost: 1 round trip, O(1).
         Source: ``ZSCORE``.
         """
-        return self._run(single.contains, sought(self, item))
+        value: Any = sought(self, item) if isinstance(item, BaseSet) else item
+        return self._run(single.contains, value)
 
     def __len__(self) -> int:
         """Return how many items are in the set.

@@ -24,10 +24,8 @@ T = TypeVar("T")
 Items = Iterable[T]
 
 
-def sought(handle: SetHandle[Any], item: Any) -> Any:
-    """Return the value that *item* is looked up as: a set of redset as the ``set`` of its items."""
-    if not isinstance(item, BaseSet):
-        return item
+def sought(handle: SetHandle[Any], item: BaseSet[Any]) -> set[Any]:
+    """Return the value that *item*, a set of redset, is looked up as: the ``set`` of its items."""
     if not isinstance(item, SetHandle):
         raise _of_the_other_surface(handle.name, item)
     return set(item)

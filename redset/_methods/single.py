@@ -7,6 +7,7 @@ from redset._methods.handle import SetHandle
 from redset._methods.operands import sought
 from redset._plans import single
 from redset._plans.arguments import OnConflict
+from redset.base import BaseSet
 
 T = TypeVar("T")
 
@@ -101,7 +102,8 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        return self._run(single.discard, sought(self, item))
+        value: Any = sought(self, item) if isinstance(item, BaseSet) else item
+        return self._run(single.discard, value)
 
     def remove(self, item: T) -> None:
         """Remove *item*, which must be there; otherwise as `discard`.
@@ -110,7 +112,8 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        self._run(single.remove, sought(self, item), item)
+        value: Any = sought(self, item) if isinstance(item, BaseSet) else item
+        self._run(single.remove, value, item)
 
     def score(self, item: T) -> float | None:
         """Return the score of *item*, or ``None`` if it is not there.

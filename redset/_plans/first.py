@@ -28,6 +28,9 @@ from redset._support.words import shown
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
 
 T = TypeVar("T")
+# Annotations of a function in a function are evaluated at each call.
+TakeFirst = Command[First[Taken]]
+LeaseFirst = Command[First[LeaseReply]]
 
 # A request has fewer than 3,999 words: each set takes 22 of them, and the members that are
 # acknowledged up to 500.
@@ -152,7 +155,7 @@ def _take(
 ) -> Plan[Received[Any]]:
     """Take up to *num* items of the first set that has any that are due."""
 
-    def request(_highest: str) -> Command[First[Taken]]:
+    def request(_highest: str) -> TakeFirst:
         each_one = zip(config.sets, acquired.slots, strict=True)
         return commands.first(
             [
@@ -275,7 +278,7 @@ def _lease(
         lost = partial(leases.finish_left, config.sets[done.place], done)
     sent = 0.0
 
-    def request(_highest: str) -> Command[First[LeaseReply]]:
+    def request(_highest: str) -> LeaseFirst:
         nonlocal sent
         sent = monotonic()
         earlier = acknowledged[0].lease if acknowledged else ""

@@ -19,6 +19,8 @@ from redset._support.words import shown
 from redset.exceptions import EmptySetError, InvalidValueError
 
 T = TypeVar("T")
+# Annotations of a function in a function are evaluated at each call.
+Take = Command[Taken]
 
 # For this number of members, a script takes up to 5 ms, in which the server's other clients wait.
 TAKE_AT_ONCE = 1_000
@@ -88,7 +90,7 @@ def _take(
 ) -> Plan[tuple[list[Pair], list[Any]]]:
     """Take up to *num* members; return them, and the items of those that can be deserialized."""
 
-    def request(max_due_score: str) -> Command[Taken]:
+    def request(max_due_score: str) -> Take:
         request_id = slot.request_id()
         return commands.take(
             slot.keys, request_id, num, max_due_score, REPLY_TTL, last=options.last

@@ -108,7 +108,7 @@ def lasting_set_of(key: bytes) -> bytes:
 
 
 class LeasingKeys(NamedTuple):
-    """The companion keys of a set; ``lua/leasing.lua`` describes what each of them holds.
+    """The companion keys of a set; ``lua/delivering.lua`` describes what each of them holds.
 
     The key of leased members is first, and a key that never exists is last.
     """

@@ -68,7 +68,11 @@ class AsyncPlanRunner(Generic[C]):
         self, operation: Callable[Concatenate[C, P], Plan[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]:
         """Run the plan of *operation*."""
-        return self._run(None, operation(self.config, *args, **kwargs))
+        plan = operation(self.config, *args, **kwargs)
+        if self.durable is not None or self.synchronize is not None:
+            return self._run(None, plan)
+        # As `_run` does, without the cost of a call.
+        return drive_async(plan, self.connection, self.translate_error)
 
     def run_in(
         self,

@@ -66,9 +66,9 @@ class SubscriptionReuse:
         self._slot.close()
 
 
-def _kept_in(slot: SubscriptionSlot | None) -> Any:
+def _kept_in(slot: SubscriptionSlot) -> Any:
     """Take the subscription out of *slot*, and drop the messages that it received so far."""
-    if slot is None or slot.subscription is None:
+    if slot.subscription is None:
         return None
     subscription, slot.subscription = slot.subscription, None
     try:
@@ -81,8 +81,6 @@ def _kept_in(slot: SubscriptionSlot | None) -> Any:
 
 def _put_away(subscription: Any, wait: WaitForChange | None, slot: SubscriptionSlot | None) -> None:
     """Report what the last *wait* led to, and keep the subscription in *slot*, or end it."""
-    if subscription is None:
-        return
     if wait is not None:
         subscription.asked(found=wait.outlook.found)
     if slot is None:
@@ -104,7 +102,7 @@ def drive(
     """
     answer: Any = None
     failed = False
-    subscription = _kept_in(slot)
+    subscription = None if slot is None else _kept_in(slot)
     wait: WaitForChange | None = None
     ended = False
     try:
@@ -129,7 +127,8 @@ def drive(
             except BaseException as error:
                 answer, failed = error, True
     finally:
-        _put_away(subscription, wait, slot if ended else None)
+        if subscription is not None:
+            _put_away(subscription, wait, slot if ended else None)
 
 
 async def drive_async(
@@ -147,7 +146,7 @@ async def drive_async(
     answer: Any = None
     woken: Any = None
     failed = False
-    subscription = _kept_in(slot)
+    subscription = None if slot is None else _kept_in(slot)
     wait: WaitForChange | None = None
     ended = False
     try:
@@ -178,4 +177,5 @@ async def drive_async(
                     received.append(True)
                 answer, failed = error, True
     finally:
-        _put_away(subscription, wait, slot if ended else None)
+        if subscription is not None:
+            _put_away(subscription, wait, slot if ended else None)

@@ -20,6 +20,7 @@ from typing import Any
 
 from redset._protocol import client_errors, commands
 from redset._protocol.commands import Command
+from redset._support.clock import monotonic
 from redset._support.forks import this_process
 from redset._transport import compat
 from redset._transport.node_pools import NodeClient
@@ -148,11 +149,13 @@ class Pipeliner:
         if self._sender is sender:  # it was cancelled before its first step
             self._sender, self._taken = None, []
         loop = sender.get_loop()
-        if self._sender is None and self._loop is loop and self._is_awaited():
+        if (
+            self._waiting
+            and self._sender is None
+            and self._loop is loop
+            and any(not request.replies.done() for request in self._waiting)
+        ):
             self._begin_sender(loop)
-
-    def _is_awaited(self) -> bool:
-        return any(not request.replies.done() for request in self._waiting)
 
     def _begin_alone(self, loop: asyncio.AbstractEventLoop, request: PendingRequest) -> None:
         request.sender = loop.create_task(self._send_alone(request))
@@ -187,7 +190,8 @@ class Pipeliner:
         this = self._sender = asyncio.current_task()
         requests: list[PendingRequest] = []
         try:
-            await self._let_orphans_go_first()
+            if self._orphaned:
+                await self._let_orphans_go_first()
             while self._sender is this and (requests := self._next()):
                 await round_trip(requests)
                 if self._sender is this:
@@ -219,7 +223,7 @@ class Pipeliner:
             if not request.replies.done():
                 requests.append(request)
             self._waiting.popleft()
-        if len(requests) > 1:
+        if 1 < len(requests) < number:  # some have several commands
             share_confirmations(requests)
         return requests
 
@@ -258,7 +262,7 @@ def share_confirmations(requests: list[PendingRequest]) -> None:
     waits: dict[tuple[object, ...], PendingRequest] = {}
     fences: dict[tuple[object, ...], PendingRequest] = {}
     for request in reversed(requests):
-        if not request.batch[-1].confirms or len(request.batch) < 3:  # one of two only probes
+        if len(request.batch) < 3 or not request.batch[-1].confirms:  # one of two only probes
             continue
         *batch, fence, wait = request.batch
         has_permission = batch[-1] is commands.ASKING  # which would be that of another command
@@ -413,17 +417,14 @@ async def _acquire(pool: Any) -> Any:
     waited, pause = 0.0, FIRST_PAUSE
     while True:
         try:
-            return await _borrow(pool)
+            connection = await compat.acquire_connection_async(pool)
+            break
         except Exception as error:
             waited += compat.seconds_to_wait(pool)  # the pool has waited by itself
             if not client_errors.is_exhausted(error) or waited > ACQUIRE_TIMEOUT:
                 raise
         await asyncio.sleep(pause)
         waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
-
-
-async def _borrow(pool: Any) -> Any:
-    connection = await compat.acquire_connection_async(pool)
     if compat.follows_master(pool) and compat.left_master(pool, connection):
         # In use when the pool learned of another master. It connects to that one when it is used.
         await connection.disconnect(nowait=True)
@@ -438,11 +439,9 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
     reply. The client relaxes it when the server tells of its maintenance, as it would its own.
     """
     await connection.send_packed_command(packed)
-    errors = compat.exceptions_of(connection)
     read_timeout: float | None = connection.socket_timeout
     relaxes = read_timeout is not None and compat.may_relax(connection)
-    now = asyncio.get_running_loop().time
-    due = math.inf if read_timeout is None else now() + read_timeout / 4
+    due = math.inf if read_timeout is None else monotonic() + read_timeout / 4
     replies: list[Any] = []
     try:
         async with asyncio.timeout(read_timeout) as limit:
@@ -451,21 +450,29 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
             for _ in range(number):
                 try:
                     reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
-                except errors.ResponseError as error:
+                except Exception as error:
+                    errors = compat.exceptions_of(connection)
+                    if not isinstance(error, errors.ResponseError):
+                        raise
                     # Its traceback refers to this frame, and the frame to the error: a cycle.
                     reply = compat.plain_reply(connection, error).with_traceback(None)
                     if not isinstance(reply, errors.ResponseError):
                         raise reply from error
                 replies.append(reply)
                 changed = relaxes and connection.socket_timeout != read_timeout
-                if read_timeout is not None and (changed or now() > due):
+                if read_timeout is not None and (changed or monotonic() > due):
                     read_timeout = connection.socket_timeout
-                    due = math.inf if read_timeout is None else now() + read_timeout / 4
-                    limit.reschedule(None if read_timeout is None else due + read_timeout)
+                    if read_timeout is None:
+                        limit.reschedule(None)
+                    else:
+                        due = monotonic() + read_timeout / 4
+                        now = asyncio.get_running_loop().time()
+                        limit.reschedule(now + read_timeout * 5 / 4)
     except TimeoutError as error:
         if client_errors.interruption(error) is not None:
             raise
-        raise errors.TimeoutError("Timeout reading from the server") from None
+        timed_out = compat.exceptions_of(connection).TimeoutError
+        raise timed_out("Timeout reading from the server") from None
     finally:
         if relaxes:
             compat.relax_with(connection, None)

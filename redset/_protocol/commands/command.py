@@ -58,20 +58,21 @@ class Command(Generic[R]):
 
     def packed(self) -> bytes:
         """Return the command as bytes for the server: an array of strings in RESP."""
-        number_of_words = len(self._head) + len(self._rest)
-        return b"*%d\r\n%b%b" % (number_of_words, packed_once(self._head), packed_words(self._rest))
+        rest = self._rest
+        if len(rest) == 1 and type(word := rest[0]) is bytes:  # most commands of one item
+            return b"%b$%d\r\n%b\r\n" % (packed_head(self._head, 1), len(word), word)
+        return packed_head(self._head, len(rest)) + packed_words(rest)
 
 
 def packed_words(words: Sequence[Word]) -> bytes:
-    if len(words) == 1 and type(word := words[0]) is bytes:
-        return b"$%d\r\n%b\r\n" % (len(word), word)
     ready = [word if type(word) is bytes else _as_bytes(word) for word in words]
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in ready])
 
 
 @lru_cache(maxsize=1024)
-def packed_once(words: tuple[Word, ...]) -> bytes:
-    return packed_words(words)
+def packed_head(words: tuple[Word, ...], following: int) -> bytes:
+    """Return the beginning of a packed command: *words*, and how many are *following*."""
+    return b"*%d\r\n%b" % (len(words) + following, packed_words(words))
 
 
 def _as_bytes(word: Word) -> bytes:

@@ -12,7 +12,7 @@ from redset._protocol.commands.command import (
     flat,
     milliseconds,
     number,
-    packed_once,
+    packed_head,
     packed_words,
     parts,
 )
@@ -66,7 +66,7 @@ class Addition(Command[int]):
             strict=True,
         )
         rest = b"".join(chain.from_iterable(pieces))
-        return b"*%d\r\n%b%b" % (len(self._head) + 2 * size, packed_once(self._head), rest)
+        return packed_head(self._head, 2 * size) + rest
 
 
 class _PackedNumbers(dict[float, bytes]):

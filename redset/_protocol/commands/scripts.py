@@ -28,26 +28,23 @@ def _constants_of(texts: Sequence[bytes]) -> bytes:
     return b"".join(lines)
 
 
-TAKE = Script("idempotency", "reclaiming", "liveness", "time_to_live", "leasing", "take")
+LEASING = ("delivering", "time_to_live", "leasing")
+TAKING = ("liveness", "delivering", "taking", "time_to_live", "leasing", "take")
+TAKE = Script("idempotency", "reclaiming", *TAKING)
 INSERT = Script("idempotency", "liveness", "time_to_live", "insert")
 ALIVE = Script("liveness", "alive")
 ALGEBRA = Script("idempotency", "time_to_live", "scores", "sums", "comparing", "algebra")
 RENAME = Script("idempotency", "rename")
 COMPARE, OVERLAP = Script("comparing", "compare"), Script("comparing", "overlap")
 COUNT, READ = Script("comparing", "count"), Script("scores", "sums", "comparing", "read")
-LEASE = Script("idempotency", "reclaiming", "time_to_live", "leasing", "lease")
-SETTLE = Script("idempotency", "time_to_live", "leasing", "settle")
-PUT_ASIDE = Script("time_to_live", "leasing", "put_aside")
+LEASE = Script("idempotency", "reclaiming", *LEASING, "lease")
+SETTLE = Script("idempotency", *LEASING, "settle")
+PUT_ASIDE = Script(*LEASING, "put_aside")
 CLEAR = Script("clear")
 EXPIRE, TTL = Script("idempotency", "expire"), Script("time_to_live", "ttl")
 # The same scripts, for the first of several sets that has something.
-FIRST_TAKE = Script(
-    *("idempotency", "reclaiming", "first_begin", "liveness", "time_to_live", "leasing", "take"),
-    "first",
-)
-FIRST_LEASE = Script(
-    *("idempotency", "reclaiming", "first_begin", "time_to_live", "leasing", "lease"), "first"
-)
+FIRST_TAKE = Script("idempotency", "reclaiming", "first_begin", *TAKING, "first")
+FIRST_LEASE = Script("idempotency", "reclaiming", "first_begin", *LEASING, "lease", "first")
 PAGE = Script("page")
 STATS, ADMIT = Script("stats"), Script("time_to_live", "scores", "admit")
 DEAD, CANCEL = Script("time_to_live", "dead"), Script("cancel")

@@ -2,9 +2,9 @@
 -- with "forever" all members that were ever added.
 --
 -- KEYS[1]  the set
--- KEYS[2]  held, as leasing.lua has it
+-- KEYS[2]  held, as delivering.lua has it
 -- KEYS[3]  seen: a set of all members that were ever added, if they are unique "forever"
--- KEYS[4]  dead; deliveries, letters and undecodable follow, as leasing.lua has them
+-- KEYS[4]  dead; deliveries, letters and undecodable follow, as delivering.lua has them
 -- ARGV     "forever" or "until_acked", which score wins for a member that has one (keep, replace,
 --          min, max or sum), score, member, score, ...
 -- Reply    the score of the last member afterwards, false if it was rejected; an error, before

@@ -1,7 +1,7 @@
 -- Remove members, whether they are ready, on lease, delayed or dead.
 --
 -- KEYS[1]  the set
--- KEYS[2]  leased, held, deliveries, dead, letters and delayed follow, as leasing.lua has them
+-- KEYS[2]  leased, held, deliveries, dead, letters and delayed follow, as delivering.lua has them
 -- ARGV     member, member, ...
 -- Reply    how many of the members were found in any of these keys
 -- Cost     O(k log n) for k members

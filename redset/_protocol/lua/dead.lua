@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  the set
 -- KEYS[2]  dead
--- KEYS[3]  letters, as leasing.lua has it
--- KEYS[4]  held, as leasing.lua has it
--- KEYS[5]  absent, as leasing.lua has it
+-- KEYS[3]  letters, as delivering.lua has it
+-- KEYS[4]  held, as delivering.lua has it
+-- KEYS[5]  absent, as delivering.lua has it
 -- ARGV     "requeue" or "discard", reason or '', for how many milliseconds a member must be dead, the
 --          time of the call's first request in milliseconds or '' for the first, score and member
 --          that the request before ended at, or '' and '', then member, member, ...; if no members

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it: the reply
--- KEYS[3…] the companion keys of the set, absent last, as leasing.lua has them
+-- KEYS[3…] the companion keys of the set, absent last, as delivering.lua has them
 -- ARGV     this request's id, milliseconds to keep the reply, then the command and its words after
 --          the key: "PEXPIRE", milliseconds; or "PERSIST"
 -- Reply    1 if any key was changed, 0 if none was; the same for a repeated call

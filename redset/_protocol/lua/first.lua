@@ -2,7 +2,7 @@ end
 
 -- Deliver members of the first of several sets that has something, in the order of the sets.
 --
--- KEYS     the keys of each set, as leasing.lua has them
+-- KEYS     the keys of each set, as delivering.lua has them
 -- ARGV     six numbers that describe the rest: the number of sets, and of words for each set; the
 --          place of the request's id in these words, and the place of the number of members; how
 --          many words of a recorded reply, and of a reply, are no members. Then the place of the

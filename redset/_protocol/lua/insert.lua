@@ -2,10 +2,10 @@
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it: the marks of the members that were new
--- KEYS[3]  held, as leasing.lua has it
+-- KEYS[3]  held, as delivering.lua has it
 -- KEYS[4]  seen, as admit.lua has it
--- KEYS[5]  dead, as leasing.lua has it
--- KEYS[6]  deliveries, letters and undecodable follow, as leasing.lua has them
+-- KEYS[5]  dead, as delivering.lua has it
+-- KEYS[6]  deliveries, letters and undecodable follow, as delivering.lua has them
 -- KEYS[9]  the liveness key of a temporary set, if it is one
 -- ARGV     this request's id, milliseconds to keep the reply, "until_taken", "until_acked" or
 --          "forever", score, member, score, member, ...

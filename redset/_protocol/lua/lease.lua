@@ -1,6 +1,6 @@
 -- Lease the next members until a deadline, and acknowledge members of an earlier lease.
 --
--- KEYS     as leasing.lua has them
+-- KEYS     as delivering.lua has them
 -- ARGV     milliseconds to keep the reply, milliseconds until the deadline, number of members (0:
 --          only acknowledge; negative: only those of an earlier attempt), deliveries after which a
 --          member that is not acknowledged is dead (0: never), channel of waiting consumers, the

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the set
 -- KEYS[2]  the slot's reply key, as idempotency.lua has it: the score it had
--- KEYS[3]  absent, as leasing.lua has it
+-- KEYS[3]  absent, as delivering.lua has it
 -- KEYS[4]  the set to move it to, which may be the same
 -- KEYS[5]  the liveness key of a temporary set, if KEYS[1] is one
 -- ARGV     this request's id, milliseconds to keep the reply, the member, the member it becomes,

@@ -1,6 +1,6 @@
 -- Keep members that were taken and could not be deserialized.
 --
--- KEYS     as leasing.lua has them
+-- KEYS     as delivering.lua has them
 -- ARGV     when the set was to expire at the time they were taken, in milliseconds of the server's
 --          clock, or '' if it had no time-to-live; score, member, score, member, ...
 -- Reply    1

@@ -5,7 +5,7 @@
 -- KEYS[3]  the slot's reply key, as idempotency.lua has it
 -- KEYS[4]  moved: a sorted set, new key of the set -> until when a lease may ask for it, in
 --          milliseconds of the server's clock
--- KEYS[5…] the companion keys of the set, leased first and absent last, as leasing.lua has them,
+-- KEYS[5…] the companion keys of the set, leased first and absent last, as delivering.lua has them,
 --          then those of the new key in the same order, then the liveness key of a temporary set,
 --          if it is one: it is deleted
 -- ARGV     this request's id, milliseconds to keep the reply, and to keep an entry of moved after

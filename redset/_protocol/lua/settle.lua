@@ -1,6 +1,6 @@
 -- Settle members of a lease, or extend it for them.
 --
--- KEYS     as leasing.lua has them
+-- KEYS     as delivering.lua has them
 -- ARGV     this request's id or '', milliseconds to keep the reply, verb, name of the lease,
 --          milliseconds, score or '', channel of waiting consumers, text of an error or '', member,
 --          member, ...

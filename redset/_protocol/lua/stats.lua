@@ -1,10 +1,10 @@
 -- Count the members of a set in each state, at one moment.
 --
 -- KEYS[1]  the set
--- KEYS[2]  leased, as leasing.lua has it
+-- KEYS[2]  leased, as delivering.lua has it
 -- KEYS[3]  dead
 -- KEYS[4]  undecodable
--- KEYS[5]  delayed, as leasing.lua has it
+-- KEYS[5]  delayed, as delivering.lua has it
 -- ARGV     highest score that is due
 -- Reply    ready, due, leased, delayed, expired, dead, undecodable, the lowest score that is due
 -- Cost     O(log n)

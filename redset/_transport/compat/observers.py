@@ -77,7 +77,14 @@ def is_untouched(client: Any, original: Any) -> bool:
     """
     execute = client.execute_command
     # The function of a tracer's proxy would be the original one: by `type`.
-    return type(execute) is MethodType and execute.__func__ is original and not _metrics_are_on()
+    if type(execute) is not MethodType or execute.__func__ is not original:
+        return False
+    # redis-py 8 may count the commands of all clients (``redis.observability``).
+    recorder = _recorder if _recorder is not None else _find_recorder()
+    if recorder is False:
+        return True
+    instance = recorder._observability_instance
+    return instance is None or instance._provider_manager is None
 
 
 def pipeline_is_untouched(client: Any) -> bool:
@@ -219,16 +226,12 @@ def _changes(client: Any, method: str) -> bool:
 _recorder: Any = None
 
 
-def _metrics_are_on() -> bool:
-    """Return whether redis-py 8 counts the commands of all clients (``redis.observability``)."""
+def _find_recorder() -> Any:
+    """Return the module of redis-py 8 that knows whether commands are counted, or `False`."""
     global _recorder  # noqa: PLW0603 - looked up once
-    if _recorder is None:
-        # Imported by each client of a version that has it; `False` for others.
-        _recorder = sys.modules.get("redis.observability.providers", False)
-    if _recorder is False:
-        return False
-    instance = _recorder._observability_instance
-    return instance is not None and instance._provider_manager is not None
+    # Imported by each client of a version that has it.
+    _recorder = sys.modules.get("redis.observability.providers", False)
+    return _recorder
 
 
 def is_in_the_middle_of_a_call(client: Any) -> bool:

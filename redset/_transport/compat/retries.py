@@ -1,6 +1,6 @@
 """Retries, as the client itself would do them, and its locks."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from redset._protocol.client_errors import is_read_only, raise_interruption
@@ -33,13 +33,14 @@ def call_with_retry(client: Any, connection: Any, first: Exception, again: Calla
     return cast(R, connection.retry.call_with_retry(attempt, fail))
 
 
-async def call_with_retry_async(client: Any, connection: Any, attempt: Callable[[], Any]) -> Any:
-    """Do what `call_with_retry` does, for asyncio, including the first attempt."""
+def call_with_retry_async(
+    client: Any, connection: Any, attempt: Callable[[], Awaitable[R]]
+) -> Awaitable[R]:
+    """Return an awaitable that does what `call_with_retry` does, including the first attempt."""
+    connect = _connect_to_master(connection)
 
-    async def attempt_at_master() -> Any:
-        connect = _connect_to_master(connection)
-        if connect is not None:
-            await connect()
+    async def attempt_at_master() -> R:
+        await cast(Any, connect)()
         return await attempt()
 
     async def fail(error: Exception) -> None:
@@ -47,7 +48,8 @@ async def call_with_retry_async(client: Any, connection: Any, attempt: Callable[
         if not _repeats(client, connection, error):
             raise error
 
-    return await connection.retry.call_with_retry(attempt_at_master, fail)
+    first = attempt if connect is None else attempt_at_master
+    return cast(Awaitable[R], connection.retry.call_with_retry(first, fail))
 
 
 def _connect_to_master(connection: Any) -> Callable[[], Any] | None:

@@ -26,10 +26,8 @@ T = TypeVar("T")
 Items = Iterable[T] | AsyncIterable[T]
 
 
-async def sought(handle: SetHandle[Any], item: Any) -> Any:
-    """Return the value that *item* is looked up as: a set of redset as the ``set`` of its items."""
-    if not isinstance(item, BaseSet):
-        return item
+async def sought(handle: SetHandle[Any], item: BaseSet[Any]) -> set[Any]:
+    """Return the value that *item*, a set of redset, is looked up as: the ``set`` of its items."""
     if not isinstance(item, SetHandle):
         raise _of_the_other_surface(handle.name, item)
     # asyncio

@@ -6,6 +6,7 @@ from redset._plans import single
 from redset._plans.arguments import OnConflict
 from redset.asyncio._methods.handle import SetHandle
 from redset.asyncio._methods.operands import sought
+from redset.base import BaseSet
 
 T = TypeVar("T")
 
@@ -100,7 +101,8 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        return await self._run(single.discard, await sought(self, item))
+        value: Any = await sought(self, item) if isinstance(item, BaseSet) else item
+        return await self._run(single.discard, value)
 
     async def remove(self, item: T) -> None:
         """Remove *item*, which must be there; otherwise as `discard`.
@@ -109,7 +111,8 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(log n). Atomic.
         Source: ``ZREM``.
         """
-        await self._run(single.remove, await sought(self, item), item)
+        value: Any = await sought(self, item) if isinstance(item, BaseSet) else item
+        await self._run(single.remove, value, item)
 
     # asyncio
     async def contains(self, item: object) -> bool:
@@ -118,7 +121,8 @@ class SingleMethods(SetHandle[T]):
         Cost: 1 round trip, O(1).
         Source: ``ZSCORE``.
         """
-        return await self._run(single.contains, await sought(self, item))
+        value: Any = await sought(self, item) if isinstance(item, BaseSet) else item
+        return await self._run(single.contains, value)
 
     # end
     async def score(self, item: T) -> float | None:
