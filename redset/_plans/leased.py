@@ -243,7 +243,9 @@ class LeasedItems(Generic[T]):
         """Split *members* into lists of one lease each that one script call accepts."""
         leases: dict[str, list[bytes]] = {}
         for member in members:
-            leases.setdefault(self.unsettled[member].lease, []).append(member)
+            hold = self.unsettled.get(member)
+            if hold is not None:  # else a signal handler has settled it, or found it lost
+                leases.setdefault(hold.lease, []).append(member)
         for name, those in leases.items():
             for part in parts(those, most):
                 yield name, part

@@ -5,7 +5,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -87,6 +87,22 @@ def test_a_lease_is_a_sequence_of_its_items(numbers: Numbers) -> None:
     assert list(reversed(batch)) == [2, 1, 0]
     batch.ack()
     assert list(batch) == [0, 1, 2]
+
+
+def test_what_a_signal_handler_settles_in_the_middle_of_a_call_is_left_out(
+    numbers: Numbers,
+) -> None:
+    numbers.update([1, 2])
+    lease = numbers.lease(2, 60)
+    held = lease._held
+
+    def members() -> Iterator[bytes]:
+        for member in list(held.unsettled):
+            lease.ack()  # as a handler would, in the middle of the call that asks for members
+            yield member
+
+    assert list(held.by_lease(members(), 10)) == []
+    assert numbers.stats().leased == 0
 
 
 def test_a_set_without_items_gives_an_empty_lease(numbers: Numbers) -> None:
