@@ -37,7 +37,7 @@ import redis
 from redset import RedisSortedSet
 from redset.exceptions import LeaseLost
 from redset.leases import Lease
-from tests.storms.sockets import hooked_sockets, inside
+from tests.storms.sockets import hooked_sockets, is_in_io
 
 INTERVAL = 0.003
 STATIC = 1_200
@@ -113,7 +113,7 @@ class Handler:
 
     def __call__(self, _signal: int, frame: FrameType | None) -> None:
         # The thread's own I/O, that of the handler not included.
-        in_io = inside.depth > 0
+        in_io = is_in_io(frame)
         if self.depth >= (1 if self.raising else DEEPEST):
             return
         self.depth += 1

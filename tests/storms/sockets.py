@@ -5,22 +5,15 @@ of its client, goes through the hooks.
 """
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 # Called with the name of the method, before and after the bytes went: ("recv", "after").
 Hook = Callable[[str, str], None]
 
 
-class _Inside(threading.local):
-    """How many methods of sockets this thread is in."""
-
-    depth = 0
-
-
-inside = _Inside()
 _hooks: list[Hook] = []
 
 
@@ -44,17 +37,35 @@ class HookedSocket(socket.socket):
             return super().recv_into(*args, **options)
 
 
+_METHODS = {
+    method.__code__
+    for method in (
+        *(HookedSocket.sendall, HookedSocket.send),
+        *(HookedSocket.recv, HookedSocket.recv_into),
+    )
+}
+
+
 @contextmanager
 def _hooked(method: str) -> Iterator[None]:
-    inside.depth += 1
-    try:
-        for hook in _hooks:
-            hook(method, "before")
-        yield
-        for hook in _hooks:
-            hook(method, "after")
-    finally:
-        inside.depth -= 1
+    for hook in _hooks:
+        hook(method, "before")
+    yield
+    for hook in _hooks:
+        hook(method, "after")
+
+
+def is_in_io(frame: FrameType | None) -> bool:
+    """Return whether *frame* is that of a method of a socket, or of something that one called.
+
+    The stack is searched: a count of the methods that were begun and not ended would be wrong from
+    the first time on that a signal handler raises between counting and what counts back.
+    """
+    while frame is not None:
+        if frame.f_code in _METHODS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
