@@ -149,13 +149,11 @@ class Pipeliner:
         if self._sender is sender:  # it was cancelled before its first step
             self._sender, self._taken = None, []
         loop = sender.get_loop()
-        if (
-            self._waiting
-            and self._sender is None
-            and self._loop is loop
-            and any(not request.replies.done() for request in self._waiting)
-        ):
+        if self._sender is None and self._loop is loop and self._is_awaited():
             self._begin_sender(loop)
+
+    def _is_awaited(self) -> bool:
+        return any(not request.replies.done() for request in self._waiting)
 
     def _begin_alone(self, loop: asyncio.AbstractEventLoop, request: PendingRequest) -> None:
         request.sender = loop.create_task(self._send_alone(request))

@@ -222,8 +222,9 @@ def test_pipelines_have_an_execute_of_their_own(client: Any, async_client: Any) 
         assert "execute" in vars(pipeline)
 
 
-def test_metrics_are_off_and_can_be_asked_for() -> None:
-    recorder = observers._find_recorder()
+def test_metrics_are_off_and_can_be_asked_for(client: Any) -> None:
+    assert observers.is_untouched(client, compat.original_execute(client)) is True
+    recorder = observers._recorder
     if recorder is not False:
         recorder.get_observability_instance()
         assert hasattr(recorder._observability_instance, "_provider_manager")

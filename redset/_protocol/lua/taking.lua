@@ -1,6 +1,6 @@
 -- The part of take.lua that most calls need: they end here, before the functions that know leases
--- are made, which would take longer than all the rest. What take.lua says of KEYS and ARGV holds
--- here, too.
+-- are made, which takes a fifth of the time of such a call. What take.lua says of KEYS and ARGV
+-- holds here, too.
 local keep, num, last = ARGV[1], math.abs(tonumber(ARGV[2])), ARGV[3] == 'last'
 local id, max_due_score = ARGV[4], ARGV[5]
 
