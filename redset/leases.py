@@ -1,7 +1,6 @@
 # Generated from redset/asyncio/leases.py: change that, then `make generate`.
 """Leases: items that are delivered until a deadline, and are ready again after it."""
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,7 +12,7 @@ from redset._support.clock import monotonic
 from redset._support.forks import this_process
 from redset._transport.renewals import Renewer, new_guard, renewer_of
 from redset._transport.runner import Operation, P, Runner, is_of_the_call
-from redset.exceptions import LeaseLost, NotDurable
+from redset.exceptions import NotDurable
 
 if TYPE_CHECKING:
     from redset.sets import RedisSortedSet
@@ -172,8 +171,7 @@ class Lease(Sequence[T]):
         self._finish() if error is None else self._give_back(error)
 
     def _finish(self) -> None:
-        with contextlib.suppress(LeaseLost):
-            self._settle(settling.finish, self._held)
+        self._settle(settling.finish, self._held)
         if self._held.lost:
             raise self._held.loss()
 
@@ -231,8 +229,7 @@ class Lease(Sequence[T]):
         ready again when it expires.
         """
         try:
-            with contextlib.suppress(LeaseLost):
-                self._settle(operation, *args, **kwargs)
+            self._settle(operation, *args, **kwargs)
         except NotDurable as unconfirmed:
             return unconfirmed
         except Exception as failure:

@@ -138,12 +138,20 @@ class Lock(BaseLock):
         lock = self.redis.lock(self.key, timeout=self.expires)
         token = token_hex(16).encode()
         deadline = monotonic() + self.timeout
-        while not self._try(lock, token):
-            left = deadline - monotonic()
-            if left <= 0:
-                raise self._timed_out()
-            time.sleep(min(self.poll_interval, left))
-        self._held[threading.current_thread()] = (this_process(), lock, token)
+        too_late: LockTimeout | None = None
+        try:
+            while not self._try(lock, token):
+                left = deadline - monotonic()
+                if left <= 0:
+                    too_late = self._timed_out()
+                    raise too_late
+                time.sleep(min(self.poll_interval, left))
+            self._held[threading.current_thread()] = (this_process(), lock, token)
+        except BaseException as error:
+            # Also if a signal handler raised it after the reply.
+            if error is not too_late:
+                self._unanswered.append((this_process(), lock, token))
+            raise
         return True
 
     def release(self) -> bool:
@@ -170,16 +178,11 @@ class Lock(BaseLock):
         return False
 
     def _try(self, lock: Any, token: bytes) -> bool:
-        try:
-            if compat.try_to_lock(lock, token):
-                return True
-            # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
-            # token.
-            held = self.redis.execute_command("GET", self.key, **compat.RAW)
-        except BaseException:
-            self._unanswered.append((this_process(), lock, token))
-            raise
-        return bool(held == token)
+        if compat.try_to_lock(lock, token):
+            return True
+        # If the reply to a SET is lost, the client repeats it, and NX fails because of its own
+        # token.
+        return bool(self.redis.execute_command("GET", self.key, **compat.RAW) == token)
 
     def __enter__(self) -> Self:
         self.acquire()

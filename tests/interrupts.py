@@ -1,11 +1,12 @@
-"""An exception out of a signal handler, at each step of a call where Python may run the handler."""
+"""A signal handler that raises or calls, at each step of a call where Python may run it."""
 
 import dis
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Protocol
 
 
 @cache
@@ -30,14 +31,20 @@ def _codes_of(code: CodeType) -> Iterator[CodeType]:
 class _Interrupt:
     """Within the block, each step of *codes* counts; the one at *step* is interrupted."""
 
-    def __init__(self, step: int, codes: frozenset[CodeType]) -> None:
-        self._step, self._codes = step, codes
+    def __init__(
+        self, step: int, codes: frozenset[CodeType], handler: Callable[[], object]
+    ) -> None:
+        self._step, self._codes, self._handler = step, codes, handler
 
     def _look(self, code: CodeType, offset: int) -> None:
         if offset in _interruptible(code):
             self._step -= 1
             if self._step == -1:
-                raise KeyboardInterrupt
+                self._handler()
+
+    @property
+    def was_reached(self) -> bool:
+        return self._step < 0
 
     # From Python 3.12 on, a trace function is not told of all steps of a frame.
     if sys.version_info >= (3, 12):
@@ -76,22 +83,34 @@ class _Interrupt:
             return self._trace_step
 
 
-def each_interrupt(*functions: Callable[..., Any]) -> Iterator[Callable[[Callable[[], Any]], bool]]:
+def _raise() -> None:
+    raise KeyboardInterrupt
+
+
+class Interrupted(Protocol):
+    """Make *call*, in which *handler* runs at one step; return whether it has run."""
+
+    def __call__(
+        self, call: Callable[[], object], handler: Callable[[], object] = _raise
+    ) -> bool: ...
+
+
+def each_interrupt(*functions: Callable[..., Any]) -> Iterator[Interrupted]:
     """Yield, for each step of *functions*, what makes a call that is interrupted there.
 
-    It returns whether the call was interrupted; the first one that was not is the last.
+    The first call that was not interrupted is the last.
     """
     codes = frozenset(code for each in functions for code in _codes_of(each.__code__))
     step, over = 0, False
 
-    def interrupted(call: Callable[[], Any]) -> bool:
+    def interrupted(call: Callable[[], object], handler: Callable[[], object] = _raise) -> bool:
         nonlocal over
-        over = True
+        interrupt = _Interrupt(step, codes, handler)
         try:
-            with _Interrupt(step, codes):
+            with suppress(KeyboardInterrupt), interrupt:
                 call()
-        except KeyboardInterrupt:
-            over = False
+        finally:
+            over = not interrupt.was_reached
         return not over
 
     while not over:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from redset._plans import leases, queue
+from redset._plans import leases, queue, settling
 from redset._plans.arguments import take_options
 from redset._plans.consuming import Settings
 from redset._plans.leased import LEASE_AT_ONCE, LeasedItem, LeasedItems, LeaseTerms
@@ -228,7 +228,7 @@ def _lease_in_steps(
 ) -> Plan[LeasedItems[T]]:
     """Lease items of one set; first, in the same step, acknowledge what is left of *done*."""
     if done is not None and not done.is_settled_at_once(config.sets[done.place].key):
-        yield from leases.finish_left(config.sets[done.place], done)
+        yield from settling.finish(config.sets[done.place], done)
         done = None
     began, wait = monotonic(), options
     while True:
@@ -275,7 +275,7 @@ def _lease(
     lost: Callable[[], Plan[None]] | None = None
     if done is not None:
         acknowledged = list(done.unsettled.values())
-        lost = partial(leases.finish_left, config.sets[done.place], done)
+        lost = partial(settling.finish, config.sets[done.place], done)
     sent = 0.0
 
     def request(_highest: str) -> LeaseFirst:

@@ -195,9 +195,11 @@ class LeasedItems(Generic[T]):
         # The key under which each of its leases was found last: their set may be renamed.
         self.keys: dict[str, bytes] = {}
         # A member that was added again between two steps of the lease was leased by both.
-        self.unsettled: dict[bytes, LeasedItem[T]] = {hold.member: hold for hold in holds}
-        self._holds = list(self.unsettled.values())
-        self.items: list[T] = [hold.item for hold in self._holds]
+        self._holds: dict[bytes, LeasedItem[T]] = {hold.member: hold for hold in holds}
+        self.items: list[T] = [hold.item for hold in self._holds.values()]
+        # What follows may be changed by a signal handler in the middle of any call: it is copied
+        # before it is iterated over.
+        self.unsettled: dict[bytes, LeasedItem[T]] = self._holds.copy()
         self._by_identity: dict[int, bytes] | None = None
         self.lost: dict[bytes, LeasedItem[T]] = {}
         # The members that are to be released, rejected or made ready again at another score, and
@@ -205,6 +207,9 @@ class LeasedItems(Generic[T]):
         self.returning: dict[bytes, Settling] = {}
         # The requests that failed, and may have been done: how, and for which members of one lease.
         self.attempts: list[Attempt] = []
+        # The members of each request that is under way. There are several if a signal handler made
+        # one in the middle of another.
+        self.asked: dict[object, list[bytes]] = {}
         # The lost members that a call has named to its caller.
         self._told: set[bytes] = set()
 
@@ -213,7 +218,7 @@ class LeasedItems(Generic[T]):
         [member] = self.members([item])
         if member in self.lost:
             raise LeaseLost(self.config.name, [item])
-        return self.unsettled[member].deliveries
+        return self._holds[member].deliveries
 
     def members(self, items: Sequence[T]) -> list[bytes]:
         """Return the members of *items*, unsettled or lost; for no items, the unsettled ones."""
@@ -231,13 +236,13 @@ class LeasedItems(Generic[T]):
     def _member_of(self, item: T) -> bytes:
         # An item is settled as the member that it was made from, even if it was changed since.
         if self._by_identity is None:
-            self._by_identity = {id(hold.item): hold.member for hold in self._holds}
+            self._by_identity = {id(hold.item): hold.member for hold in self._holds.values()}
         member = self._by_identity.get(id(item))
         return self.config.encoding.encode(item) if member is None else member
 
     def all_members(self) -> Iterator[bytes]:
         """Return the members of all items, in order, including the settled ones."""
-        return (hold.member for hold in self._holds)
+        return iter(self._holds)
 
     def by_lease(self, members: Iterable[bytes], most: int) -> Iterator[tuple[str, list[bytes]]]:
         """Split *members* into lists of one lease each that one script call accepts."""
@@ -258,25 +263,25 @@ class LeasedItems(Generic[T]):
         """Return whether one request to the set under *key* can acknowledge what is left."""
         if self.returning or self.attempts:
             return False
-        names = {hold.lease for hold in self.unsettled.values()}
+        names = {hold.lease for hold in list(self.unsettled.values())}
         size = sum(map(len, self.unsettled))
         at_once = len(names) <= 1 and len(self.unsettled) <= LEASE_AT_ONCE and size <= CHUNK_BYTES
         return at_once and all(self.key_of(name) == key for name in names)
 
     def not_returning(self) -> list[bytes]:
         """Return the unsettled members, without those that are to be returned to the set."""
-        return [member for member in self.unsettled if member not in self.returning]
+        return [member for member in list(self.unsettled) if member not in self.returning]
 
     def to_return(self) -> list[tuple[Settling, list[bytes]]]:
         """Return the members that are to be returned to the set, grouped by their `Settling`."""
         groups: dict[Settling, list[bytes]] = {}
-        for member, how in self.returning.items():
+        for member, how in list(self.returning.items()):
             groups.setdefault(how, []).append(member)
         return list(groups.items())
 
     def open_attempts(self) -> list[tuple[Settling, list[bytes]]]:
         """Return the failed requests that are to be repeated, as no other has settled a member."""
-        found = [(how, members) for how, _, members in self.attempts]
+        found = [(how, members) for how, _, members in list(self.attempts)]
         return [(how, those) for how, those in found if self.unsettled.keys() >= set(those)]
 
     def tell_lost(self, members: Collection[bytes] | None = None) -> None:
@@ -286,32 +291,43 @@ class LeasedItems(Generic[T]):
         )
         if named:
             self._told |= named
-            items = [hold.item for member, hold in self.lost.items() if member in named]
+            items = [hold.item for member, hold in list(self.lost.items()) if member in named]
             raise LeaseLost(self.config.name, items)
 
     def loss(self) -> LeaseLost:
         """Return the error that names the lost items."""
-        return LeaseLost(self.config.name, [hold.item for hold in self.lost.values()])
+        return LeaseLost(self.config.name, [hold.item for hold in list(self.lost.values())])
 
     def log_lost(self) -> None:
         """Log the lost items, if there are any."""
         if self.lost:
             logger.warning("%s", self.loss())
 
-    def close(self, members: Iterable[bytes], lost: Collection[bytes] = ()) -> list[T]:
-        """Mark *members* as settled; return the items of those that were *lost*."""
+    def close(self, members: Iterable[bytes]) -> None:
+        """Mark *members* as settled."""
         those = list(members)
-        # Noted first: an exception from here on doesn't hide the loss.
-        holds = self.unsettled
-        gone = {each: hold for each in those if each in lost and (hold := holds.get(each))}
-        self.lost |= gone
         # In one step, as a signal handler may raise between any two: a call that is repeated has
         # to ask for all of the members again, or for none. A handler may also have settled some.
-        deque(map(holds.pop, those, repeat(None)), maxlen=0)
+        deque(map(self.unsettled.pop, those, repeat(None)), maxlen=0)
         if self.returning:
             for member in those:
                 self.returning.pop(member, None)
-        return [hold.item for hold in gone.values()]
+
+    def lose(self, members: Collection[bytes]) -> None:
+        """Mark *members*, which the server doesn't hold for this lease, as lost.
+
+        If this call was made by a signal handler in the middle of another that asks for some of
+        them, the other may have settled these: what it learns is true.
+        """
+        if members:
+            asked = {each for those in list(self.asked.values()) for each in those}
+            holds = self.unsettled
+            gone = {
+                each: hold for each in members if each not in asked and (hold := holds.get(each))
+            }
+            # Noted first: an exception from here on doesn't hide the loss.
+            self.lost |= gone
+            self.close(gone)
 
 
 def parts(members: Sequence[bytes], most: int) -> Iterator[list[bytes]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -31,7 +30,6 @@ from redset._protocol.members import decoded
 from redset._protocol.replies import First, LeaseReply, Pair
 from redset._support.clock import monotonic
 from redset._support.forks import id_of
-from redset.exceptions import LeaseLost
 
 T = TypeVar("T")
 
@@ -90,7 +88,7 @@ def lease_in_steps(
 ) -> Plan[LeasedItems[T]]:
     """Lease items; first, in the same step, acknowledge what is left of *done*."""
     if done is not None and not done.is_settled_at_once(config.key):
-        yield from finish_left(config, done)
+        yield from finish(config, done)
         done = None
     holds: list[LeasedItem[T]] = []
     ends: list[tuple[float, float]] = []
@@ -99,7 +97,7 @@ def lease_in_steps(
         slot: IdempotencySlot, num: int, wait: TakeOptions
     ) -> Plan[tuple[int, list[LeasedItem[T]]]]:
         left = done if done is not None and done.unsettled else None
-        lost = None if left is None else partial(finish_left, config, left)
+        lost = None if left is None else partial(finish, config, left)
         found, part, *end = yield from _lease(config, slot, num, wanted, wait, left, lost)
         holds.extend(part)
         ends.append((end[0], end[1]))
@@ -125,15 +123,6 @@ def undo_lease(config: SetConfig[T], *, last: bool) -> Plan[None]:
 def slots_of(config: SetConfig[Any], *, last: bool) -> IdempotencySlots:
     """Return the slots of calls that lease the lowest items, or the highest."""
     return config.requests.lease_last if last else config.requests.lease
-
-
-def finish_left(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
-    """Settle as `finish` does, but don't raise `LeaseLost`.
-
-    The caller that worked on the items reads the lost ones in `LeasedItems.lost`.
-    """
-    with suppress(LeaseLost):
-        yield from finish(config, holds)
 
 
 def _lease(

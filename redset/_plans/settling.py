@@ -17,7 +17,6 @@ from redset._protocol.idempotency import REPLY_TTL, IdempotencySlot, fingerprint
 from redset._protocol.keys import moved_key, wake_channel
 from redset._protocol.scores import check_score
 from redset._support.clock import monotonic
-from redset.exceptions import LeaseLost
 
 T = TypeVar("T")
 
@@ -60,8 +59,7 @@ def extend(config: SetConfig[T], holds: LeasedItems[T], ttl: float) -> Plan[None
 
 def renew(config: SetConfig[T], holds: LeasedItems[T], ttl: float) -> Plan[None]:
     """Extend the lease, but don't raise `LeaseLost`: `LeasedItems.lost` has the lost items."""
-    with suppress(LeaseLost):
-        yield from settle(config, holds, Settling("renew", ttl), holds.members(()))
+    yield from settle(config, holds, Settling("renew", ttl), holds.members(()))
 
 
 def _settle_those(
@@ -76,8 +74,7 @@ def _settle_those(
     Raise `LeaseLost` for all that the lease doesn't hold, also if that was known before. If the
     caller named no items, the error also names the losses that no error has named yet.
     """
-    with suppress(LeaseLost):
-        yield from settle(config, holds, how, [each for each in members if each in holds.unsettled])
+    yield from settle(config, holds, how, [each for each in members if each in holds.unsettled])
     holds.tell_lost(members if items else None)
 
 
@@ -121,7 +118,7 @@ def leave(
 
 
 def finish(config: SetConfig[T], holds: LeasedItems[T]) -> Plan[None]:
-    """Acknowledge what is left of *holds*.
+    """Acknowledge what is left of *holds*; `LeasedItems.lost` has the lost items.
 
     Items that an earlier call failed to return to the set are returned instead.
     """
@@ -133,22 +130,16 @@ def settle_each(
 ) -> Plan[None]:
     """Settle the unsettled members of each group, and those that are to be returned.
 
-    Each group is settled also if some members of another were lost. A request that failed before
-    is repeated as it was: if it had been done, the server answers that, and doesn't say that its
-    members are lost. What is returned may be refused, so it comes last.
+    A request that failed before is repeated as it was: if it had been done, the server answers
+    that, and doesn't say that its members are lost. What is returned may be refused, so it comes
+    last.
     """
-    lost: list[T] = []
     again = holds.open_attempts()
     acks = [each for each in again if not each[0].returns]
     returned = [each for each in again if each[0].returns]
     for how, members in [*acks, *groups, *returned, *holds.to_return()]:
-        try:
-            those = [member for member in members if member in holds.unsettled]
-            yield from settle(config, holds, how, those)
-        except LeaseLost as loss:
-            lost += loss.items
-    if lost:
-        raise LeaseLost(config.name, lost)
+        those = [member for member in members if member in holds.unsettled]
+        yield from settle(config, holds, how, those)
 
 
 def failure(delay: float, error: BaseException | None) -> Settling:
@@ -168,26 +159,31 @@ def _score_for(config: SetConfig[T], operation: str, score: Any) -> float | None
 def settle(
     config: SetConfig[T], holds: LeasedItems[T], how: Settling, members: list[bytes]
 ) -> Plan[None]:
-    """End the lease of *members*, or extend it; raise `LeaseLost` if it no longer holds some."""
+    """End the lease of *members*, or extend it; `LeasedItems.lost` has the lost ones.
+
+    No exception tells of them: one that a signal handler raised would be taken for it.
+    """
     if how.returns:
         holds.returning |= dict.fromkeys(members, how)
-    lost_items: list[T] = []
     ends: list[tuple[float, float]] = []
     for lease, part in holds.by_lease(members, how.at_once):
         attempt = how, lease, part
         if not how.prolongs and attempt not in holds.attempts:
             holds.attempts.append(attempt)
-        lost = yield from _settle_at(config, holds, how, lease, part, holds.key_of(lease), ends, [])
-        if attempt in holds.attempts:
+        request = object()
+        try:
+            holds.asked[request] = part
+            key = holds.key_of(lease)
+            lost = yield from _settle_at(config, holds, how, lease, part, key, ends, [])
+        finally:
+            holds.asked.pop(request, None)
+        with suppress(ValueError):  # a signal handler may have made the same request
             holds.attempts.remove(attempt)
-        if lost:
-            lost_items += holds.close(lost, set(lost))
+        holds.lose(lost)
     if ends:
         deadline, until = min(ends)
         if how.verb == "extend" or deadline > holds.deadline:
             holds.deadline, holds.until = deadline, until
-    if lost_items:
-        raise LeaseLost(config.name, lost_items)
 
 
 def _settle_at(

@@ -6,7 +6,6 @@ The one source of both surfaces, as `redset.asyncio._methods` is.
 # end
 # sync: """Leases: items that are delivered until a deadline, and are ready again after it."""
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from types import TracebackType
@@ -19,7 +18,7 @@ from redset._support.forks import this_process
 from redset._transport.async_renewals import Renewer, new_guard, renewer_of
 from redset._transport.async_runner import AsyncRunner, is_of_the_call, run_shielded
 from redset._transport.runner import Operation, P
-from redset.exceptions import LeaseLost, NotDurable
+from redset.exceptions import NotDurable
 
 if TYPE_CHECKING:
     from redset.asyncio.sets import RedisSortedSet
@@ -196,8 +195,7 @@ class Lease(Sequence[T]):
         await run_shielded(self._finish() if error is None else self._give_back(error))
 
     async def _finish(self) -> None:
-        with contextlib.suppress(LeaseLost):
-            await self._settle(settling.finish, self._held)
+        await self._settle(settling.finish, self._held)
         if self._held.lost:
             raise self._held.loss()
 
@@ -255,8 +253,7 @@ class Lease(Sequence[T]):
         ready again when it expires.
         """
         try:
-            with contextlib.suppress(LeaseLost):
-                await self._settle(operation, *args, **kwargs)
+            await self._settle(operation, *args, **kwargs)
         except NotDurable as unconfirmed:
             return unconfirmed
         except Exception as failure:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from redset import FirstOf, RedisSortedSet
+from redset import FirstOf, Lease, RedisSortedSet
 from redset._plans import settling
 from redset._plans.leased import LeasedItems
 from redset._protocol import client_errors
@@ -21,7 +22,8 @@ from redset._protocol.idempotency import FirstAcquired, IdempotencySlots, _Acqui
 from redset._protocol.outlook import Outlook, Place
 from redset._transport.connection import ClientConnection
 from redset._transport.subscription import KeySubscription
-from redset.exceptions import LeaseLost
+from redset.exceptions import InvalidValueError, LeaseLost
+from redset.locks import Lock
 from tests.interrupts import each_interrupt
 from tests.server.conftest import MakeClient, home_of
 from tests.servers import TestServer
@@ -58,15 +60,95 @@ def test_a_settling_that_was_interrupted_is_repeated(client: redis.Redis, verb: 
         if interrupted(call):
             call()
         assert not lease._held.lost
+        assert not lease._held.asked
         stats = tasks.stats()
         expected = {"ack": (0, 0, 0), "release": (3, 0, 0), "reject": (0, 0, 3)}
         found = stats.ready, stats.leased, stats.dead
         assert found == expected.get(verb, (0, 3, 0))
 
 
+LEASE_STEPS: tuple[Callable[..., Any], ...] = (
+    *(settling.ack, settling.release, settling.reject, settling.extend, settling.renew),
+    *(settling._settle_those, settling.release_remaining, settling.finish, settling.settle_each),
+    *(settling.settle, settling._settle_at, settling._settle_once),
+    *(value for value in vars(LeasedItems).values() if isinstance(value, FunctionType)),
+)
+# What each call makes of the items; "leased" is no end, so another call may still settle them.
+SETTLING: dict[str, tuple[Callable[[Lease[int]], object], str]] = {
+    "ack": (lambda lease: lease.ack(), "acknowledged"),
+    "again": (lambda lease: lease.ack(again_at=5.0), "ready again"),
+    "release": (lambda lease: lease.release(), "ready"),
+    "reject": (lambda lease: lease.reject(), "dead"),
+    "extend": (lambda lease: lease.extend(900), "leased"),
+    "end": (lambda lease: lease.__exit__(None, None, None), "acknowledged"),
+    "fail": (lambda lease: lease.__exit__(ValueError, ValueError(), None), "ready"),
+}
+
+
+def states_of(tasks: RedisSortedSet[int]) -> list[str]:
+    ready = {item: "ready again" if score == 5.0 else "ready" for item, score in tasks.items()}
+    leased = {info.item: "leased" for info in tasks.leased()}
+    dead = {letter.item: "dead" for letter in tasks.dead_letters()}
+    return [(ready | leased | dead).get(item, "acknowledged") for item in range(3)]
+
+
+@pytest.mark.parametrize("handler", ["ack", "release", "extend", "the same, repeated"])
+@pytest.mark.parametrize("call", SETTLING)
+def test_a_handler_settles_the_lease_that_its_thread_is_settling(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, call: str, handler: str
+) -> None:
+    """Each item ends as one of the calls wished, and none of them takes it for lost."""
+    tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
+    settle, end = SETTLING[call]
+    handle, other_end = SETTLING.get(handler, (settle, end))
+    for interrupted in each_interrupt(*LEASE_STEPS):
+        tasks.clear()
+        tasks.update(range(3))
+        lease = tasks.lease(3, 600)
+        if handler not in SETTLING:
+            interrupt_after_reply(monkeypatch, partial(settle, lease))
+        was_interrupted = interrupted(partial(settle, lease), partial(handle, lease))
+        assert not lease._held.lost
+        ends = {end, other_end} - {"leased"} if was_interrupted else {end}
+        assert set(states_of(tasks)) <= (ends or {"leased"})
+
+
+def test_a_handler_settles_the_item_whose_deliveries_are_asked_for(client: redis.Redis) -> None:
+    tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
+    for interrupted in each_interrupt(LeasedItems.deliveries, LeasedItems.members):
+        tasks.update(range(3))
+        lease = tasks.lease(3, 600)
+        found: list[int] = []
+        with suppress(InvalidValueError):  # it says that the item was acknowledged before
+            interrupted(lambda: found.append(lease.deliveries(1)), lease.ack)  # noqa: B023
+        assert found in ([], [1])
+
+
+@pytest.mark.parametrize("call", SETTLING)
+def test_what_a_handler_raises_in_the_middle_of_a_settling_is_raised(
+    client: redis.Redis, call: str
+) -> None:
+    """Also if the call itself might have raised it."""
+    tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
+    of_handler = LeaseLost("others", [7])
+
+    def handler() -> None:
+        raise of_handler
+
+    for interrupted in each_interrupt(*LEASE_STEPS):
+        tasks.clear()
+        tasks.update(range(3))
+        lease = tasks.lease(3, 600)
+        try:
+            is_hidden = interrupted(partial(SETTLING[call][0], lease), handler)
+        except LeaseLost as loss:
+            is_hidden = loss is not of_handler
+        assert not is_hidden
+
+
 def test_a_loss_that_was_interrupted_is_told(client: redis.Redis) -> None:
     tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
-    for interrupted in each_interrupt(LeasedItems.close):
+    for interrupted in each_interrupt(LeasedItems.lose, LeasedItems.close):
         tasks.clear()
         tasks.update(range(3))
         lease = tasks.lease(3, 600)
@@ -74,6 +156,15 @@ def test_a_loss_that_was_interrupted_is_told(client: redis.Redis) -> None:
         with suppress(LeaseLost):
             interrupted(lease.ack)
         assert set(lease._held.lost) | set(lease._held.unsettled) == {b"i:0", b"i:1", b"i:2"}
+
+
+def test_a_lock_whose_acquisition_was_interrupted_can_be_acquired(client: redis.Redis) -> None:
+    lock = Lock(client, "lock", expires=600, timeout=0)
+    for interrupted in each_interrupt(Lock.acquire, Lock._try):
+        if interrupted(lock.acquire):
+            assert lock.acquire()
+        assert lock.release()
+        assert not client.exists("lock")
 
 
 def test_an_ack_that_is_interrupted_twice_is_repeated(
