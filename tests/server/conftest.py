@@ -87,6 +87,20 @@ def server() -> Iterator[TestServer]:
             yield started
 
 
+def errors_of(client: redis.Redis) -> tuple[type[Exception], ...]:
+    """What the client's library raises when the server can't be reached or doesn't answer."""
+    exceptions = importlib.import_module(f"{type(client).__module__.partition('.')[0]}.exceptions")
+    return exceptions.ConnectionError, exceptions.TimeoutError
+
+
+def retry_options(client: redis.Redis, retries: int) -> dict[str, Any]:
+    """Options of a client that repeats a command at once, so many times."""
+    library = type(client).__module__.partition(".")[0]
+    no_backoff = importlib.import_module(f"{library}.backoff").NoBackoff()
+    retry = importlib.import_module(f"{library}.retry").Retry(no_backoff, retries)
+    return {"retry": retry, "retry_on_error": list(errors_of(client)) if retries else []}
+
+
 @pytest.fixture
 def make_client(server: TestServer) -> Iterator[MakeClient]:
     """Make further clients of the same server, or *of* another one; options are those of a client.

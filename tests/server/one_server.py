@@ -29,6 +29,7 @@ PAST_PROXIES = Reason("now and then, asyncio's client goes past the lossy proxie
 SLOTS_FIRST = Reason("of a set on another server, too, redset says that slots are different")
 MONITOR = Reason("it looks on by MONITOR or ECHO, at the one server that it connects to")
 RETRIES = Reason("a client of a cluster repeats no command because of a server's error")
+CONNECTING = Reason("its client takes what is raised while it connects for an error of its own")
 RIGHTS = Reason("over a cluster an account needs more rights: to ask for the nodes")
 
 
@@ -83,6 +84,7 @@ TABLE: Mapping[str, Reason | None] = {
     "test_readers.py::test_a_read_only_replica": REPLICA,
     "test_replica.py::test_a_replica": REPLICA,
     "test_durable.py::test_a_command_that_the_client_repeats": RETRIES,
+    "test_interrupts.py::test_a_timeout_that_a_handler_raises_in_a_repetition": CONNECTING,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,
 }
 

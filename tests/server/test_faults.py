@@ -27,7 +27,14 @@ from redset.exceptions import LeaseLost
 from redset.leases import Lease
 from tests.processes import Mortals, in_processes
 from tests.proxy import LossyProxy
-from tests.server.conftest import TIMEOUT_SECONDS, MakeClient, home_of, until
+from tests.server.conftest import (
+    TIMEOUT_SECONDS,
+    MakeClient,
+    errors_of,
+    home_of,
+    retry_options,
+    until,
+)
 from tests.servers import TestServer
 
 ITEMS = int(os.environ.get("REDSET_FAULT_ITEMS", "0"))
@@ -45,7 +52,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 T = TypeVar("T")
 Numbers = RedisSortedSet[int]
-Errors = tuple[type[Exception], ...]
 Worker = Callable[[Numbers], list[int]]
 
 
@@ -60,26 +66,12 @@ def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     return show
 
 
-def errors_of(client: redis.Redis) -> Errors:
-    """What the client's library raises when the server can't be reached or doesn't answer."""
-    exceptions = importlib.import_module(f"{type(client).__module__.partition('.')[0]}.exceptions")
-    return exceptions.ConnectionError, exceptions.TimeoutError
-
-
 def stubborn(client: redis.Redis, make_client: MakeClient, **options: Any) -> redis.Redis:
     """A client that repeats a command for some seconds, and to connect for longer."""
     library = type(client).__module__.partition(".")[0]
     backoff = importlib.import_module(f"{library}.backoff").ConstantBackoff(0.02)
     retry = importlib.import_module(f"{library}.retry").Retry(backoff, 100)
     return make_client(retry=retry, retry_on_error=list(errors_of(client)), **options)
-
-
-def repeating(client: redis.Redis, retries: int) -> dict[str, Any]:
-    """Options of a client that repeats a command at once, so many times."""
-    library = type(client).__module__.partition(".")[0]
-    no_backoff = importlib.import_module(f"{library}.backoff").NoBackoff()
-    retry = importlib.import_module(f"{library}.retry").Retry(no_backoff, retries)
-    return {"retry": retry, "retry_on_error": list(errors_of(client)) if retries else []}
 
 
 def numbers(client: redis.Redis, total: int, name: str = "numbers") -> Numbers:
@@ -193,7 +185,7 @@ def test_a_plain_zpopmin_loses_items_with_the_replies(
 def test_an_ack_is_answered_as_the_first_time_whatever_was_settled_meanwhile(
     client: redis.Redis, make_client: MakeClient, proxy: LossyProxy
 ) -> None:
-    once = make_client(host="127.0.0.1", port=proxy.port, **repeating(client, 0))
+    once = make_client(host="127.0.0.1", port=proxy.port, **retry_options(client, 0))
     items = numbers(once, 3)
     first, second, third = (items.lease(1, FOREVER) for _ in range(3))
     first.ack()  # brings the script to the server
@@ -409,7 +401,7 @@ def test_a_process_forked_while_holding_is_given_other_items(client: redis.Redis
 def test_a_child_does_not_repeat_the_failed_call_that_it_inherits(
     client: redis.Redis, make_client: MakeClient, proxy: LossyProxy
 ) -> None:
-    once = make_client(host="127.0.0.1", port=proxy.port, **repeating(client, 0))
+    once = make_client(host="127.0.0.1", port=proxy.port, **retry_options(client, 0))
     items = numbers(once, 8)
     for call in (lambda: items.take(2), lambda: items.lease(2, FOREVER)):
         call()  # brings the script to the server
@@ -473,7 +465,7 @@ def test_a_child_that_leaves_the_block_of_its_parent_settles_nothing(
 class Traffic:
     """Threads that add items and acknowledge them, and what they were answered."""
 
-    def __init__(self, make: Callable[[], Numbers], errors: Errors) -> None:
+    def __init__(self, make: Callable[[], Numbers], errors: tuple[type[Exception], ...]) -> None:
         self._make, self._errors = make, errors
         self._over = threading.Event()
         self.added: set[int] = set()
@@ -521,7 +513,7 @@ def test_every_add_and_ack_that_was_answered_survives_a_killed_server(
 ) -> None:
     def once() -> Numbers:
         # A client that repeated an add could add again what was acknowledged meanwhile.
-        never = repeating(client, 0)
+        never = retry_options(client, 0)
         return numbers(make_client(unix_socket_path=own.unix_socket, **never), 0)
 
     with TestServer.start(server.kind, "--appendonly", "yes", "--appendfsync", "always") as own:
@@ -735,7 +727,7 @@ def impatient(
 
     def make(retries: int) -> redis.Redis:
         address = {"host": "127.0.0.1", "port": proxy.port, "socket_timeout": 0.5}
-        return make_client(**address, **repeating(client, retries))
+        return make_client(**address, **retry_options(client, retries))
 
     return make
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from redset import FirstOf, Lease, RedisSortedSet
 from redset._plans import settling
@@ -25,7 +23,7 @@ from redset._transport.subscription import KeySubscription
 from redset.exceptions import InvalidValueError, LeaseLost
 from redset.locks import Lock
 from tests.interrupts import each_interrupt
-from tests.server.conftest import MakeClient, home_of
+from tests.server.conftest import MakeClient, home_of, retry_options
 from tests.servers import TestServer
 
 ACQUIRING = (
@@ -255,7 +253,7 @@ def test_a_timeout_that_a_handler_raises_while_a_connection_is_made_is_raised(
     server: TestServer, client: redis.Redis, make_client: MakeClient
 ) -> None:
     RedisSortedSet(client, "tasks").update(range(3))
-    tasks: RedisSortedSet[int] = RedisSortedSet(make_client(retry=Retry(NoBackoff(), 0)), "tasks")
+    tasks: RedisSortedSet[int] = RedisSortedSet(make_client(**retry_options(client, 0)), "tasks")
     with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
         len(tasks)
     assert len(tasks) == 3
@@ -265,7 +263,7 @@ def test_a_timeout_that_a_handler_raises_in_a_repetition_is_raised(
     server: TestServer, client: redis.Redis, make_client: MakeClient
 ) -> None:
     RedisSortedSet(client, "tasks").update(range(3))
-    hasty: Any = make_client(socket_timeout=0.4, retry=Retry(NoBackoff(), 9))
+    hasty: Any = make_client(socket_timeout=0.4, **retry_options(client, 9))
     tasks: RedisSortedSet[int] = RedisSortedSet(hasty, "tasks")
     assert len(tasks) == 3
     with soft_limit_in_a_silence(server, "tasks"), pytest.raises(TimeoutError, match="soft limit"):
@@ -306,7 +304,7 @@ def test_a_timeout_of_the_socket_is_still_one_of_the_call(
     server: TestServer, client: redis.Redis, make_client: MakeClient
 ) -> None:
     """Also while a caller handles a TimeoutError of another origin."""
-    hasty: Any = make_client(socket_timeout=0.05, retry=Retry(NoBackoff(), 0))
+    hasty: Any = make_client(socket_timeout=0.05, **retry_options(client, 0))
     tasks: RedisSortedSet[int] = RedisSortedSet(hasty, "tasks")
     tasks.update(range(3))
     batch = tasks.lease(1)

@@ -1,6 +1,5 @@
 """The network loses replies, the server its scripts: no item is lost and none is given twice."""
 
-import importlib
 import json
 import time
 from typing import Any
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from redset import FirstOf, RedisSortedSet, ScheduledSet, SortedSet
 from tests.proxy import LossyProxy
-from tests.server.conftest import MakeClient, memory_is_short
+from tests.server.conftest import MakeClient, errors_of, memory_is_short, retry_options
 from tests.servers import TestServer
 
 SCRIPT = "EVAL"  # and EVALSHA: pop and take are scripts
@@ -33,20 +32,11 @@ def once(client: redis.Redis, proxy: LossyProxy, make_client: MakeClient) -> red
 def behind(
     proxy: LossyProxy, make_client: MakeClient, client: redis.Redis, retries: int
 ) -> redis.Redis:
-    library = type(client).__module__.partition(".")[0]
-    no_backoff = importlib.import_module(f"{library}.backoff").NoBackoff()
-    return make_client(
-        host="127.0.0.1",
-        port=proxy.port,
-        retry=importlib.import_module(f"{library}.retry").Retry(no_backoff, retries),
-        retry_on_error=[connection_error(client)] if retries else [],
-    )
+    return make_client(host="127.0.0.1", port=proxy.port, **retry_options(client, retries))
 
 
 def connection_error(client: redis.Redis) -> type[Exception]:
-    library = type(client).__module__.partition(".")[0]
-    error: type[Exception] = importlib.import_module(f"{library}.exceptions").ConnectionError
-    return error
+    return errors_of(client)[0]
 
 
 def numbers(client: redis.Redis, total: int, name: str = "numbers") -> RedisSortedSet[int]:

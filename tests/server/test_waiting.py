@@ -21,7 +21,7 @@ from redset import RedisSortedSet, ScheduledSet, SortedSet
 from redset._protocol.outlook import Outlook
 from redset._transport.subscription import KeySubscription
 from redset.exceptions import EmptySetError, InvalidTypeError, InvalidValueError
-from tests.server.conftest import MakeClient, RoundTrips
+from tests.server.conftest import MakeClient, RoundTrips, errors_of, retry_options
 from tests.servers import TestServer
 
 # Far longer than anything here takes: who waits for so long was not woken.
@@ -649,17 +649,12 @@ def test_a_server_that_is_down_raises_what_the_client_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("redset._plans.waiting.OUTAGE_SECONDS", 0.0)
-    library = type(client).__module__.partition(".")[0]
     options: dict[str, Any] = {}
     with TestServer.start(server.kind) as other:
-        retry = importlib.import_module(f"{library}.retry").Retry(
-            importlib.import_module(f"{library}.backoff").NoBackoff(), 0
-        )
-        options = {"port": other.port, "host": "127.0.0.1", "retry": retry}
+        options = {"port": other.port, "host": "127.0.0.1", **retry_options(client, 0)}
         waiting = Call(SortedSet[str](make_client(**options), "jobs").pop, timeout=None)
         with redis.Redis(port=other.port) as janitor:
             wait_for_watchers(janitor, 1)
         other.kill()
-        error = importlib.import_module(f"{library}.exceptions").ConnectionError
-        with pytest.raises(error):
+        with pytest.raises(errors_of(client)[0]):
             waiting.result()
