@@ -98,8 +98,9 @@ def test_a_step_may_end_at_the_empty_text(client: redis.Redis) -> None:
 
 def test_all_are_requeued_though_the_clock_was_set_back(client: redis.Redis) -> None:
     jobs = died(client, range(300), reason="rejected")
-    letters: Any = client.hgetall("{jobs}:letters")
-    for member, letter in letters.items():
+    for key in client.hkeys("{jobs}:letters"):
+        member = key if isinstance(key, bytes) else key.encode()
+        letter: Any = client.execute_command("HGET", "{jobs}:letters", member, NEVER_DECODE=True)
         reason, milliseconds, *rest = letter.split(b" ")
         later = b"%d" % (int(milliseconds) + 3_600_000)
         client.hset("{jobs}:letters", member, b" ".join([reason, later, *rest]))
