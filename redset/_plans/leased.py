@@ -313,21 +313,21 @@ class LeasedItems(Generic[T]):
             for member in those:
                 self.returning.pop(member, None)
 
-    def lose(self, members: Collection[bytes]) -> None:
-        """Mark *members*, which the server doesn't hold for this lease, as lost.
+    def not_asked(self, members: Collection[bytes]) -> list[bytes]:
+        """Return *members* without those that a request that is under way asks for.
 
-        If this call was made by a signal handler in the middle of another that asks for some of
-        them, the other may have settled these: what it learns is true.
+        A signal handler that settles them in the middle of another call may find them gone: the
+        other may have settled them, and what that learns is true.
         """
-        if members:
-            asked = {each for those in list(self.asked.values()) for each in those}
-            holds = self.unsettled
-            gone = {
-                each: hold for each in members if each not in asked and (hold := holds.get(each))
-            }
-            # Noted first: an exception from here on doesn't hide the loss.
-            self.lost |= gone
-            self.close(gone)
+        asked = {each for those in list(self.asked.values()) for each in those}
+        return [each for each in members if each not in asked]
+
+    def lose(self, members: Iterable[bytes]) -> None:
+        """Mark *members*, if they are unsettled, as lost."""
+        gone = {each: hold for each in members if (hold := self.unsettled.get(each))}
+        # Noted first: an exception from here on doesn't hide the loss.
+        self.lost |= gone
+        self.close(gone)
 
 
 def parts(members: Sequence[bytes], most: int) -> Iterator[list[bytes]]:

@@ -179,11 +179,26 @@ def settle(
             holds.asked.pop(request, None)
         with suppress(ValueError):  # a signal handler may have made the same request
             holds.attempts.remove(attempt)
-        holds.lose(lost)
+        if lost and (gone := holds.not_asked(lost)):
+            yield from _ask_earlier(config, holds, gone)
+            holds.lose(gone)
     if ends:
         deadline, until = min(ends)
         if how.verb == "extend" or deadline > holds.deadline:
             holds.deadline, holds.until = deadline, until
+
+
+def _ask_earlier(config: SetConfig[T], holds: LeasedItems[T], gone: Sequence[bytes]) -> Plan[None]:
+    """Mark those of *gone* as settled that an earlier request settled, whose reply never came.
+
+    It is repeated if the lease holds none of its members: if it was not done, it does nothing.
+    """
+    for attempt in list(holds.attempts):
+        how, lease, part = attempt
+        if set(gone) >= set(part) <= holds.unsettled.keys():
+            yield from _settle_at(config, holds, how, lease, part, holds.key_of(lease), [], [])
+            with suppress(ValueError):
+                holds.attempts.remove(attempt)
 
 
 def _settle_at(

@@ -83,6 +83,7 @@ TABLE: Mapping[str, Reason | None] = {
     "test_asyncio.py::test_a_wait_in_a_loop_that_is_closed_at_once": ONE_LOOP,
     "test_readers.py::test_a_read_only_replica": REPLICA,
     "test_replica.py::test_a_replica": REPLICA,
+    "test_replica.py::test_a_replica_refuses_every_other_call": None,
     "test_durable.py::test_a_command_that_the_client_repeats": RETRIES,
     "test_interrupts.py::test_a_timeout_that_a_handler_raises_in_a_repetition": CONNECTING,
     "test_first_of_faults.py::test_a_request_that_comes_too_late_takes_from_no_set": POOL,

@@ -32,6 +32,10 @@ ACQUIRING = (
 )
 
 
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def interrupt_after_reply(monkeypatch: pytest.MonkeyPatch, call: object) -> None:
     """Make *call*, which the server does, and which is interrupted before it knows the reply."""
     execute = ClientConnection.execute
@@ -68,7 +72,7 @@ def test_a_settling_that_was_interrupted_is_repeated(client: redis.Redis, verb: 
 LEASE_STEPS: tuple[Callable[..., Any], ...] = (
     *(settling.ack, settling.release, settling.reject, settling.extend, settling.renew),
     *(settling._settle_those, settling.release_remaining, settling.finish, settling.settle_each),
-    *(settling.settle, settling._settle_at, settling._settle_once),
+    *(settling.settle, settling._ask_earlier, settling._settle_at, settling._settle_once),
     *(value for value in vars(LeasedItems).values() if isinstance(value, FunctionType)),
 )
 # What each call makes of the items; "leased" is no end, so another call may still settle them.
@@ -109,6 +113,41 @@ def test_a_handler_settles_the_lease_that_its_thread_is_settling(
         assert not lease._held.lost
         ends = {end, other_end} - {"leased"} if was_interrupted else {end}
         assert set(states_of(tasks)) <= (ends or {"leased"})
+
+
+@pytest.mark.parametrize("later", SETTLING)
+@pytest.mark.parametrize("earlier", ["ack", "again", "release", "reject"])
+def test_what_an_earlier_call_settled_is_not_taken_for_lost(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, earlier: str, later: str
+) -> None:
+    """Its reply was lost: the caller didn't know that it was done."""
+    tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
+    tasks.update(range(3))
+    lease = tasks.lease(3, 600)
+    settle, end = SETTLING[earlier]
+    interrupt_after_reply(monkeypatch, partial(settle, lease))
+    SETTLING[later][0](lease)
+    assert states_of(tasks) == [end] * 3
+    lease.__exit__(None, None, None)
+    assert states_of(tasks) == [end] * 3
+    assert not lease._held.unsettled
+
+
+def test_an_earlier_call_that_was_not_done_is_not_repeated_against_the_later_one(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks: RedisSortedSet[int] = RedisSortedSet(client, "tasks")
+    tasks.update(range(3))
+    lease = tasks.lease(3, 600)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ClientConnection, "execute", interrupt)
+        lease.ack()
+    tasks.discard(1)
+    tasks.add(1)
+    tasks.lease(1, 600).ack()
+    with pytest.raises(LeaseLost) as caught:
+        lease.extend(900)
+    assert (caught.value.items, tasks.stats().leased) == ([1], 2)
 
 
 def test_a_handler_settles_the_item_whose_deliveries_are_asked_for(client: redis.Redis) -> None:
