@@ -202,18 +202,22 @@ def replica(server: TestServer, client: redis.Redis, make_client: MakeClient) ->
         made: Any = make_client(unix_socket_path=started.unix_socket)
 
         def is_up_to_date() -> bool:
-            return b"master_link_status:up" in _info(made) and bool(
-                client.execute_command("WAIT", 1, 1)
-            )
+            # WAIT would ask for what its own connection wrote, and sets write over others.
+            written, read = replication_of(client), replication_of(made)
+            offsets = read.get("slave_repl_offset", "0"), written.get("master_repl_offset", "0")
+            return read["master_link_status"] == "up" and int(offsets[0]) >= int(offsets[1])
 
         until(is_up_to_date)
         made.caught_up = lambda: until(is_up_to_date)
         yield made
 
 
-def _info(client: Any) -> bytes:
+def replication_of(client: Any) -> dict[str, str]:
+    """What a server, or a cluster's nodes, tell of their replication."""
     found: Any = client.execute_command("INFO", "replication", NEVER_DECODE=True)
-    return found if isinstance(found, bytes) else str(found).encode().replace(b"': '", b":")
+    if isinstance(found, bytes):
+        found = dict(line.split(":", 1) for line in found.decode().splitlines() if ":" in line)
+    return {str(name): str(value) for name, value in found.items()}
 
 
 READER = "reader"
