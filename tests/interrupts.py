@@ -83,7 +83,8 @@ class _Interrupt:
             return self._trace_step
 
 
-def _raise() -> None:
+def interrupt(*_: object) -> None:
+    """Do what the handler of SIGINT does."""
     raise KeyboardInterrupt
 
 
@@ -91,7 +92,7 @@ class Interrupted(Protocol):
     """Make *call*, in which *handler* runs at one step; return whether it has run."""
 
     def __call__(
-        self, call: Callable[[], object], handler: Callable[[], object] = _raise
+        self, call: Callable[[], object], handler: Callable[[], object] = interrupt
     ) -> bool: ...
 
 
@@ -103,14 +104,14 @@ def each_interrupt(*functions: Callable[..., Any]) -> Iterator[Interrupted]:
     codes = frozenset(code for each in functions for code in _codes_of(each.__code__))
     step, over = 0, False
 
-    def interrupted(call: Callable[[], object], handler: Callable[[], object] = _raise) -> bool:
+    def interrupted(call: Callable[[], object], handler: Callable[[], object] = interrupt) -> bool:
         nonlocal over
-        interrupt = _Interrupt(step, codes, handler)
+        interruption = _Interrupt(step, codes, handler)
         try:
-            with suppress(KeyboardInterrupt), interrupt:
+            with suppress(KeyboardInterrupt), interruption:
                 call()
         finally:
-            over = not interrupt.was_reached
+            over = not interruption.was_reached
         return not over
 
     while not over:

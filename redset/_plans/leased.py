@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import repeat
 from typing import Generic, NamedTuple, TypeVar
 
@@ -279,10 +280,16 @@ class LeasedItems(Generic[T]):
             groups.setdefault(how, []).append(member)
         return list(groups.items())
 
-    def open_attempts(self) -> list[tuple[Settling, list[bytes]]]:
-        """Return the failed requests that are to be repeated, as no other has settled a member."""
-        found = [(how, members) for how, _, members in list(self.attempts)]
-        return [(how, those) for how, those in found if self.unsettled.keys() >= set(those)]
+    def open_attempts(self) -> Iterator[Attempt]:
+        """Yield the failed requests that are to be repeated, as no other has settled a member."""
+        for attempt in list(self.attempts):
+            if self.unsettled.keys() >= set(attempt[2]):
+                yield attempt
+
+    def forget(self, attempt: Attempt) -> None:
+        """Note that *attempt* has succeeded."""
+        with suppress(ValueError):  # a signal handler may have made the same request
+            self.attempts.remove(attempt)
 
     def tell_lost(self, members: Collection[bytes] | None = None) -> None:
         """Raise `LeaseLost` for lost *members*, or for those that no call has named yet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from redset._plans.arguments import MS
@@ -74,7 +73,7 @@ def _settle_those(
     Raise `LeaseLost` for all that the lease doesn't hold, also if that was known before. If the
     caller named no items, the error also names the losses that no error has named yet.
     """
-    yield from settle(config, holds, how, [each for each in members if each in holds.unsettled])
+    yield from settle(config, holds, how, members)
     holds.tell_lost(members if items else None)
 
 
@@ -134,12 +133,11 @@ def settle_each(
     that, and doesn't say that its members are lost. What is returned may be refused, so it comes
     last.
     """
-    again = holds.open_attempts()
+    again = [(how, members) for how, _, members in holds.open_attempts()]
     acks = [each for each in again if not each[0].returns]
     returned = [each for each in again if each[0].returns]
     for how, members in [*acks, *groups, *returned, *holds.to_return()]:
-        those = [member for member in members if member in holds.unsettled]
-        yield from settle(config, holds, how, those)
+        yield from settle(config, holds, how, members)
 
 
 def failure(delay: float, error: BaseException | None) -> Settling:
@@ -159,14 +157,15 @@ def _score_for(config: SetConfig[T], operation: str, score: Any) -> float | None
 def settle(
     config: SetConfig[T], holds: LeasedItems[T], how: Settling, members: list[bytes]
 ) -> Plan[None]:
-    """End the lease of *members*, or extend it; `LeasedItems.lost` has the lost ones.
+    """End the lease of unsettled *members*, or extend it; `LeasedItems.lost` has the lost ones.
 
     No exception tells of them: one that a signal handler raised would be taken for it.
     """
+    those = [member for member in members if member in holds.unsettled]
     if how.returns:
-        holds.returning |= dict.fromkeys(members, how)
+        holds.returning |= dict.fromkeys(those, how)
     ends: list[tuple[float, float]] = []
-    for lease, part in holds.by_lease(members, how.at_once):
+    for lease, part in holds.by_lease(those, how.at_once):
         attempt = how, lease, part
         if not how.prolongs and attempt not in holds.attempts:
             holds.attempts.append(attempt)
@@ -177,8 +176,7 @@ def settle(
             lost = yield from _settle_at(config, holds, how, lease, part, key, ends, [])
         finally:
             holds.asked.pop(request, None)
-        with suppress(ValueError):  # a signal handler may have made the same request
-            holds.attempts.remove(attempt)
+        holds.forget(attempt)
         if lost and (gone := holds.not_asked(lost)):
             yield from _ask_earlier(config, holds, gone)
             holds.lose(gone)
@@ -193,12 +191,11 @@ def _ask_earlier(config: SetConfig[T], holds: LeasedItems[T], gone: Sequence[byt
 
     It is repeated if the lease holds none of its members: if it was not done, it does nothing.
     """
-    for attempt in list(holds.attempts):
+    for attempt in holds.open_attempts():
         how, lease, part = attempt
-        if set(gone) >= set(part) <= holds.unsettled.keys():
+        if set(part) <= set(gone):
             yield from _settle_at(config, holds, how, lease, part, holds.key_of(lease), [], [])
-            with suppress(ValueError):
-                holds.attempts.remove(attempt)
+            holds.forget(attempt)
 
 
 def _settle_at(

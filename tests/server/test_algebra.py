@@ -237,12 +237,12 @@ def test_a_key_of_another_type_is_not_replaced(
     client.hset("{a}hash", "user", "ann")
     with pytest.raises(KeyTypeError, match=r"redset 'a': the key '{a}hash' .* is not replaced"):
         make(a, b)
-    assert client.hget("{a}hash", "user") in {"ann", b"ann"}
+    assert client.execute_command("HGET", "{a}hash", "user", NEVER_DECODE=True) == b"ann"
     assert len(a) == len(b) == 6
     assert client.keys("*staged*") == []
     client.delete("{a}hash")
     make(a, b)
-    assert client.type("{a}hash") in {"zset", "none", b"zset", b"none"}
+    assert client.execute_command("TYPE", "{a}hash", NEVER_DECODE=True) in {b"zset", b"none"}
 
 
 @pytest.mark.parametrize("conflict", ["keep", "replace"])

@@ -22,7 +22,7 @@ from redset._transport.connection import ClientConnection
 from redset._transport.subscription import KeySubscription
 from redset.exceptions import InvalidValueError, LeaseLost
 from redset.locks import Lock
-from tests.interrupts import each_interrupt
+from tests.interrupts import each_interrupt, interrupt
 from tests.server.conftest import MakeClient, home_of, retry_options
 from tests.servers import TestServer
 
@@ -30,10 +30,6 @@ ACQUIRING = (
     *(_Acquired.__enter__, FirstAcquired.__enter__),
     *(IdempotencySlots.check_out, IdempotencySlots._take_failed, IdempotencySlots._take),
 )
-
-
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def interrupt_after_reply(monkeypatch: pytest.MonkeyPatch, call: object) -> None:
