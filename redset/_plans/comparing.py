@@ -5,6 +5,8 @@ compared at one moment; if the server refuses writes, they are looked up chunk b
 here does I/O or awaits.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 

@@ -1,5 +1,7 @@
 """Plans for many items, which are sent in chunks, and for the whole set."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain

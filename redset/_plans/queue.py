@@ -1,5 +1,7 @@
 """Plans of a queue: read the next items, or remove and return them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace

@@ -4,6 +4,8 @@ A local operand is sent once, in chunks, to a key whose time-to-live is ten minu
 chunk; the script combines it with the others and deletes it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from secrets import token_hex

@@ -4,6 +4,8 @@ A score comes as bytes (RESP2), a float (RESP3) or a float made by the client; p
 and score come flat or nested. Each function accepts all of these shapes and returns the same one.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -157,6 +159,10 @@ def members(reply: Any) -> list[Any]:
 def page(reply: Any) -> Page:
     rank, scores, found = reply
     return Page(int(rank), list(found), [float(score) for score in scores])
+
+
+def is_there(reply: Any) -> bool:
+    return reply is not None
 
 
 def optional_score(reply: Any) -> float | None:

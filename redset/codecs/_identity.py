@@ -4,6 +4,8 @@ Caches are left out, and so are fields that a dataclass or an attrs class doesn'
 ignores anything else, the object is refused, since equal items would have several members.
 """
 
+from __future__ import annotations
+
 import copyreg
 import sys
 from collections import OrderedDict, deque

@@ -1,5 +1,7 @@
 """Commands that count, read or remove items by rank, by score, or at random."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
