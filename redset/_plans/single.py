@@ -80,8 +80,9 @@ def contains(config: SetConfig[T], item: T) -> Plan[bool]:
     member = encode_for_lookup(config, item)
     if member is None:
         return False
-    [score] = yield [commands.score(config.key, member)]
-    return score is not None
+    found: bool
+    [found] = yield [commands.contains(config.key, member)]
+    return found
 
 
 def score(config: SetConfig[T], item: T) -> Plan[float | None]:

@@ -46,8 +46,8 @@ def play(plan: Plan[Any], *replies: list[Any]) -> tuple[Any, list[list[Command[A
     ("plan", "reply", "result"),
     [
         (lambda: single.add(CONFIG, "x", 2, "replace"), [1], 2),
-        (lambda: single.contains(CONFIG, "x"), [0.0], True),
-        (lambda: single.contains(CONFIG, "x"), [None], False),
+        (lambda: single.contains(CONFIG, "x"), [True], True),
+        (lambda: single.contains(CONFIG, "x"), [False], False),
         (lambda: single.score(CONFIG, "x"), [0.0], 0.0),
         (lambda: single.discard(CONFIG, "x"), [1], True),
         (lambda: single.remove(CONFIG, "x", "x"), [1], None),

@@ -60,8 +60,15 @@ class Command(Generic[R]):
         """Return the command as bytes for the server: an array of strings in RESP."""
         rest = self._rest
         if len(rest) == 1 and type(word := rest[0]) is bytes:  # most commands of one item
-            return b"%b$%d\r\n%b\r\n" % (packed_head(self._head, 1), len(word), word)
+            size = len(word)
+            length = _LENGTHS[size] if size < _SHORT else b"$%d\r\n" % size
+            return b"".join((packed_head(self._head, 1), length, word, b"\r\n"))
         return packed_head(self._head, len(rest)) + packed_words(rest)
+
+
+# What precedes a word of each length below `_SHORT`: formatting it would take half of `packed`.
+_SHORT = 256
+_LENGTHS = [b"$%d\r\n" % size for size in range(_SHORT)]
 
 
 def packed_words(words: Sequence[Word]) -> bytes:

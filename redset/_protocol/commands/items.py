@@ -150,6 +150,10 @@ def remove_all(key: bytes, members: Sequence[bytes]) -> list[Command[Any]]:
     return [Command(("ZREM", key), part, replies.integer) for part in parts(members)]
 
 
+def contains(key: bytes, member: bytes) -> Command[bool]:
+    return Command(("ZSCORE", key), (member,), replies.is_there)
+
+
 def score(key: bytes, member: bytes) -> Command[float | None]:
     return Command(("ZSCORE", key), (member,), replies.optional_score)
 
