@@ -210,20 +210,17 @@ class Pipeliner:
 
     def _next(self) -> list[PendingRequest]:
         requests = self._taken = []
-        waiting, size, number = self._waiting, 0, 0
-        while waiting:
-            request = waiting[0]
-            packed = request.packed
-            size += len(packed)
-            number += len(request.batch)
-            if requests:
-                if size > MAX_BYTES or number > MAX_COMMANDS:
-                    break
-                if not (packed and requests[0].packed):
-                    break  # one that goes through the client, whose pipelines are observed
+        size = number = 0
+        while self._waiting:
+            request = self._waiting[0]
+            size, number = size + len(request.packed), number + len(request.batch)
+            if requests and (size > MAX_BYTES or number > MAX_COMMANDS):
+                break
+            if requests and not (request.packed and requests[0].packed):
+                break  # one that goes through the client, whose pipelines are observed
             if not request.replies.done():
                 requests.append(request)
-            waiting.popleft()
+            self._waiting.popleft()
         if 1 < len(requests) < number:  # some have several commands
             share_confirmations(requests)
         return requests
@@ -300,13 +297,13 @@ async def round_trip(requests: list[PendingRequest]) -> None:
         place = 0
         ends: dict[PendingRequest, int] = {}
         for request in requests:
-            end, answered = place + len(request.batch), request.replies
-            if not answered.done():
+            end = place + len(request.batch)
+            if not request.replies.done():
                 found = replies[place:end]
                 if request.confirmed_by is not None:
                     ends = ends or _ends_of(requests)
                     found += _confirmation_of(request, request.confirmed_by, ends, replies)
-                answered.set_result(found)
+                request.replies.set_result(found)
             place = end
 
 
@@ -444,14 +441,13 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
     relaxes = read_timeout is not None and compat.may_relax(connection)
     due = math.inf if read_timeout is None else monotonic() + read_timeout / 4
     replies: list[Any] = []
-    read, no_limit = connection.read_response, math.inf
     try:
         async with asyncio.timeout(read_timeout) as limit:
             if relaxes:
                 compat.relax_with(connection, limit)
             for _ in range(number):
                 try:
-                    reply = await read(disable_decoding=True, timeout=no_limit)
+                    reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
                 except Exception as error:
                     errors = compat.exceptions_of(connection)
                     if not isinstance(error, errors.ResponseError):
@@ -461,9 +457,8 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
                     if not isinstance(reply, errors.ResponseError):
                         raise reply from error
                 replies.append(reply)
-                if read_timeout is not None and (
-                    monotonic() > due or (relaxes and connection.socket_timeout != read_timeout)
-                ):
+                changed = relaxes and connection.socket_timeout != read_timeout
+                if read_timeout is not None and (changed or monotonic() > due):
                     read_timeout = connection.socket_timeout
                     if read_timeout is None:
                         limit.reschedule(None)

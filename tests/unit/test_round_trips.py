@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from redset._plans import many, queue, single
+from redset._protocol import commands
 from redset._protocol.commands import PUT_ASIDE, Command
 from redset._protocol.config import Plan, SetConfig, TakeOptions
 from redset._protocol.encoding import Encoding
@@ -68,6 +69,13 @@ def test_one_operation_is_one_round_trip(
 ) -> None:
     assert play(plan(), reply)[0] == result
     assert len(play(plan(), reply)[1]) == 1
+
+
+@pytest.mark.parametrize("score", [b"0", 0.0, b"-inf", b"1.5"])
+def test_an_item_of_any_score_is_there(score: object) -> None:
+    parse = commands.contains(b"key", b"member").parse
+    assert parse(score) is True
+    assert parse(None) is False
 
 
 def test_update_of_100_000_items_takes_at_most_100_round_trips() -> None:

@@ -60,15 +60,25 @@ class Command(Generic[R]):
         """Return the command as bytes for the server: an array of strings in RESP."""
         rest = self._rest
         if len(rest) == 1 and type(word := rest[0]) is bytes:  # most commands of one item
-            size = len(word)
-            length = _LENGTHS[size] if size < _SHORT else b"$%d\r\n" % size
-            return b"".join((packed_head(self._head, 1), length, word, b"\r\n"))
+            return b"".join((packed_head(self._head, 1), PACKED_LENGTHS[len(word)], word, b"\r\n"))
         return packed_head(self._head, len(rest)) + packed_words(rest)
 
 
-# What precedes a word of each length below `_SHORT`: formatting it would take half of `packed`.
-_SHORT = 256
-_LENGTHS = [b"$%d\r\n" % size for size in range(_SHORT)]
+# Words may have any length: a process keeps what precedes the shorter ones.
+MAX_KEPT_LENGTH = 4_096
+
+
+class _PackedLengths(dict[int, bytes]):
+    """What precedes a packed word, by its length."""
+
+    def __missing__(self, length: int) -> bytes:
+        packed = b"$%d\r\n" % length
+        if length < MAX_KEPT_LENGTH:
+            self[length] = packed
+        return packed
+
+
+PACKED_LENGTHS = _PackedLengths()
 
 
 def packed_words(words: Sequence[Word]) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 from redset._protocol import replies
 from redset._protocol.commands.command import (
+    PACKED_LENGTHS,
     Command,
     Word,
     call,
@@ -56,11 +57,11 @@ class Addition(Command[int]):
         return (*self._head, *flat(list(zip(self._members, self._scores, strict=True))))
 
     def packed(self) -> bytes:
-        """Return what `Command.packed` does; each different score and length is packed once."""
+        """Return what `Command.packed` does; each different score is packed once."""
         size = len(self._members)
         pieces = zip(
             map(_PackedNumbers().__getitem__, self._scores),
-            map(_PackedLengths().__getitem__, map(len, self._members)),
+            map(PACKED_LENGTHS.__getitem__, map(len, self._members)),
             self._members,
             [b"\r\n"] * size,
             strict=True,
@@ -72,12 +73,6 @@ class Addition(Command[int]):
 class _PackedNumbers(dict[float, bytes]):
     def __missing__(self, score: float) -> bytes:
         packed = self[score] = packed_words([number(score)])
-        return packed
-
-
-class _PackedLengths(dict[int, bytes]):
-    def __missing__(self, length: int) -> bytes:
-        packed = self[length] = b"$%d\r\n" % length
         return packed
 
 
