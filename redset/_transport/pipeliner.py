@@ -436,7 +436,8 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
     all replies, and moved while they come, by up to a quarter more: it ends a silence, not a long
     reply. The client relaxes it when the server tells of its maintenance, as it would its own.
     """
-    await connection.send_packed_command(packed)
+    if not compat.write_at_once(connection, packed):
+        await connection.send_packed_command(packed)
     read_timeout: float | None = connection.socket_timeout
     relaxes = read_timeout is not None and compat.may_relax(connection)
     due = math.inf if read_timeout is None else monotonic() + read_timeout / 4
@@ -460,12 +461,7 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
                 changed = relaxes and connection.socket_timeout != read_timeout
                 if read_timeout is not None and (changed or monotonic() > due):
                     read_timeout = connection.socket_timeout
-                    if read_timeout is None:
-                        limit.reschedule(None)
-                    else:
-                        due = monotonic() + read_timeout / 4
-                        now = asyncio.get_running_loop().time()
-                        limit.reschedule(now + read_timeout * 5 / 4)
+                    due = _postpone(limit, read_timeout)
     except TimeoutError as error:
         if client_errors.interruption(error) is not None:
             raise
@@ -475,6 +471,15 @@ async def write_and_read(connection: Any, packed: list[bytes], number: int) -> l
         if relaxes:
             compat.relax_with(connection, None)
     return replies
+
+
+def _postpone(limit: asyncio.Timeout, read_timeout: float | None) -> float:
+    """Move *limit* to after the next silence; return when it is to be moved again."""
+    if read_timeout is None:
+        limit.reschedule(None)
+        return math.inf
+    limit.reschedule(asyncio.get_running_loop().time() + read_timeout * 5 / 4)
+    return monotonic() + read_timeout / 4
 
 
 async def write_and_read_as_writer(connection: Any, packed: list[bytes], number: int) -> list[Any]:

@@ -677,6 +677,28 @@ def test_a_large_number_of_operations_is_sent_in_several_writes(server: TestServ
     asyncio.run(main())
 
 
+def test_a_call_costs_no_task(server: TestServer) -> None:
+    """A limit of the time of a write would be one in Python 3.11, and turns of the event loop."""
+
+    async def main() -> None:
+        async with connected(server, socket_timeout=5) as client:
+            jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
+            await jobs.add(1)
+            made: list[Any] = []
+
+            def counting(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
+                made.append(work)
+                return asyncio.Task(work, loop=loop, **options)
+
+            asyncio.get_running_loop().set_task_factory(counting)
+            for _ in range(20):
+                assert await jobs.contains(1)
+            # That which sends for all tasks, as long as they have something to send.
+            assert len(made) <= 1
+
+    asyncio.run(main())
+
+
 def test_a_silent_server_is_an_error_after_the_clients_own_timeout(server: TestServer) -> None:
     async def main() -> None:
         async with connected(server, socket_timeout=0.2, retry=no_retries()) as own:

@@ -7,7 +7,10 @@ import asyncio
 import importlib
 import inspect
 import itertools
+import socket
 import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -515,3 +518,96 @@ def test_connections_of_another_loop_are_told_and_dropped(async_client: Any) -> 
         pool._available_connections.clear()
         loop.close()
         other.close()
+
+
+def test_what_an_asyncio_connection_does_to_write_is_what_is_left_out(library: str) -> None:
+    """`write_at_once` leaves out connecting, a check of health, a limit of time, and waiting."""
+    connections = module(library, "asyncio.connection")
+    for name in ("Connection", "SSLConnection", "UnixDomainSocketConnection"):
+        kind = getattr(connections, name)
+        assert pools._writes_as_library(kind())
+        source = inspect.getsource(kind.send_packed_command)
+        calls = ["is_connected", "check_health", "wait_for", "_send_packed_command", "drain"]
+        assert all(call in source for call in calls)
+        assert source.count("self._writer.") == 2
+        assert "self._writer.writelines(command)" in source
+        assert "health_check_interval" in inspect.getsource(kind.check_health)
+
+
+@asynccontextmanager
+async def opened(connection: Any) -> AsyncIterator[socket.socket]:
+    """Give *connection* the streams that it has after its handshake; yield the server's socket."""
+    with ExitStack() as sockets:
+        own, others = (sockets.enter_context(each) for each in socket.socketpair())
+        others.setblocking(False)
+        connection._reader, connection._writer = await asyncio.open_connection(sock=own)
+        try:
+            yield others
+        finally:
+            await connection.disconnect(nowait=True)
+
+
+async def received(connection: Any, others: socket.socket) -> bytes:
+    """Close *connection*; return all that it wrote to *others*."""
+    connection._writer.close()
+    found = b""
+    while data := await asyncio.get_running_loop().sock_recv(others, 1 << 16):
+        found += data
+    return found
+
+
+def test_a_command_is_written_at_once_to_an_open_connection(library: str) -> None:
+    kind = module(library, "asyncio.connection").Connection
+
+    async def main() -> None:
+        plain = kind(health_check_interval=0)
+        async with opened(plain) as others:
+            assert compat.write_at_once(plain, [b"one", b"two"])
+            assert compat.write_at_once(plain, [b"three"])
+            assert await received(plain, others) == b"onetwothree"
+
+    asyncio.run(main())
+
+
+def test_what_may_wait_is_left_to_the_connection(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = module(library, "asyncio.connection").Connection
+    connections = [kind(health_check_interval=9)]
+    for name in ("send_packed_command", "_send_packed_command"):
+        connections += [type("Own", (kind,), {name: lambda *_: None})(), kind()]
+        monkeypatch.setattr(connections[-1], name, lambda *_: None, raising=False)
+
+    async def main() -> None:
+        assert not compat.write_at_once(kind(), [b"not open"])
+        for connection in connections:
+            async with opened(connection) as others:
+                assert not compat.write_at_once(connection, [b"in its own way"])
+                assert await received(connection, others) == b""
+        plain = kind()
+        async with opened(plain) as others:
+            assert not compat.write_at_once(plain, [b"large", b"x" * pools._BUFFERED_AT_ONCE])
+            with monkeypatch.context() as patch:
+                patch.setattr(kind, "send_packed_command", lambda *_: None)
+                assert not compat.write_at_once(plain, [b"traced"])
+            assert compat.write_at_once(plain, [b"plain"])
+            assert await received(plain, others) == b"plain"
+            assert not compat.write_at_once(plain, [b"closed"])
+
+    asyncio.run(main())
+
+
+def test_no_more_is_written_at_once_than_a_transport_takes(library: str) -> None:
+    full = module(library, "asyncio.connection").Connection()
+    part = b"x" * (pools._BUFFERED_AT_ONCE // 2)
+
+    async def main() -> None:
+        async with opened(full) as others:
+            parts = 0
+            while parts < 1_000 and compat.write_at_once(full, [part]):
+                parts += 1
+            assert 0 < full._writer.transport.get_write_buffer_size() <= pools._BUFFERED_AT_ONCE
+            await asyncio.wait_for(full._writer.drain(), 5)  # a writer would not have waited
+            assert len(await received(full, others)) == parts * len(part)
+
+    asyncio.run(main())

@@ -77,6 +77,7 @@ from redset._transport.compat.pools import (
     shared_by_client,
     should_reconnect,
     socket_of,
+    write_at_once,
 )
 from redset._transport.compat.retries import (
     call_with_retry,
@@ -173,4 +174,5 @@ __all__ = [
     "unlock",
     "used_client_of_slot",
     "why_apart",
+    "write_at_once",
 ]

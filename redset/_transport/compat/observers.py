@@ -67,7 +67,7 @@ def _find_original(kind: type) -> Any:
         provider = provider_of(kind, method)
         if provider is not None and library_of(provider) is None:
             return None
-    return _library_function(kind, "execute_command")
+    return library_function(kind, "execute_command")
 
 
 def is_untouched(client: Any, original: Any) -> bool:
@@ -115,16 +115,16 @@ _pipelines: WeakKeyDictionary[type, tuple[Any, Any, Any]] = WeakKeyDictionary()
 def _find_pipeline(kind: type) -> tuple[Any, Any, Any]:
     pipeline = _pipeline_class(kind)
     functions = [
-        _library_function(kind, "pipeline"),
-        None if pipeline is None else _library_function(pipeline, "execute"),
+        library_function(kind, "pipeline"),
+        None if pipeline is None else library_function(pipeline, "execute"),
     ]
     return pipeline, *functions
 
 
-def _library_function(kind: type, method: str) -> Any:
-    """Return the library's own function behind a *method*, ``None`` if it can't be found."""
+def library_function(kind: type, method: str) -> Any:
+    """Return the library's own function behind a *method*, ``None`` if a user's or not found."""
     provider = provider_of(kind, method)
-    if provider is None:
+    if provider is None or library_of(provider) is None:
         return None
     function = inspect.unwrap(vars(provider)[method])
     return function if _is_library_code(function, provider) else None
