@@ -8,9 +8,11 @@ import contextlib
 import random
 import select
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 CHUNK = 1 << 16
@@ -206,6 +208,36 @@ class RecordingProxy(Proxy):
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
+
+
+class TLSProxy(Proxy):
+    """Speaks TLS to its clients, with a *certificate*, and plainly to the servers."""
+
+    def __init__(self, certificate: Path, *server_ports: int) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(certificate)
+        super().__init__(*server_ports)
+
+    def _serve(self, client: socket.socket, server_port: int) -> None:
+        with (
+            contextlib.suppress(OSError),
+            self._context.wrap_socket(client, True) as secured,
+            socket.create_connection(("127.0.0.1", server_port)) as server,
+        ):
+            while self._pass_bytes(secured, server):
+                pass
+
+    @staticmethod
+    def _pass_bytes(client: ssl.SSLSocket, server: socket.socket) -> bool:
+        # One thread reads and writes: two could not use the socket of TLS at the same time.
+        is_read = client.pending() > 0  # what was decrypted is no longer in the socket
+        sources = [client] if is_read else select.select([client, server], [], [])[0]
+        for source in sources:
+            data = source.recv(CHUNK)
+            (server if source is client else client).sendall(data)
+            if not data:
+                return False
+        return True
 
 
 def _requests(sent: bytes) -> Iterator[list[bytes]]:

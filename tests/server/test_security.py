@@ -1,10 +1,7 @@
 """Accounts with few rights, passwords, TLS, and what hostile data can do."""
 
-import contextlib
 import os
 import re
-import socket
-import ssl
 import threading
 import time
 import traceback
@@ -18,6 +15,7 @@ import redis
 import redset
 from redset import FirstOf, RedisSortedSet, ScheduledSet
 from redset.exceptions import InvalidValueError, SerializerError
+from tests.proxy import TLSProxy
 from tests.server.conftest import MakeClient
 from tests.server.test_readers import answers, check_same, fill, opened
 from tests.server.test_waiting import Call
@@ -372,41 +370,6 @@ def test_a_url_that_cannot_be_read_shows_no_part_of_its_password() -> None:
     assert "s3cret" not in "".join(traceback.format_exception(caught.value)).partition("Error: ")[2]
 
 
-class TLSProxy:
-    """Speaks TLS to its clients and plainly to the server on *server_port*."""
-
-    def __init__(self, server_port: int, certificate: str) -> None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
-        self._context, self._server_port = context, server_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                plain, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
-
-    def _serve(self, plain: socket.socket) -> None:
-        with contextlib.suppress(OSError), self._context.wrap_socket(plain, True) as client:
-            server = socket.create_connection(("127.0.0.1", self._server_port))
-            threading.Thread(target=self._pass, args=(server, client), daemon=True).start()
-            self._pass(client, server)
-
-    @staticmethod
-    def _pass(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError), target:
-            while data := source.recv(1 << 16):
-                target.sendall(data)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-
 def test_a_tls_url_connects_and_checks_the_certificate(guarded: TestServer, tmp_path: Path) -> None:
     import trustme
 
@@ -416,8 +379,7 @@ def test_a_tls_url_connects_and_checks_the_certificate(guarded: TestServer, tmp_
     trusted, wrong = tmp_path / "trusted.pem", tmp_path / "wrong.pem"
     authority.cert_pem.write_to_path(trusted)
     unknown.cert_pem.write_to_path(wrong)
-    proxy = TLSProxy(guarded.port, str(certificate))
-    try:
+    with TLSProxy(certificate, guarded.port) as proxy:
         place = f"rediss://:s3cret%3A%2F%40%23@127.0.0.1:{proxy.port}/0?ssl_ca_certs="
         with redset.connect(f"{place}{trusted}") as client:
             shared: RedisSortedSet[str] = RedisSortedSet(client, "jobs")
@@ -427,8 +389,6 @@ def test_a_tls_url_connects_and_checks_the_certificate(guarded: TestServer, tmp_
         client = redset.connect(f"{place}{wrong}", retry=None)
         with client, pytest.raises(redis.ConnectionError, match="certificate"):
             client.ping()
-    finally:
-        proxy.close()
 
 
 # Hostile data
