@@ -17,6 +17,7 @@ import redis
 
 import redset._transport.renewals
 from redset import EmptySetError, KeyTypeError, RedsetError, ResultExpired
+from redset._transport import pipeliner
 from redset.asyncio import (
     RedisSortedSet,
     ScheduledSet,
@@ -740,11 +741,21 @@ def test_a_server_that_is_down_is_an_error_of_the_client_to_everybody(
 # The sockets of a loop are left to it when another one takes over.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_call_that_waits_when_another_loop_takes_over_fails(server: TestServer) -> None:
+def test_a_call_that_waits_when_another_loop_takes_over_fails(
+    server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    write_and_read, may_write, held = pipeliner.write_and_read, asyncio.Event(), id(first)
+
+    async def held_up(*about: Any) -> list[Any]:
+        if id(asyncio.get_running_loop()) == held:
+            await may_write.wait()
+        return await write_and_read(*about)
+
     client = make(server)
     jobs: RedisSortedSet[int] = RedisSortedSet(client, "jobs")
     assert first.run_until_complete(jobs.size()) == 0
+    monkeypatch.setattr(pipeliner, "write_and_read", held_up)
 
     async def begin(jobs: RedisSortedSet[int]) -> list[asyncio.Task[int]]:
         sent = asyncio.ensure_future(jobs.size())
@@ -756,6 +767,7 @@ def test_a_call_that_waits_when_another_loop_takes_over_fails(server: TestServer
 
     tasks = first.run_until_complete(begin(jobs))
     assert second.run_until_complete(jobs.size()) == 0
+    may_write.set()
     sent, error = first.run_until_complete(
         asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
     )
