@@ -216,9 +216,12 @@ class TLSProxy(Proxy):
     def __init__(self, certificate: Path, *server_ports: int) -> None:
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(certificate)
+        # An entry for each connection that is open.
+        self.open: list[int] = []
         super().__init__(*server_ports)
 
     def _serve(self, client: socket.socket, server_port: int) -> None:
+        self.open.append(server_port)
         with (
             contextlib.suppress(OSError),
             self._context.wrap_socket(client, True) as secured,
@@ -226,6 +229,7 @@ class TLSProxy(Proxy):
         ):
             while self._pass_bytes(secured, server):
                 pass
+        self.open.remove(server_port)
 
     @staticmethod
     def _pass_bytes(client: ssl.SSLSocket, server: socket.socket) -> bool:

@@ -36,26 +36,30 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def settings(
-    server: TestServer, authority: trustme.CA, tmp_path: Path
-) -> Iterator[dict[str, object]]:
+def settings(server: TestServer, authority: trustme.CA, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """What a client needs to reach the server by TLS."""
     certificate, trusted = tmp_path / "server.pem", tmp_path / "trusted.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
     authority.cert_pem.write_to_path(trusted)
     with TLSProxy(certificate, server.port) as proxy:
-        yield {
-            "host": "127.0.0.1",
-            "port": proxy.port,
-            "ssl": True,
-            "ssl_ca_certs": str(trusted),
-            "socket_timeout": 60,
-        }
+        settings = {"host": "127.0.0.1", "port": proxy.port, "socket_timeout": 60}
+        yield {**settings, "ssl": True, "ssl_ca_certs": str(trusted)}
 
 
-def test_small_and_large_requests_and_replies_pass(
-    library: str, settings: dict[str, object]
-) -> None:
+async def all_closed(port: int) -> None:
+    """Wait until the proxy at *port*, and the loop, have closed what the client has ended.
+
+    A transport of TLS is closed in a few turns of the loop, after it has told the other side.
+    """
+    proxy = TLSProxy.at(port)
+    assert isinstance(proxy, TLSProxy)
+    while proxy.open:
+        await asyncio.sleep(0.01)
+    for _ in range(5):
+        await asyncio.sleep(0.01)
+
+
+def test_small_and_large_requests_and_replies_pass(library: str, settings: dict[str, Any]) -> None:
     large = {chr(97 + place) * size for place, size in enumerate(SIZES)}
     with getattr(importlib.import_module(library), library.capitalize())(**settings) as client:
         shared: RedisSortedSet[Any] = RedisSortedSet(client, "jobs")
@@ -70,7 +74,7 @@ def test_small_and_large_requests_and_replies_pass(
 
 
 def test_tasks_of_asyncio_share_writes(
-    library: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    library: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes: list[bool] = []
     write_at_once = compat.write_at_once
@@ -96,13 +100,14 @@ def test_tasks_of_asyncio_share_writes(
             await asyncio.sleep(0.1)
             await shared.add("late")
             assert await waiting == "late"
+        await all_closed(settings["port"])
 
     asyncio.run(main())
     assert set(writes) == {True, False}  # some were small enough, and some were not
 
 
 def test_children_of_a_fork_leave_the_parents_connections_alone(
-    library: str, settings: dict[str, object]
+    library: str, settings: dict[str, Any]
 ) -> None:
     with getattr(importlib.import_module(library), library.capitalize())(**settings) as client:
         shared: RedisSortedSet[int] = RedisSortedSet(client, "jobs", scorer=int)
