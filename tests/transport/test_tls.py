@@ -46,6 +46,12 @@ def settings(server: TestServer, authority: trustme.CA, tmp_path: Path) -> Itera
         yield {**settings, "ssl": True, "ssl_ca_certs": str(trusted)}
 
 
+def client_of(module: str, settings: dict[str, Any]) -> Any:
+    """Return a client of ``redis``, ``valkey.asyncio``, …"""
+    name, _, _ = module.partition(".")
+    return getattr(importlib.import_module(module), name.capitalize())(**settings)
+
+
 async def all_closed(port: int) -> None:
     """Wait until the proxy at *port*, and the loop, have closed what the client has ended.
 
@@ -61,7 +67,7 @@ async def all_closed(port: int) -> None:
 
 def test_small_and_large_requests_and_replies_pass(library: str, settings: dict[str, Any]) -> None:
     large = {chr(97 + place) * size for place, size in enumerate(SIZES)}
-    with getattr(importlib.import_module(library), library.capitalize())(**settings) as client:
+    with client_of(library, settings) as client:
         shared: RedisSortedSet[Any] = RedisSortedSet(client, "jobs")
         shared.update(range(20_000), large)
         assert set(shared) == {*range(20_000), *large}
@@ -86,8 +92,7 @@ def test_tasks_of_asyncio_share_writes(
     monkeypatch.setattr(compat, "write_at_once", noted)
 
     async def main() -> None:
-        made = getattr(importlib.import_module(f"{library}.asyncio"), library.capitalize())
-        async with made(**settings) as client:
+        async with client_of(f"{library}.asyncio", settings) as client:
             shared: redset.asyncio.RedisSortedSet[Any]
             shared = redset.asyncio.RedisSortedSet(client, "jobs")
             await shared.update(range(1_000))
@@ -109,7 +114,7 @@ def test_tasks_of_asyncio_share_writes(
 def test_children_of_a_fork_leave_the_parents_connections_alone(
     library: str, settings: dict[str, Any]
 ) -> None:
-    with getattr(importlib.import_module(library), library.capitalize())(**settings) as client:
+    with client_of(library, settings) as client:
         shared: RedisSortedSet[int] = RedisSortedSet(client, "jobs", scorer=int)
         shared.update(range(100))
 

@@ -525,7 +525,7 @@ def test_what_an_asyncio_connection_does_to_write_is_what_is_left_out(library: s
     connections = module(library, "asyncio.connection")
     for name in ("Connection", "SSLConnection", "UnixDomainSocketConnection"):
         kind = getattr(connections, name)
-        assert pools._writes_as_library(kind())
+        assert observers.writes_as_library(kind())
         source = inspect.getsource(kind.send_packed_command)
         calls = ["is_connected", "check_health", "wait_for", "_send_packed_command", "drain"]
         assert all(call in source for call in calls)

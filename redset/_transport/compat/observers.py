@@ -67,7 +67,7 @@ def _find_original(kind: type) -> Any:
         provider = provider_of(kind, method)
         if provider is not None and library_of(provider) is None:
             return None
-    return library_function(kind, "execute_command")
+    return _library_function(kind, "execute_command")
 
 
 def is_untouched(client: Any, original: Any) -> bool:
@@ -98,10 +98,8 @@ def pipeline_is_untouched(client: Any) -> bool:
     pipeline, original, execute = found
     if pipeline is None:
         return True
-    made_by = client.pipeline
     return (
-        type(made_by) is MethodType
-        and made_by.__func__ is original
+        _calls(client.pipeline, original)
         and vars(pipeline).get("execute") is execute
         and execute is not None
     )
@@ -115,19 +113,24 @@ _pipelines: WeakKeyDictionary[type, tuple[Any, Any, Any]] = WeakKeyDictionary()
 def _find_pipeline(kind: type) -> tuple[Any, Any, Any]:
     pipeline = _pipeline_class(kind)
     functions = [
-        library_function(kind, "pipeline"),
-        None if pipeline is None else library_function(pipeline, "execute"),
+        _library_function(kind, "pipeline"),
+        None if pipeline is None else _library_function(pipeline, "execute"),
     ]
     return pipeline, *functions
 
 
-def library_function(kind: type, method: str) -> Any:
+def _library_function(kind: type, method: str) -> Any:
     """Return the library's own function behind a *method*, ``None`` if a user's or not found."""
     provider = provider_of(kind, method)
     if provider is None or library_of(provider) is None:
         return None
     function = inspect.unwrap(vars(provider)[method])
     return function if _is_library_code(function, provider) else None
+
+
+def _calls(method: Any, function: Any) -> bool:
+    """Return whether a bound *method* is *function* itself, and no tracer's proxy of it."""
+    return type(method) is MethodType and method.__func__ is function
 
 
 def _pipeline_class(kind: type) -> Any:
@@ -186,6 +189,25 @@ def has_own_packer(pool: Any) -> bool:
 def passes_messages(connection: Any) -> bool:
     """Return whether a *connection*, or a class of them, writes and reads as the library does."""
     return not _overrides(connection, (*_SENDING, *_READING))
+
+
+# The methods by which a connection writes what is packed.
+_WRITING = ("send_packed_command", "_send_packed_command")
+_writing: WeakKeyDictionary[type, list[Any]] = WeakKeyDictionary()
+
+
+def writes_as_library(connection: Any) -> bool:
+    """Return whether a *connection* writes by the library's own methods, now: no tracer's either.
+
+    Checked before each write, as a tracer may be installed at any time.
+    """
+    kind = type(connection)
+    functions = _writing.get(kind)
+    if functions is None:
+        functions = _writing[kind] = [_library_function(kind, method) for method in _WRITING]
+    return _calls(connection.send_packed_command, functions[0]) and _calls(
+        connection._send_packed_command, functions[1]
+    )
 
 
 def _connections_pipe_otherwise(client: Any) -> bool:

@@ -6,13 +6,12 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from redset._protocol.client_errors import library_of
 from redset._transport.compat.kinds import exceptions_of, has_single_connection, is_cluster, pool_of
-from redset._transport.compat.observers import has_own_packer, library_function, provider_of
+from redset._transport.compat.observers import has_own_packer, provider_of, writes_as_library
 from redset.exceptions import NestedCallError
 
 R = TypeVar("R")
@@ -320,10 +319,6 @@ def belongs_to_loop(connection: Any, loop: Any) -> bool:
 # How much asyncio's transports, and uvloop's, buffer before a writer has to wait: their default.
 _BUFFERED_AT_ONCE = 64 * 1024
 
-# The methods of a connection that write, and the library's functions behind those of each class.
-_WRITING = ("send_packed_command", "_send_packed_command")
-_writing: WeakKeyDictionary[type, list[Any]] = WeakKeyDictionary()
-
 
 def write_at_once(connection: Any, packed: Sequence[bytes]) -> bool:
     """Write *packed* to an asyncio *connection* if that needs no wait; return whether it did so.
@@ -332,7 +327,7 @@ def write_at_once(connection: Any, packed: Sequence[bytes]) -> bool:
     buffers what the socket doesn't take. ``send_packed_command`` writes the same, with a limit of
     its time: for that, Python 3.11 makes a task, and the event loop three more turns.
     """
-    if not _writes_as_library(connection):
+    if not writes_as_library(connection):
         return False
     writer = connection._writer
     if writer is None or connection.health_check_interval:
@@ -342,19 +337,6 @@ def write_at_once(connection: Any, packed: Sequence[bytes]) -> bool:
     if size > _BUFFERED_AT_ONCE or transport.is_closing():
         return False
     writer.writelines(packed)
-    return True
-
-
-def _writes_as_library(connection: Any) -> bool:
-    """Return whether nothing of the user's, or a tracer's, sees what *connection* writes."""
-    kind = type(connection)
-    functions = _writing.get(kind)
-    if functions is None:
-        functions = _writing[kind] = [library_function(kind, method) for method in _WRITING]
-    for name, function in zip(_WRITING, functions, strict=True):
-        method = getattr(connection, name)
-        if type(method) is not MethodType or method.__func__ is not function:
-            return False
     return True
 
 
